@@ -1,0 +1,2 @@
+//! The `opal` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `opalc` command.
+fn main() {}

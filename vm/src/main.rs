@@ -1,0 +1,2 @@
+//! The `opal-vm` command.
+fn main() {}
