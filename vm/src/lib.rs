@@ -1,1 +1,3 @@
 //! The Opal virtual machine.
+
+pub mod duration;
