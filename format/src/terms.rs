@@ -1,0 +1,39 @@
+//! TERMS: everything about a contract that the VM enforces (spec/plan-format.md, "TERMS").
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// One bound argument of the target, in parameter order, defaults filled.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BoundArgument {
+    /// Parameter name.
+    pub name: String,
+    /// Canonical encoding of the value, its type included.
+    pub value: Vec<u8>,
+}
+
+/// The terms of a contract.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Terms {
+    /// Instruction-set version that the program needs.
+    pub instruction_set: u32,
+    /// Arguments of the target. The entry function takes exactly these.
+    pub arguments: Vec<BoundArgument>,
+    /// Name of the source file, relative to the base directory where possible.
+    pub source_name: String,
+    /// Last second (Unix time) at which the contract may run; `None` for no end.
+    pub not_after: Option<i64>,
+    /// Whether it may run only once.
+    pub once: bool,
+    /// A [`PlanType`](crate::kind::PlanType) number.
+    pub plan_type: u8,
+    /// Absolute path of `bash`.
+    pub shell: String,
+    /// File mode creation mask of the steps.
+    pub umask: u32,
+    /// Names of environment variables that steps were promised, sorted. Each is also a slot with key `pass_env.NAME`.
+    pub pass_env: Vec<String>,
+    /// SHA-256 of the regen root, where a value was derived from one.
+    pub regen_root: Option<[u8; 32]>,
+    /// Whether every value was treated as secret (`--no-public`).
+    pub no_public: bool,
+}
