@@ -1,1 +1,4 @@
 //! The Opal compiler.
+
+pub mod ast;
+pub mod span;
