@@ -77,14 +77,9 @@ impl DurationError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Fraction { .. } => "write `1h30m` for one and a half hours",
-            Self::UnitOrder { .. } | Self::RepeatedUnit { .. } => {
-                "write each unit once, the largest first: `1d2h30m`"
-            }
+            Self::UnitOrder { .. } | Self::RepeatedUnit { .. } => "write each unit once, the largest first: `1d2h30m`",
             Self::Overflow => "use a shorter duration",
-            Self::Empty
-            | Self::NumberExpected { .. }
-            | Self::UnitMissing { .. }
-            | Self::UnknownUnit { .. } => {
+            Self::Empty | Self::NumberExpected { .. } | Self::UnitMissing { .. } | Self::UnknownUnit { .. } => {
                 "write whole numbers with the units y w d h m s ms us ns, such as `2h15m`"
             }
         }
@@ -114,19 +109,13 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
         let offset = offset.saturating_add(digits.len());
         let (unit, tail) = split_while(tail, |c| !c.is_ascii_digit() && c != '.' && c != '-');
         if unit.is_empty() {
-            return Err(if tail.starts_with('.') {
-                DurationError::Fraction { offset }
-            } else {
-                DurationError::UnitMissing { offset }
-            });
+            return Err(if tail.starts_with('.') { DurationError::Fraction { offset } } else { DurationError::UnitMissing { offset } });
         }
         let (rank, (name, length)) = UNITS
             .iter()
             .enumerate()
             .find(|(_, (name, _))| *name == unit)
-            .ok_or_else(|| DurationError::UnknownUnit {
-                unit: unit.to_owned(),
-            })?;
+            .ok_or_else(|| DurationError::UnknownUnit { unit: unit.to_owned() })?;
         if let Some(before) = previous {
             if rank == before {
                 return Err(DurationError::RepeatedUnit { unit: name });
@@ -148,11 +137,7 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
             break;
         }
     }
-    let value = if negative {
-        0i64.checked_sub_unsigned(total)
-    } else {
-        i64::try_from(total).ok()
-    };
+    let value = if negative { 0i64.checked_sub_unsigned(total) } else { i64::try_from(total).ok() };
     value.ok_or(DurationError::Overflow)
 }
 
@@ -212,28 +197,12 @@ mod tests {
         assert_eq!(parse("h"), Err(E::NumberExpected { offset: 0 }));
         assert_eq!(parse("30"), Err(E::UnitMissing { offset: 2 }));
         assert_eq!(parse("1.5h"), Err(E::Fraction { offset: 1 }));
-        assert_eq!(
-            parse("30m1h"),
-            Err(E::UnitOrder {
-                unit: "h",
-                after: "m"
-            })
-        );
+        assert_eq!(parse("30m1h"), Err(E::UnitOrder { unit: "h", after: "m" }));
         assert_eq!(parse("1h2h"), Err(E::RepeatedUnit { unit: "h" }));
-        assert_eq!(
-            parse("1h 30m"),
-            Err(E::UnknownUnit {
-                unit: "h ".to_owned()
-            })
-        );
+        assert_eq!(parse("1h 30m"), Err(E::UnknownUnit { unit: "h ".to_owned() }));
         assert_eq!(parse("293y"), Err(E::Overflow));
         assert_eq!(parse("99999999999999999999s"), Err(E::Overflow));
-        assert_eq!(
-            parse("1µs"),
-            Err(E::UnknownUnit {
-                unit: "µs".to_owned()
-            })
-        );
+        assert_eq!(parse("1µs"), Err(E::UnknownUnit { unit: "µs".to_owned() }));
     }
 
     #[test]

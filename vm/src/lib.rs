@@ -1,3 +1,7 @@
-//! The Opal virtual machine.
+//! The Opal virtual machine: authenticates a contract, verifies its program, replans, compares, and runs the fresh plan.
+//!
+//! `spec/` holds the written specifications. This crate has no parser for the language and no network code.
 
+pub mod decorators;
 pub mod duration;
+pub mod program;

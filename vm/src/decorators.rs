@@ -1,0 +1,354 @@
+//! The one table of decorators: names, numbers, parameters, types, defaults, block rules, cost and sensitivity.
+//!
+//! The compiler's checks, the program verifier, the planner, help and documents all read it (spec/language.md, "Decorators").
+
+use opal_format::kind::{NodeKind, ValueType};
+
+/// What a parameter accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamType {
+    /// One type.
+    Of(ValueType),
+    /// Int or Float.
+    Number,
+    /// Array of Strings.
+    Strings,
+    /// Any scalar: String, Int, Float, Bool or Duration.
+    Scalar,
+}
+
+impl ParamType {
+    /// Name for messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Of(value_type) => value_type.name(),
+            Self::Number => "Int or Float",
+            Self::Strings => "Array of Strings",
+            Self::Scalar => "String, Int, Float, Bool or Duration",
+        }
+    }
+
+    /// Whether a value of this type may be given. Elements of an Array are checked where they are read.
+    #[must_use]
+    pub const fn accepts(self, value_type: ValueType) -> bool {
+        match self {
+            Self::Of(expected) => expected as u8 == value_type as u8,
+            Self::Number => matches!(value_type, ValueType::Int | ValueType::Float),
+            Self::Strings => matches!(value_type, ValueType::Array),
+            Self::Scalar => !matches!(value_type, ValueType::Array | ValueType::Map),
+        }
+    }
+}
+
+/// One parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Names, the current one first.
+    pub names: &'static [&'static str],
+    /// What it accepts.
+    pub accepts: ParamType,
+    /// Whether it must be given.
+    pub required: bool,
+    /// Whether it must be a literal in the source (it shapes what the program may touch).
+    pub literal: bool,
+    /// One line for help.
+    pub help: &'static str,
+}
+
+/// How costly resolving is. Expensive decorators are deferred by quick plans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Resolved in quick plans too.
+    Cheap,
+    /// Deferred by quick plans.
+    Expensive,
+}
+
+/// How a path after the name is read: `@env.HOME`, `@file.read("p")`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `@name.X`: `X` is parameter 0.
+    Key,
+    /// `@name(…)`: all parameters in parentheses.
+    Call,
+}
+
+/// A value decorator.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueDecorator {
+    /// Number in programs and plans.
+    pub number: u16,
+    /// Name without `@`, dotted.
+    pub name: &'static str,
+    /// Written form.
+    pub shape: Shape,
+    /// Parameters, in binding order. Parameter numbers are positions here.
+    pub params: &'static [Param],
+    /// Cost.
+    pub cost: Cost,
+    /// Whether its value comes from the plan's seed: it may not decide structure unless public.
+    pub seeded: bool,
+    /// One line for help.
+    pub help: &'static str,
+}
+
+/// An execution decorator that scripts can write.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeDecorator {
+    /// The node that it opens.
+    pub kind: NodeKind,
+    /// Name without `@`.
+    pub name: &'static str,
+    /// Parameters, in binding order.
+    pub params: &'static [Param],
+    /// Whether it takes a block; `@shell` takes none.
+    pub block: bool,
+    /// One line for help.
+    pub help: &'static str,
+}
+
+const fn param(names: &'static [&'static str], accepts: ParamType, required: bool, help: &'static str) -> Param {
+    Param { names, accepts, required, literal: false, help }
+}
+
+const fn literal(names: &'static [&'static str], accepts: ParamType, required: bool, help: &'static str) -> Param {
+    Param { names, accepts, required, literal: true, help }
+}
+
+const STRING: ParamType = ParamType::Of(ValueType::String);
+const INT: ParamType = ParamType::Of(ValueType::Int);
+const BOOL: ParamType = ParamType::Of(ValueType::Bool);
+const DURATION: ParamType = ParamType::Of(ValueType::Duration);
+
+const PUBLIC: Param = literal(&["public"], BOOL, false, "show the value in plans and output");
+const REGEN_KEY: Param = literal(&["regen_key"], STRING, false, "keep the value across plans until this key changes");
+
+/// `@env.NAME`.
+pub const ENV: u16 = 1;
+/// `@file.read(path)`.
+pub const FILE_READ: u16 = 2;
+/// `@file.sha256(path)`.
+pub const FILE_SHA256: u16 = 3;
+/// `@random.password(length)`.
+pub const RANDOM_PASSWORD: u16 = 4;
+/// `@crypto.generate_key(type)`.
+pub const CRYPTO_GENERATE_KEY: u16 = 5;
+/// A variable promised to the steps (`--pass-env`). Not writable in sources.
+pub const PASS_ENV: u16 = 6;
+
+/// Parameter number of `default` in `@env`.
+pub const ENV_DEFAULT: u8 = 1;
+
+/// Every value decorator, by number. `@var` and `@cmd` are the compiler's: they never reach a program.
+pub const VALUE_DECORATORS: &[ValueDecorator] = &[
+    ValueDecorator {
+        number: ENV,
+        name: "env",
+        shape: Shape::Key,
+        params: &[
+            literal(&["name"], STRING, true, "name of the variable"),
+            param(&["default"], ParamType::Scalar, false, "value and type where the variable is unset"),
+            PUBLIC,
+        ],
+        cost: Cost::Cheap,
+        seeded: false,
+        help: "an environment variable",
+    },
+    ValueDecorator {
+        number: FILE_READ,
+        name: "file.read",
+        shape: Shape::Call,
+        params: &[param(&["path"], STRING, true, "path, relative to the base directory"), PUBLIC],
+        cost: Cost::Cheap,
+        seeded: false,
+        help: "the contents of a regular file",
+    },
+    ValueDecorator {
+        number: FILE_SHA256,
+        name: "file.sha256",
+        shape: Shape::Call,
+        params: &[param(&["path"], STRING, true, "path, relative to the base directory"), PUBLIC],
+        cost: Cost::Cheap,
+        seeded: false,
+        help: "the SHA-256 of a regular file, in hexadecimal",
+    },
+    ValueDecorator {
+        number: RANDOM_PASSWORD,
+        name: "random.password",
+        shape: Shape::Call,
+        params: &[
+            param(&["length"], INT, false, "number of characters, 1 to 1024 (default 32)"),
+            param(&["alphabet"], STRING, false, "characters and ranges to draw from (default A-Za-z0-9)"),
+            REGEN_KEY,
+            PUBLIC,
+        ],
+        cost: Cost::Expensive,
+        seeded: true,
+        help: "a password drawn from the plan's seed",
+    },
+    ValueDecorator {
+        number: CRYPTO_GENERATE_KEY,
+        name: "crypto.generate_key",
+        shape: Shape::Call,
+        params: &[param(&["type"], STRING, false, "`ed25519` (default)"), REGEN_KEY, PUBLIC],
+        cost: Cost::Expensive,
+        seeded: true,
+        help: "a private key drawn from the plan's seed, in OpenSSH format",
+    },
+    ValueDecorator {
+        number: PASS_ENV,
+        name: "pass_env",
+        shape: Shape::Key,
+        params: &[literal(&["name"], STRING, true, "name of the variable")],
+        cost: Cost::Cheap,
+        seeded: false,
+        help: "a variable promised to the steps with --pass-env",
+    },
+];
+
+/// Parameter numbers of execution decorators that the executor reads.
+pub mod params {
+    /// `@retry(attempts)`.
+    pub const RETRY_ATTEMPTS: u8 = 0;
+    /// `@retry(delay)`.
+    pub const RETRY_DELAY: u8 = 1;
+    /// `@retry(backoff)`.
+    pub const RETRY_BACKOFF: u8 = 2;
+    /// `@timeout(duration)`.
+    pub const TIMEOUT_DURATION: u8 = 0;
+    /// `@workdir(path)`.
+    pub const WORKDIR_PATH: u8 = 0;
+    /// `@parallel(max_concurrency)`.
+    pub const PARALLEL_MAX_CONCURRENCY: u8 = 0;
+    /// `@parallel(tolerate)`.
+    pub const PARALLEL_TOLERATE: u8 = 1;
+    /// `sleep(duration)`.
+    pub const SLEEP_DURATION: u8 = 0;
+    /// Name of a runtime binding (`@let`).
+    pub const LET_NAME: u8 = 0;
+}
+
+/// Every execution decorator that scripts can write, and `sleep`.
+pub const NODE_DECORATORS: &[NodeDecorator] = &[
+    NodeDecorator {
+        kind: NodeKind::Shell,
+        name: "shell",
+        params: &[param(&["command"], STRING, true, "shell text")],
+        block: false,
+        help: "one shell command",
+    },
+    NodeDecorator {
+        kind: NodeKind::Retry,
+        name: "retry",
+        params: &[
+            param(&["attempts", "times"], INT, false, "runs at most this often (default 3)"),
+            param(&["delay"], DURATION, false, "pause before the next attempt (default 0s)"),
+            param(&["backoff"], ParamType::Number, false, "factor on the pause after each attempt (default 1)"),
+        ],
+        block: true,
+        help: "runs its block again while it fails",
+    },
+    NodeDecorator {
+        kind: NodeKind::Timeout,
+        name: "timeout",
+        params: &[param(&["duration"], DURATION, true, "time limit")],
+        block: true,
+        help: "ends its block's processes when time is up",
+    },
+    NodeDecorator {
+        kind: NodeKind::Workdir,
+        name: "workdir",
+        params: &[param(&["path"], STRING, true, "directory")],
+        block: true,
+        help: "runs its block in another directory",
+    },
+    NodeDecorator {
+        kind: NodeKind::Parallel,
+        name: "parallel",
+        params: &[
+            param(&["max_concurrency"], INT, false, "branches at once (default: the processors, at least 4)"),
+            param(&["tolerate"], INT, false, "failures that do not fail the block (default 0)"),
+        ],
+        block: true,
+        help: "runs its branches at once",
+    },
+    NodeDecorator {
+        kind: NodeKind::Detach,
+        name: "detach",
+        params: &[],
+        block: true,
+        help: "lets processes live until the enclosing block ends",
+    },
+    NodeDecorator { kind: NodeKind::Tty, name: "tty", params: &[], block: true, help: "lends the terminal (direct runs only)" },
+    NodeDecorator {
+        kind: NodeKind::IsolatedNetwork,
+        name: "isolated.network",
+        params: &[],
+        block: true,
+        help: "runs its block without network",
+    },
+    NodeDecorator {
+        kind: NodeKind::IsolatedFilesystem,
+        name: "isolated.filesystem",
+        params: &[
+            param(&["read"], ParamType::Strings, false, "paths that may be read"),
+            param(&["write"], ParamType::Strings, false, "paths that may be written"),
+        ],
+        block: true,
+        help: "runs its block with a restricted view of the file system",
+    },
+    NodeDecorator {
+        kind: NodeKind::IsolatedPrivileges,
+        name: "isolated.privileges",
+        params: &[],
+        block: true,
+        help: "runs its block without privileges",
+    },
+    NodeDecorator {
+        kind: NodeKind::Sleep,
+        name: "sleep",
+        params: &[param(&["duration"], DURATION, true, "how long")],
+        block: false,
+        help: "waits",
+    },
+];
+
+/// The value decorator with this number.
+#[must_use]
+pub fn value_decorator(number: u16) -> Option<&'static ValueDecorator> {
+    VALUE_DECORATORS.iter().find(|decorator| decorator.number == number)
+}
+
+/// The value decorator with this dotted name.
+#[must_use]
+pub fn value_decorator_named(name: &str) -> Option<&'static ValueDecorator> {
+    VALUE_DECORATORS.iter().find(|decorator| decorator.name == name && decorator.number != PASS_ENV)
+}
+
+/// The execution decorator with this dotted name.
+#[must_use]
+pub fn node_decorator_named(name: &str) -> Option<&'static NodeDecorator> {
+    NODE_DECORATORS.iter().find(|decorator| decorator.name == name)
+}
+
+/// Parameters of a node kind, by number. Kinds that scripts cannot write have none, but for the name of a `@let`.
+#[must_use]
+pub fn node_params(kind: NodeKind) -> &'static [Param] {
+    const LET: &[Param] = &[param(&["name"], STRING, true, "name of the binding")];
+    match NODE_DECORATORS.iter().find(|decorator| decorator.kind == kind) {
+        Some(decorator) if kind != NodeKind::Shell => decorator.params,
+        _ if kind == NodeKind::Let => LET,
+        _ => &[],
+    }
+}
+
+/// Environment variables whose values are public without `public=true`.
+pub const PUBLIC_ENV: &[&str] = &["HOME", "USER", "LOGNAME", "PWD", "SHELL", "PATH", "LANG", "TERM", "TZ", "HOSTNAME", "TMPDIR", "CI"];
+
+/// Whether a name looks like that of a secret, so that `public=true` on it needs `--public NAME`.
+#[must_use]
+pub fn looks_secret(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    ["TOKEN", "SECRET", "PASS", "KEY", "CRED"].iter().any(|part| upper.contains(part))
+}

@@ -1,0 +1,3 @@
+//! The program: its instruction table, its verifier, its disassembly (spec/program.md).
+
+pub mod table;
