@@ -3,6 +3,7 @@
 //!
 //! This crate knows nothing of evaluation and executes nothing. `spec/plan-format.md` is its specification.
 
+pub mod identity;
 pub mod kind;
 pub mod program;
 pub mod record;
