@@ -1,4 +1,6 @@
 //! The Opal compiler.
 
 pub mod ast;
+pub mod diagnostic;
+pub mod source;
 pub mod span;

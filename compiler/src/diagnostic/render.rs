@@ -1,0 +1,255 @@
+//! Diagnostics as text: a drawing for people, one line for logs, JSON for machines.
+//!
+//! Whatever comes from the source is shown with control, bidirectional and invisible characters escaped, so that a
+//! source cannot draw on the terminal or read differently from what it is.
+
+use std::fmt::Write as _;
+
+use ariadne::{CharSet, Config, IndexType, Label, Report, ReportKind};
+use serde_json::{Value, json};
+
+use super::{Diagnostic, Severity};
+use crate::{source::Source, span::Span};
+
+/// Lines longer than this (in bytes) are shown in part.
+const LINE_SHOWN_MAX: usize = 400;
+/// At most this many lines of source stand in one drawing.
+const EXCERPT_LINES_MAX: usize = 40;
+
+/// Whether a character is shown as an escape.
+fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// `text` with control, bidirectional and invisible characters as `\n`, `\t`, `\u{…}`.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        push_escaped(&mut escaped, character);
+    }
+    escaped
+}
+
+fn push_escaped(into: &mut String, character: char) {
+    if is_deceptive(character) {
+        into.extend(character.escape_default());
+    } else {
+        into.push(character);
+    }
+}
+
+/// `file:line:column: error[code]: message`, without a line end.
+#[must_use]
+pub fn render_line(source: &Source, diagnostic: &Diagnostic) -> String {
+    let place = source.line_column(diagnostic.span.start);
+    let mut line = format!(
+        "{}:{}:{}: {}[{}]: {}",
+        escape(source.name()),
+        place.line,
+        place.column,
+        diagnostic.severity.name(),
+        diagnostic.code,
+        escape(&diagnostic.message)
+    );
+    if let Some(help) = &diagnostic.help {
+        let _ = write!(line, " (help: {})", escape(help));
+    }
+    line
+}
+
+/// One diagnostic as JSON. Lines and columns start at 1; spans are byte offsets.
+#[must_use]
+pub fn to_json(source: &Source, diagnostic: &Diagnostic) -> Value {
+    let place = |span: Span| {
+        let start = source.line_column(span.start);
+        json!({"start": span.start, "end": span.end, "line": start.line, "column": start.column})
+    };
+    let labels: Vec<Value> =
+        diagnostic.labels.iter().map(|label| json!({"span": place(label.span), "message": escape(&label.message)})).collect();
+    json!({
+        "severity": diagnostic.severity.name(),
+        "code": diagnostic.code.name(),
+        "message": escape(&diagnostic.message),
+        "file": escape(source.name()),
+        "span": place(diagnostic.span),
+        "labels": labels,
+        "help": diagnostic.help.as_deref().map(escape),
+        "notes": diagnostic.notes.iter().map(|note| escape(note)).collect::<Vec<_>>(),
+    })
+}
+
+/// All of them as one JSON document with a `schema` field, without a line end.
+#[must_use]
+pub fn render_json(source: &Source, diagnostics: &[Diagnostic]) -> String {
+    let all: Vec<Value> = diagnostics.iter().map(|diagnostic| to_json(source, diagnostic)).collect();
+    json!({"schema": "opal/diagnostics/v1", "diagnostics": all}).to_string()
+}
+
+/// All of them as drawings for people, each ending in a line end.
+#[must_use]
+pub fn render_human(source: &Source, diagnostics: &[Diagnostic], color: bool) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text.push_str(&render_one(source, diagnostic, color));
+    }
+    text
+}
+
+fn render_one(source: &Source, diagnostic: &Diagnostic, color: bool) -> String {
+    let excerpt = Excerpt::around(source, diagnostic);
+    let kind = match diagnostic.severity {
+        Severity::Error => ReportKind::Custom("error", ariadne::Color::Red),
+        Severity::Warning => ReportKind::Custom("warning", ariadne::Color::Yellow),
+    };
+    let name = escape(source.name());
+    let at = |span: Span| (name.clone(), excerpt.map(span));
+    let config = Config::default().with_color(color).with_index_type(IndexType::Byte).with_char_set(CharSet::Unicode);
+    let mark = Label::new(at(diagnostic.span)).with_order(-1);
+    let mark = match diagnostic.labels.is_empty() {
+        true => mark.with_message(""),
+        false => mark.with_message("here"),
+    };
+    let mut report =
+        Report::build(kind, at(diagnostic.span)).with_config(config).with_message(escape(&diagnostic.message)).with_label(mark);
+    for label in diagnostic.labels.iter().filter(|label| excerpt.holds(label.span)) {
+        report.add_label(Label::new(at(label.span)).with_message(escape(&label.message)));
+    }
+    let mut out = Vec::new();
+    let drawing = ariadne::Source::from(excerpt.text.as_str()).with_display_line_offset(excerpt.first_line);
+    if report.finish().write((name.clone(), drawing), &mut out).is_err() {
+        return format!("{}\n", render_line(source, diagnostic));
+    }
+    let mut text = header(diagnostic, color);
+    // The drawing's own first line repeats the message without its code.
+    let drawn = String::from_utf8_lossy(&out);
+    text.push_str(drawn.split_once('\n').map_or("", |(_, rest)| rest));
+    for label in diagnostic.labels.iter().filter(|label| !excerpt.holds(label.span)) {
+        let place = source.line_column(label.span.start);
+        let _ = writeln!(text, "note: line {}: {}", place.line, escape(&label.message));
+    }
+    if let Some(help) = &diagnostic.help {
+        let _ = writeln!(text, "help: {}", escape_lines(help));
+    }
+    for note in &diagnostic.notes {
+        let _ = writeln!(text, "note: {}", escape_lines(note));
+    }
+    text
+}
+
+fn header(diagnostic: &Diagnostic, color: bool) -> String {
+    let head = format!("{}[{}]", diagnostic.severity.name(), diagnostic.code);
+    let head = match (color, diagnostic.severity) {
+        (false, _) => head,
+        (true, Severity::Error) => format!("\x1b[31m{head}\x1b[0m"),
+        (true, Severity::Warning) => format!("\x1b[33m{head}\x1b[0m"),
+    };
+    format!("{head}: {}\n", escape(&diagnostic.message))
+}
+
+/// Help may hold line ends of its own; each further line is indented.
+fn escape_lines(text: &str) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n      ")
+}
+
+/// The lines of source that a drawing shows, escaped, with a map from source offsets to offsets in it.
+///
+/// Only these lines are handed to the drawing, so that a message costs no more for a large source than for a small one.
+struct Excerpt {
+    text: String,
+    /// Number of the first line, from 0.
+    first_line: usize,
+    span: Span,
+    /// Pairs (source offset, excerpt offset), ascending, one wherever the distance changes.
+    offsets: Vec<(u32, usize)>,
+}
+
+impl Excerpt {
+    fn around(source: &Source, diagnostic: &Diagnostic) -> Self {
+        let main = source.line_index(diagnostic.span.start);
+        let mut first = main;
+        let mut last = source.line_index(diagnostic.span.end.saturating_sub(1).max(diagnostic.span.start));
+        last = last.min(first + EXCERPT_LINES_MAX / 2);
+        for label in &diagnostic.labels {
+            let line = source.line_index(label.span.start);
+            if last.max(line) - first.min(line) < EXCERPT_LINES_MAX {
+                (first, last) = (first.min(line), last.max(line));
+            }
+        }
+        let mut excerpt =
+            Self { text: String::new(), first_line: first, span: source.line_span(first).to(source.line_span(last)), offsets: Vec::new() };
+        for line in first..=last {
+            let focus = if line == main { diagnostic.span } else { Span::default() };
+            excerpt.push_line(source, source.line_span(line), focus);
+        }
+        excerpt
+    }
+
+    fn push_line(&mut self, source: &Source, line: Span, focus: Span) {
+        let whole = source.slice(line);
+        let body = whole.strip_suffix('\n').unwrap_or(whole);
+        let body = body.strip_suffix('\r').unwrap_or(body);
+        let (mut from, mut until) = (0, body.len());
+        if body.len() > LINE_SHOWN_MAX {
+            let center = focus.start.saturating_sub(line.start) as usize;
+            from = center.saturating_sub(LINE_SHOWN_MAX / 4).min(body.len());
+            until = (from + LINE_SHOWN_MAX).min(body.len());
+            while !body.is_char_boundary(from) {
+                from -= 1;
+            }
+            while !body.is_char_boundary(until) {
+                until -= 1;
+            }
+        }
+        self.offsets.push((line.start, self.text.len()));
+        if from > 0 {
+            self.text.push('…');
+        }
+        let base = line.start + u32::try_from(from).unwrap_or(u32::MAX);
+        self.offsets.push((base, self.text.len()));
+        let mut offset = base;
+        for character in body.get(from..until).unwrap_or("").chars() {
+            if character == '\t' {
+                self.text.push('\t');
+            } else {
+                push_escaped(&mut self.text, character);
+            }
+            offset += u32::try_from(character.len_utf8()).unwrap_or(1);
+            if is_deceptive(character) && character != '\t' {
+                self.offsets.push((offset, self.text.len()));
+            }
+        }
+        if until < body.len() {
+            self.offsets.push((offset, self.text.len()));
+            self.text.push('…');
+        }
+        self.text.push('\n');
+    }
+
+    fn holds(&self, span: Span) -> bool {
+        self.span.start <= span.start && span.start <= self.span.end
+    }
+
+    fn offset(&self, source_offset: u32) -> usize {
+        let at = self.offsets.partition_point(|(source, _)| *source <= source_offset);
+        let Some((source, excerpt)) = at.checked_sub(1).and_then(|index| self.offsets.get(index)) else {
+            return 0;
+        };
+        let limit = self.offsets.get(at).map_or(self.text.len(), |(_, next)| *next);
+        let mut offset = (excerpt + (source_offset - source) as usize).min(limit).min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        offset
+    }
+
+    fn map(&self, span: Span) -> std::ops::Range<usize> {
+        let start = self.offset(span.start);
+        start..self.offset(span.end).max(start)
+    }
+}
