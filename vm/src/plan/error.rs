@@ -1,0 +1,189 @@
+//! Why planning stopped. Each cause has one code; a message about a value names its key and type, never its text.
+
+use opal_format::record::Span;
+
+/// One cause for which no plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// An environment variable without default is unset.
+    #[error("the environment variable `{0}` is not set")]
+    EnvUnset(String),
+    /// The text of a value does not read as the type that is wanted.
+    #[error("`{key}` does not read as {expected}")]
+    Unreadable {
+        /// Key of the value, or a description.
+        key: String,
+        /// Wanted type.
+        expected: &'static str,
+    },
+    /// A value has another type than the operation takes.
+    #[error("{what} takes {expected}, not {found}")]
+    Type {
+        /// The operation or parameter.
+        what: String,
+        /// What it takes.
+        expected: String,
+        /// What it got.
+        found: String,
+    },
+    /// A parameter's value is outside its bounds.
+    #[error("{what} must be {expected}")]
+    OutOfBounds {
+        /// The parameter.
+        what: String,
+        /// Its bounds.
+        expected: &'static str,
+    },
+    /// Arithmetic left its range.
+    #[error("{0} overflows")]
+    Overflow(&'static str),
+    /// Division by zero.
+    #[error("division by zero")]
+    DivisionByZero,
+    /// A Float result is not a number or infinite.
+    #[error("{0} gives no finite number")]
+    NotFinite(&'static str),
+    /// An index outside the collection.
+    #[error("index {index} is outside a collection of {length}")]
+    IndexOutOfRange {
+        /// The index.
+        index: i64,
+        /// Length of the collection.
+        length: u64,
+    },
+    /// A key that the Map lacks.
+    #[error("the Map has no key `{0}`")]
+    NoSuchKey(String),
+    /// One key twice in a Map.
+    #[error("the Map has two values for key `{0}`")]
+    DuplicateKey(String),
+    /// A range whose end lies before its start.
+    #[error("the range {first}...{last} runs backwards")]
+    BackwardRange {
+        /// First Int.
+        first: i64,
+        /// Last Int.
+        last: i64,
+    },
+    /// A collection where one value must stand.
+    #[error("{0} cannot stand here")]
+    NotAWord(&'static str),
+    /// A value that is not an Int where bash evaluates text.
+    #[error("only an Int can stand where the shell evaluates arithmetic, not {0}")]
+    NotAnInteger(&'static str),
+    /// A redirection to the network.
+    #[error("a value makes this redirection open a network connection")]
+    NetworkRedirect,
+    /// A String with a NUL byte.
+    #[error("`{0}` holds a NUL byte")]
+    NulByte(String),
+    /// A value above what the kernel passes to a process.
+    #[error("`{0}` is longer than the 128 KiB that a process can be given")]
+    ValueTooLong(String),
+    /// A script above what the kernel passes to a process.
+    #[error("this command is longer than the 128 KiB that a process can be given")]
+    ScriptTooLong,
+    /// A secret where structure is decided.
+    #[error("{what} depends on `{key}`, which is secret")]
+    SecretStructure {
+        /// Loop bound, collection length or condition.
+        what: &'static str,
+        /// Key of the secret.
+        key: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read the file `{path}`: {reason}")]
+    File {
+        /// Path as written.
+        path: String,
+        /// Operating system's reason, or ours.
+        reason: String,
+    },
+    /// `regen_key` without a regen root.
+    #[error("`regen_key` needs a regen root, and there is none")]
+    NoRegenRoot,
+    /// An argument of a value decorator that it does not take.
+    #[error("{0}")]
+    Argument(String),
+    /// A variable used before it has a value.
+    #[error("the variable `{0}` is used before it has a value")]
+    Unset(String),
+    /// A regular expression that does not compile.
+    #[error("the regular expression is not valid: {0}")]
+    Regex(String),
+    /// `public=true` on something that looks secret.
+    #[error("`public=true` on `{0}`, which looks like a secret")]
+    PublicSecret(String),
+    /// A limit of the planner.
+    #[error("the plan exceeds its limit of {limit} {what}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// The bound.
+        limit: u64,
+    },
+    /// A bug: the verifier should have made this impossible.
+    #[error("internal error in the planner: {0}")]
+    Internal(&'static str),
+}
+
+impl Cause {
+    /// Stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::EnvUnset(_) => "env_unset",
+            Self::Unreadable { .. } => "value_unreadable",
+            Self::Type { .. } => "type_mismatch",
+            Self::OutOfBounds { .. } => "argument_out_of_bounds",
+            Self::Overflow(_) => "overflow",
+            Self::DivisionByZero => "division_by_zero",
+            Self::NotFinite(_) => "not_finite",
+            Self::IndexOutOfRange { .. } => "index_out_of_range",
+            Self::NoSuchKey(_) => "no_such_key",
+            Self::DuplicateKey(_) => "duplicate_key",
+            Self::BackwardRange { .. } => "backward_range",
+            Self::NotAWord(_) => "not_a_word",
+            Self::NotAnInteger(_) => "not_an_integer",
+            Self::NetworkRedirect => "network_redirect",
+            Self::NulByte(_) => "nul_byte",
+            Self::ValueTooLong(_) => "value_too_long",
+            Self::ScriptTooLong => "script_too_long",
+            Self::SecretStructure { .. } => "secret_structure",
+            Self::File { .. } => "file_unreadable",
+            Self::NoRegenRoot => "no_regen_root",
+            Self::Argument(_) => "argument_invalid",
+            Self::Unset(_) => "variable_unset",
+            Self::Regex(_) => "regex_invalid",
+            Self::PublicSecret(_) => "public_secret",
+            Self::Limit { .. } => "limit_exceeded",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::EnvUnset(name) => format!("set it (`--env {name}=…` states what the target will have), or write `@env.{name}(default=\"…\")`"),
+            Self::SecretStructure { key, .. } => format!("if the value may be shown, write `public=true` at `@{key}`"),
+            Self::NoRegenRoot => "make one with `opalc keygen --regen-root`".to_owned(),
+            Self::PublicSecret(name) => format!("add `--public {name}` if the value may really be shown"),
+            Self::NotAWord("an Array") => "let it stand alone in its word, or pick an element".to_owned(),
+            Self::NotAWord("a Map") => "pick a value by key".to_owned(),
+            Self::NotAnInteger(_) => "convert it with `int(…)`".to_owned(),
+            Self::Limit { .. } => "plan less in one contract, or bound the loop".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// A cause and where in the source it arose.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct PlanError {
+    /// Why.
+    pub cause: Cause,
+    /// Where.
+    pub span: Span,
+}

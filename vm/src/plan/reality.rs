@@ -1,0 +1,87 @@
+//! Reality: all that planning may look at. The machine's only way out is the import table, and this is where that leads.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Largest file that `@file` reads.
+pub const FILE_MAX: u64 = 16 << 20;
+
+/// Why a file could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFailure {
+    /// Whether it is not there at all.
+    pub missing: bool,
+    /// The reason.
+    pub reason: String,
+}
+
+/// What planning looks at.
+pub trait Reality {
+    /// An environment variable.
+    fn env(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// The contents of a regular file; relative paths start at the base directory.
+    ///
+    /// # Errors
+    /// Where the file is missing, unreadable, not regular, too large, or below `/proc` or `/sys`.
+    fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, FileFailure>;
+}
+
+/// This host: an environment taken once, and its file system.
+#[derive(Clone, Default)]
+pub struct Host {
+    env: HashMap<Vec<u8>, Vec<u8>>,
+    base: PathBuf,
+}
+
+impl Host {
+    /// The environment of this process, with `overrides` on top, and `base` for relative paths.
+    #[must_use]
+    pub fn new(base: PathBuf, overrides: &[(String, String)]) -> Self {
+        let mut env: HashMap<Vec<u8>, Vec<u8>> =
+            std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
+        for (name, value) in overrides {
+            env.insert(name.clone().into_bytes(), value.clone().into_bytes());
+        }
+        Self { env, base }
+    }
+}
+
+impl Reality for Host {
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        self.env.get(name.as_bytes()).cloned()
+    }
+
+    fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, FileFailure> {
+        let refuse = |reason: &str| FileFailure { missing: false, reason: reason.to_owned() };
+        let io = |error: std::io::Error| FileFailure {
+            missing: error.kind() == std::io::ErrorKind::NotFound,
+            reason: crate::plan::os_reason(&error),
+        };
+        let path = self.base.join(Path::new(std::ffi::OsStr::from_bytes(path)));
+        // Links are followed, so the decision is taken on where the path really leads.
+        let real = std::fs::canonicalize(&path).map_err(io)?;
+        if let Some(Component::Normal(first)) = real.components().nth(1)
+            && (first == "proc" || first == "sys")
+        {
+            return Err(refuse("files below /proc and /sys are not read"));
+        }
+        let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC).open(&real).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() {
+            return Err(refuse("not a regular file"));
+        }
+        if metadata.len() > FILE_MAX {
+            return Err(refuse("larger than 16 MiB"));
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_MAX {
+            return Err(refuse("larger than 16 MiB"));
+        }
+        Ok(bytes)
+    }
+}
