@@ -5,3 +5,4 @@
 pub mod decorators;
 pub mod duration;
 pub mod program;
+pub mod trust;

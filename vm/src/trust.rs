@@ -1,0 +1,47 @@
+//! Who may run what on this host: safe files, identities, trusted signers, policy, locks and the ledger.
+//!
+//! Everything here decides or refuses; nothing runs a step. Decisions are functions of their arguments
+//! (`judge`, `policy`); the clock and the environment are read once, by the caller
+//! ([`locations::HostPaths::from_environment`]), and handed in.
+//!
+//! Reading order: `safe_path` (which files are believed), `locations` (where they are), `signers` and `revoked`
+//! (what they say), `guard` and `policy` (how strict this run is), `judge` (whether a contract is trusted), `lock`
+//! and `ledger` (whether it may run now).
+
+pub mod guard;
+pub mod identity;
+pub mod locations;
+pub mod pattern;
+pub mod safe_path;
+
+/// What the command line needs to know of an error besides its message.
+pub trait Failure: std::error::Error {
+    /// The stable code inside `error[…]`.
+    fn code(&self) -> &'static str;
+    /// The exit status.
+    fn exit(&self) -> u8;
+    /// What to do about it, in one line that can be pasted or followed.
+    fn help(&self) -> String;
+}
+
+/// Exit statuses that this module's refusals use.
+pub mod exit {
+    /// Signature missing, bad or not trusted.
+    pub const UNTRUSTED: u8 = 20;
+    /// A single-use contract has been run already.
+    pub const ALREADY_RUN: u8 = 22;
+    /// Refused by policy.
+    pub const POLICY: u8 = 24;
+    /// A wrong command line.
+    pub const USAGE: u8 = 64;
+    /// An input file is malformed.
+    pub const MALFORMED: u8 = 65;
+    /// An input file is missing or unreadable.
+    pub const NO_INPUT: u8 = 66;
+    /// Something that has to be written cannot be.
+    pub const CANNOT_WRITE: u8 = 74;
+    /// Another run holds the lock.
+    pub const LOCKED: u8 = 75;
+    /// A policy, trust or identity file is wrong.
+    pub const CONFIGURATION: u8 = 78;
+}

@@ -1,0 +1,250 @@
+//! Where Opal's files are on a host.
+//!
+//! [`HostPaths`] is filled once from the real environment. The system's directories are fixed there: no variable
+//! moves `/etc/opal`, so that a caller of a tool that runs as root cannot bring their own policy. Tests fill it themselves.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use nix::unistd::{Uid, geteuid};
+
+use super::safe_path::{SafeDir, SafePathError, forbid};
+
+/// Upper bound for policy and trust files, in bytes.
+pub const TRUST_FILE_SIZE_MAX: u64 = 1 << 20;
+
+const ETC: &str = "/etc";
+const RUN: &str = "/run";
+const VAR_LIB: &str = "/var/lib";
+const NAME: &str = "opal";
+
+/// The directories that names are resolved in, and who is asking.
+#[derive(Debug, Clone)]
+pub struct HostPaths {
+    /// `/etc`.
+    pub etc: PathBuf,
+    /// `/run`.
+    pub run: PathBuf,
+    /// `/var/lib`.
+    pub var_lib: PathBuf,
+    /// Who must own what is below them: root.
+    pub system_owner: Uid,
+    /// `$HOME`.
+    pub home: Option<PathBuf>,
+    /// `$XDG_CONFIG_HOME`.
+    pub xdg_config_home: Option<PathBuf>,
+    /// `$XDG_STATE_HOME`.
+    pub xdg_state_home: Option<PathBuf>,
+    /// `$XDG_RUNTIME_DIR`.
+    pub xdg_runtime_dir: Option<PathBuf>,
+    /// The effective user.
+    pub euid: Uid,
+}
+
+impl HostPaths {
+    /// Reads the process's environment. A variable that is set but empty counts as unset.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let path = |name: &str| non_empty(std::env::var_os(name)).map(PathBuf::from);
+        Self {
+            etc: PathBuf::from(ETC),
+            run: PathBuf::from(RUN),
+            var_lib: PathBuf::from(VAR_LIB),
+            system_owner: Uid::from_raw(0),
+            home: path("HOME"),
+            xdg_config_home: path("XDG_CONFIG_HOME"),
+            xdg_state_home: path("XDG_STATE_HOME"),
+            xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
+            euid: geteuid(),
+        }
+    }
+
+    /// `/etc/opal`, if it is there.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it or a parent is not root's alone to write to.
+    pub fn etc_dir(&self) -> Result<Option<SafeDir>, SafePathError> {
+        SafeDir::open(&self.etc.join(NAME), self.system_owner)
+    }
+
+    /// Reads a file of `/etc/opal`; `None` if it is not there.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if the file or a directory above it is not root's alone to write to.
+    pub fn read_etc(&self, name: &str) -> Result<Option<Vec<u8>>, SafePathError> {
+        match self.etc_dir()? {
+            Some(dir) => dir.read_file(name, forbid::WRITING, TRUST_FILE_SIZE_MAX),
+            None => Ok(None),
+        }
+    }
+
+    /// The directory with the identity and the user's `allowed_signers`, if it is there.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it or a parent is not safe.
+    pub fn config_dir(&self) -> Result<Option<SafeDir>, SafePathError> {
+        match (&self.xdg_config_home, &self.home) {
+            (Some(base), _) => SafeDir::open(&base.join(NAME), self.euid),
+            (None, Some(home)) => SafeDir::open(&home.join(".config").join(NAME), self.euid),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// As [`HostPaths::config_dir`], but makes what is missing below the home directory.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe, cannot be made, or no variable says where it is.
+    pub fn make_config_dir(&self) -> Result<SafeDir, SafePathError> {
+        self.make(self.xdg_config_home.as_deref(), &[".config"], "XDG_CONFIG_HOME")
+    }
+
+    /// The directory for run records and a user's ledger; makes what is missing below the home directory.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe, cannot be made, or no variable says where it is.
+    pub fn make_state_dir(&self) -> Result<SafeDir, SafePathError> {
+        self.make(self.xdg_state_home.as_deref(), &[".local", "state"], "XDG_STATE_HOME")
+    }
+
+    /// The directory for locks: `/run/opal` for root, `$XDG_RUNTIME_DIR/opal` if that is there, else the state directory.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe or cannot be made.
+    pub fn make_lock_dir(&self) -> Result<SafeDir, SafePathError> {
+        if self.euid == self.system_owner {
+            return SafeDir::open_or_create(&self.run.join(NAME), self.euid);
+        }
+        let runtime = self.xdg_runtime_dir.as_deref();
+        match runtime.map(|base| SafeDir::open(base, self.euid)).transpose()?.flatten() {
+            Some(base) => base.child_or_create(NAME),
+            None => self.make_state_dir()?.child_or_create("locks"),
+        }
+    }
+
+    /// The directory of the ledger of single-use contracts: `/var/lib/opal` for root, else in the state directory.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe or cannot be made.
+    pub fn make_ledger_dir(&self) -> Result<SafeDir, SafePathError> {
+        let base = if self.euid == self.system_owner {
+            SafeDir::open_or_create(&self.var_lib.join(NAME), self.euid)?
+        } else {
+            self.make_state_dir()?
+        };
+        base.child_or_create("ledger")
+    }
+
+    /// The host's time zone, which times without a zone in trust files are in: `/etc/localtime`, else UTC. `TZ`
+    /// does not count, since it belongs to the caller.
+    #[must_use]
+    pub fn time_zone(&self) -> TimeZone {
+        std::fs::read(self.etc.join("localtime")).ok().and_then(|bytes| TimeZone::tzif("localtime", &bytes).ok()).unwrap_or(TimeZone::UTC)
+    }
+
+    fn make(&self, xdg: Option<&Path>, below_home: &[&str], variable: &'static str) -> Result<SafeDir, SafePathError> {
+        if let Some(base) = xdg {
+            return SafeDir::open_or_create(&base.join(NAME), self.euid);
+        }
+        let home = self.home.as_deref().ok_or(SafePathError::Unset { variable })?;
+        // A home directory that is not there is nobody's to make.
+        let mut dir = SafeDir::open(home, self.euid)?
+            .ok_or_else(|| SafePathError::Read { path: home.to_owned(), errno: nix::errno::Errno::ENOENT })?;
+        for name in below_home {
+            dir = dir.child_or_create(name)?;
+        }
+        dir.child_or_create(NAME)
+    }
+}
+
+fn non_empty(value: Option<OsString>) -> Option<OsString> {
+    value.filter(|text| !text.is_empty())
+}
+
+/// A host made of temporary directories.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use super::*;
+
+    /// Paths inside a temporary directory, and the directory, which goes when it is dropped.
+    pub(crate) fn host() -> (HostPaths, tempfile::TempDir) {
+        let temp = tempfile::tempdir().expect("temp");
+        let at = |name: &str| {
+            let path = temp.path().join(name);
+            std::fs::create_dir(&path).expect("mkdir");
+            path
+        };
+        let paths = HostPaths {
+            etc: at("etc"),
+            run: at("run"),
+            var_lib: at("lib"),
+            system_owner: geteuid(),
+            home: Some(at("home")),
+            xdg_config_home: None,
+            xdg_state_home: None,
+            xdg_runtime_dir: None,
+            euid: geteuid(),
+        };
+        (paths, temp)
+    }
+
+    /// Puts a file into `/etc/opal` of that host.
+    pub(crate) fn etc_file(paths: &HostPaths, name: &str, text: &str) {
+        let dir = SafeDir::open_or_create(&paths.etc.join(NAME), paths.system_owner).expect("etc");
+        dir.write_file(name, text.as_bytes(), 0o644, true).expect("written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn directories_come_from_xdg_else_from_home() {
+        let (mut paths, temp) = fixture::host();
+        assert!(paths.config_dir().expect("safe").is_none());
+        assert_eq!(paths.make_config_dir().expect("made").path(), temp.path().join("home/.config/opal"));
+        assert_eq!(paths.make_state_dir().expect("made").path(), temp.path().join("home/.local/state/opal"));
+        assert!(paths.config_dir().expect("safe").is_some());
+        paths.xdg_config_home = Some(temp.path().join("xdg"));
+        assert_eq!(paths.make_config_dir().expect("made").path(), temp.path().join("xdg/opal"));
+    }
+
+    #[test]
+    fn without_home_nothing_is_found_and_nothing_is_made() {
+        let (mut paths, temp) = fixture::host();
+        paths.home = None;
+        assert!(paths.config_dir().expect("none").is_none());
+        assert!(matches!(paths.make_state_dir(), Err(SafePathError::Unset { variable: "XDG_STATE_HOME" })));
+        paths.home = Some(temp.path().join("nobody"));
+        assert!(paths.make_state_dir().is_err());
+        assert!(!temp.path().join("nobody").exists());
+    }
+
+    #[test]
+    fn locks_and_ledger_have_places_of_their_own_for_root_and_for_users() {
+        let (mut paths, temp) = fixture::host();
+        assert_eq!(paths.make_lock_dir().expect("made").path(), temp.path().join("run/opal"));
+        assert_eq!(paths.make_ledger_dir().expect("made").path(), temp.path().join("lib/opal/ledger"));
+        paths.system_owner = Uid::from_raw(paths.euid.as_raw().wrapping_add(1));
+        paths.xdg_runtime_dir = Some(temp.path().join("gone"));
+        assert_eq!(paths.make_lock_dir().expect("made").path(), temp.path().join("home/.local/state/opal/locks"));
+        let runtime = temp.path().join("user");
+        std::fs::create_dir(&runtime).expect("mkdir");
+        paths.xdg_runtime_dir = Some(runtime.clone());
+        assert_eq!(paths.make_lock_dir().expect("made").path(), runtime.join("opal"));
+        assert_eq!(paths.make_ledger_dir().expect("made").path(), temp.path().join("home/.local/state/opal/ledger"));
+    }
+
+    #[test]
+    fn a_file_of_etc_that_others_may_write_to_is_refused() {
+        let (paths, temp) = fixture::host();
+        assert!(paths.read_etc("policy.toml").expect("none").is_none());
+        fixture::etc_file(&paths, "policy.toml", "x");
+        assert_eq!(paths.read_etc("policy.toml").expect("safe").as_deref(), Some(&b"x"[..]));
+        let file = temp.path().join("etc/opal/policy.toml");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).expect("chmod");
+        assert!(matches!(paths.read_etc("policy.toml"), Err(SafePathError::Mode { .. })));
+    }
+}

@@ -1,0 +1,562 @@
+//! Files and directories that nobody else can have changed.
+//!
+//! A path is walked one component at a time from the root, each opened relative to the one before, without following
+//! links, and judged by its open descriptor: what was checked is what is used. A directory is believed if it
+//! belongs to a believed owner and neither group nor others may write to it. On the way there (never for the directory itself)
+//! a sticky directory of root's, such as `/tmp`, will do, because only owners can rename or delete in it.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::unistd::{Uid, UnlinkatFlags, linkat, unlinkat};
+
+use super::{Failure, exit};
+
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// Permission bits that a file must not have.
+pub mod forbid {
+    /// Nobody else may change it.
+    pub const WRITING: u32 = 0o022;
+    /// Nobody else may do anything with it.
+    pub const ANY_ACCESS: u32 = 0o077;
+    /// Its group may read it, as distributions allow for SSH host keys.
+    pub const ALL_BUT_GROUP_READ: u32 = 0o037;
+}
+
+/// Why a file or directory is not believed or not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum SafePathError {
+    /// A variable holds a relative path.
+    #[error("`{}` is not an absolute path", path.display())]
+    NotAbsolute {
+        /// The path.
+        path: PathBuf,
+    },
+    /// No variable says where the directory is.
+    #[error("neither `{variable}` nor `HOME` is set")]
+    Unset {
+        /// The variable for this directory.
+        variable: &'static str,
+    },
+    /// `..` would leave what was checked.
+    #[error("`{}` has `..` in it", path.display())]
+    ParentComponent {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A symbolic link stands where a file or directory should.
+    #[error("`{}` is a symbolic link", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// Something else stands where a directory should.
+    #[error("`{}` is not a directory", path.display())]
+    NotDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something else stands where a regular file should.
+    #[error("`{}` is not a regular file", path.display())]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A stranger owns it.
+    #[error("`{}` belongs to uid {owner}", path.display())]
+    Owner {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The owner it should have; root is always good.
+        wanted: u32,
+    },
+    /// Its permissions are too wide.
+    #[error("the permissions of `{}` are too open (mode {mode:04o})", path.display())]
+    Mode {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// Those of them that must go.
+        forbidden: u32,
+    },
+    /// It is larger than anything reasonable.
+    #[error("`{}` is larger than {size_max} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The bound.
+        size_max: u64,
+    },
+    /// A file that must not be overwritten is there.
+    #[error("`{}` exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused to read.
+    #[error("cannot read `{}`: {}", path.display(), errno.desc())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        errno: Errno,
+    },
+    /// The system refused to write.
+    #[error("cannot write `{}`: {}", path.display(), errno.desc())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        errno: Errno,
+    },
+}
+
+impl Failure for SafePathError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotAbsolute { .. } | Self::ParentComponent { .. } => "unsafe_path",
+            Self::Unset { .. } => "no_home",
+            Self::Link { .. } => "unsafe_link",
+            Self::NotDirectory { .. } | Self::NotRegular { .. } => "unsafe_kind",
+            Self::Owner { .. } => "unsafe_owner",
+            Self::Mode { .. } => "unsafe_mode",
+            Self::TooLarge { .. } => "file_too_large",
+            Self::Exists { .. } => "file_exists",
+            Self::Read { .. } => "cannot_read",
+            Self::Write { .. } => "cannot_write",
+        }
+    }
+
+    fn exit(&self) -> u8 {
+        match self {
+            Self::Write { .. } => exit::CANNOT_WRITE,
+            _ => exit::CONFIGURATION,
+        }
+    }
+
+    fn help(&self) -> String {
+        match self {
+            Self::NotAbsolute { .. } | Self::ParentComponent { .. } => "set the variable to an absolute path without `..`".to_owned(),
+            Self::Unset { variable } => format!("`export {variable}=DIR`, or `export HOME=DIR`"),
+            Self::Link { path } => format!("name the real place instead: `realpath {}`", path.display()),
+            Self::NotDirectory { path } | Self::NotRegular { path } | Self::Exists { path } => {
+                format!("move it away: `mv {0} {0}.old`", path.display())
+            }
+            Self::Owner { path, wanted, .. } => format!("`chown {wanted} {}`", path.display()),
+            Self::Mode { path, forbidden, .. } => format!("`chmod {} {}`", removal(*forbidden), path.display()),
+            Self::TooLarge { path, .. } => {
+                format!("check what wrote it: `ls -l {}`", path.display())
+            }
+            Self::Read { path, .. } | Self::Write { path, .. } => {
+                format!("check it: `namei -l {}`", path.display())
+            }
+        }
+    }
+}
+
+/// The `chmod` argument that takes away the bits of `forbidden`.
+fn removal(forbidden: u32) -> &'static str {
+    match forbidden {
+        forbid::ANY_ACCESS => "go-rwx",
+        forbid::ALL_BUT_GROUP_READ => "g-wx,o-rwx",
+        _ => "go-w",
+    }
+}
+
+/// A directory that was found safe, held open.
+#[derive(Debug)]
+pub struct SafeDir {
+    /// Opened with `O_PATH`: good for resolving names, not for reading.
+    handle: File,
+    path: PathBuf,
+    owner: Uid,
+}
+
+impl SafeDir {
+    /// Opens the directory at `path`, which `owner` or root must own; `None` if it or a parent is not there.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] that names the first directory which is not safe.
+    pub fn open(path: &Path, owner: Uid) -> Result<Option<Self>, SafePathError> {
+        Self::walk(path, owner, false)
+    }
+
+    /// As [`SafeDir::open`], but makes what is missing, for its owner alone (0700).
+    ///
+    /// # Errors
+    /// A [`SafePathError`] that names the first directory which is not safe or cannot be made.
+    pub fn open_or_create(path: &Path, owner: Uid) -> Result<Self, SafePathError> {
+        Self::walk(path, owner, true)?.ok_or_else(|| SafePathError::Write { path: path.to_owned(), errno: Errno::ENOENT })
+    }
+
+    fn walk(path: &Path, owner: Uid, create: bool) -> Result<Option<Self>, SafePathError> {
+        if !path.is_absolute() {
+            return Err(SafePathError::NotAbsolute { path: path.to_owned() });
+        }
+        let root = openat(nix::fcntl::AT_FDCWD, "/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|errno| SafePathError::Read { path: PathBuf::from("/"), errno })?;
+        let mut dir = Self { handle: File::from(root), path: PathBuf::from("/"), owner };
+        for component in path.components() {
+            let name = match component {
+                Component::RootDir | Component::CurDir => continue,
+                Component::Normal(name) => name,
+                Component::ParentDir | Component::Prefix(_) => {
+                    return Err(SafePathError::ParentComponent { path: path.to_owned() });
+                }
+            };
+            dir.check_passage()?;
+            dir = match dir.enter(name, create)? {
+                Some(next) => next,
+                None => return Ok(None),
+            };
+        }
+        dir.check_itself()?;
+        Ok(Some(dir))
+    }
+
+    /// Opens a directory inside this one; `None` if it is not there.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe.
+    pub fn child(&self, name: &str) -> Result<Option<Self>, SafePathError> {
+        let found = self.enter(OsStr::new(name), false)?;
+        found.map(|dir| dir.check_itself().map(|()| dir)).transpose()
+    }
+
+    /// Opens a directory inside this one and makes it if it is not there (0700).
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe or cannot be made.
+    pub fn child_or_create(&self, name: &str) -> Result<Self, SafePathError> {
+        let dir =
+            self.enter(OsStr::new(name), true)?.ok_or_else(|| SafePathError::Write { path: self.path.join(name), errno: Errno::ENOENT })?;
+        dir.check_itself()?;
+        Ok(dir)
+    }
+
+    /// Where the directory is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open directory, for `*at` calls. It was opened with `O_PATH`.
+    #[must_use]
+    pub fn handle(&self) -> &File {
+        &self.handle
+    }
+
+    fn enter(&self, name: &OsStr, create: bool) -> Result<Option<Self>, SafePathError> {
+        let path = self.path.join(name);
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut opened = openat(&self.handle, name, flags, Mode::empty());
+        if create && matches!(opened, Err(Errno::ENOENT)) {
+            match mkdirat(&self.handle, name, Mode::from_bits_truncate(0o700)) {
+                // Somebody else made it meanwhile; the checks that follow judge theirs.
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(SafePathError::Write { path, errno }),
+            }
+            self.sync()?;
+            opened = openat(&self.handle, name, flags, Mode::empty());
+        }
+        match opened {
+            Ok(fd) => Ok(Some(Self { handle: File::from(fd), path, owner: self.owner })),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                let link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());
+                Err(if link { SafePathError::Link { path } } else { SafePathError::NotDirectory { path } })
+            }
+            Err(errno) => Err(SafePathError::Read { path, errno }),
+        }
+    }
+
+    /// A directory on the way: a sticky one of root's may be writable.
+    fn check_passage(&self) -> Result<(), SafePathError> {
+        let data = self.metadata()?;
+        if data.uid() == 0 && data.mode() & STICKY != 0 {
+            return Ok(());
+        }
+        check_owner_and_mode(&self.path, &data, self.owner, WRITABLE_BY_OTHERS)
+    }
+
+    fn check_itself(&self) -> Result<(), SafePathError> {
+        check_owner_and_mode(&self.path, &self.metadata()?, self.owner, WRITABLE_BY_OTHERS)
+    }
+
+    fn metadata(&self) -> Result<Metadata, SafePathError> {
+        self.handle.metadata().map_err(|error| SafePathError::Read { path: self.path.clone(), errno: errno_of(&error) })
+    }
+
+    /// Opens a regular file for reading; `None` if it is not there. `forbidden` is one of [`forbid`].
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is a link, no regular file, a stranger's, or has a forbidden permission.
+    pub fn open_file(&self, name: &str, forbidden: u32) -> Result<Option<File>, SafePathError> {
+        self.open_checked(name, OFlag::O_RDONLY, forbidden)
+    }
+
+    /// Opens a regular file for reading and writing and makes it (0600) if it is not there.
+    ///
+    /// # Errors
+    /// As [`SafeDir::open_file`], and if it cannot be made.
+    pub fn open_or_create_file(&self, name: &str) -> Result<File, SafePathError> {
+        self.open_checked(name, OFlag::O_RDWR | OFlag::O_CREAT, forbid::ANY_ACCESS)?
+            .ok_or_else(|| SafePathError::Write { path: self.path.join(name), errno: Errno::ENOENT })
+    }
+
+    fn open_checked(&self, name: &str, access: OFlag, forbidden: u32) -> Result<Option<File>, SafePathError> {
+        let path = self.path.join(name);
+        // O_NONBLOCK: a FIFO must not hold us up before it is seen to be one.
+        let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let file = match openat(&self.handle, name, flags, Mode::from_bits_truncate(0o600)) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(Errno::ELOOP) => return Err(SafePathError::Link { path }),
+            Err(Errno::EISDIR | Errno::ENXIO) => return Err(SafePathError::NotRegular { path }),
+            Err(errno) if access.contains(OFlag::O_CREAT) => {
+                return Err(SafePathError::Write { path, errno });
+            }
+            Err(errno) => return Err(SafePathError::Read { path, errno }),
+        };
+        let data = file.metadata().map_err(|error| SafePathError::Read { path: path.clone(), errno: errno_of(&error) })?;
+        if !data.is_file() {
+            return Err(SafePathError::NotRegular { path });
+        }
+        check_owner_and_mode(&path, &data, self.owner, forbidden)?;
+        Ok(Some(file))
+    }
+
+    /// Reads a whole file of at most `size_max` bytes, under the rules of [`SafeDir::open_file`].
+    ///
+    /// # Errors
+    /// As [`SafeDir::open_file`], and [`SafePathError::TooLarge`].
+    pub fn read_file(&self, name: &str, forbidden: u32, size_max: u64) -> Result<Option<Vec<u8>>, SafePathError> {
+        let Some(file) = self.open_file(name, forbidden)? else {
+            return Ok(None);
+        };
+        read_capped(&file, &self.path.join(name), size_max).map(Some)
+    }
+
+    /// Writes a whole file: to a temporary name, synced, then put in place, and the directory synced.
+    /// With `replace` an older file of that name goes; without, it stays and the call fails.
+    ///
+    /// # Errors
+    /// [`SafePathError::Exists`], or [`SafePathError::Write`]; no partial file is left.
+    pub fn write_file(&self, name: &str, bytes: &[u8], mode: u32, replace: bool) -> Result<(), SafePathError> {
+        let path = self.path.join(name);
+        let fail = |errno| SafePathError::Write { path: path.clone(), errno };
+        let mut salt = [0u8; 8];
+        getrandom::fill(&mut salt).map_err(|_| fail(Errno::EIO))?;
+        let temporary = format!(".{name}.{:016x}", u64::from_le_bytes(salt));
+        let temporary = temporary.as_str();
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(mode);
+        let mut file = File::from(openat(&self.handle, temporary, flags, mode).map_err(fail)?);
+        let placed = fchmod(&file, mode)
+            .and_then(|()| file.write_all(bytes).map_err(|e| errno_of(&e)))
+            .and_then(|()| file.sync_all().map_err(|e| errno_of(&e)))
+            .and_then(|()| {
+                if replace {
+                    renameat(&self.handle, temporary, &self.handle, name)
+                } else {
+                    // A link, unlike a rename, never takes the place of a file that is there.
+                    linkat(&self.handle, temporary, &self.handle, name, AtFlags::empty())
+                }
+            });
+        if placed.is_err() || !replace {
+            let _ = unlinkat(&self.handle, temporary, UnlinkatFlags::NoRemoveDir);
+        }
+        match placed {
+            Ok(()) => self.sync(),
+            Err(Errno::EEXIST) => Err(SafePathError::Exists { path }),
+            Err(errno) => Err(fail(errno)),
+        }
+    }
+
+    /// Makes the names in this directory durable.
+    fn sync(&self) -> Result<(), SafePathError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(&self.handle, ".", flags, Mode::empty())
+            .and_then(|fd| File::from(fd).sync_all().map_err(|e| errno_of(&e)))
+            .map_err(|errno| SafePathError::Write { path: self.path.clone(), errno })
+    }
+}
+
+/// Reads a file that is open already, at most `size_max` bytes.
+///
+/// # Errors
+/// [`SafePathError::TooLarge`] or [`SafePathError::Read`], with `path` in the message.
+pub fn read_capped(file: &File, path: &Path, size_max: u64) -> Result<Vec<u8>, SafePathError> {
+    let mut bytes = Vec::new();
+    let read = file
+        .take(size_max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| SafePathError::Read { path: path.to_owned(), errno: errno_of(&error) })?;
+    if u64::try_from(read).is_ok_and(|read| read <= size_max) {
+        Ok(bytes)
+    } else {
+        Err(SafePathError::TooLarge { path: path.to_owned(), size_max })
+    }
+}
+
+fn check_owner_and_mode(path: &Path, data: &Metadata, owner: Uid, forbidden: u32) -> Result<(), SafePathError> {
+    if data.uid() != 0 && data.uid() != owner.as_raw() {
+        return Err(SafePathError::Owner { path: path.to_owned(), owner: data.uid(), wanted: owner.as_raw() });
+    }
+    if data.mode() & forbidden != 0 {
+        return Err(SafePathError::Mode { path: path.to_owned(), mode: data.mode() & 0o7777, forbidden });
+    }
+    Ok(())
+}
+
+/// The system's number of an I/O error.
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::{chown, geteuid};
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    }
+
+    fn open(path: &Path) -> Result<Option<SafeDir>, SafePathError> {
+        SafeDir::open(path, geteuid())
+    }
+
+    #[test]
+    fn a_private_directory_below_a_sticky_one_is_safe() {
+        let temp = tempfile::tempdir().expect("temp");
+        assert!(open(temp.path()).expect("safe").is_some());
+        assert!(open(&temp.path().join("a/b")).expect("safe").is_none());
+    }
+
+    #[test]
+    fn a_sticky_directory_is_not_safe_itself() {
+        let refused = open(Path::new("/tmp")).expect_err("writable by everybody");
+        assert!(matches!(refused, SafePathError::Mode { .. }), "{refused}");
+        assert_eq!(refused.exit(), 78);
+    }
+
+    #[test]
+    fn a_parent_that_others_may_write_to_is_named() {
+        let temp = tempfile::tempdir().expect("temp");
+        let parent = temp.path().join("open");
+        let inner = parent.join("inner");
+        fs::create_dir_all(&inner).expect("mkdir");
+        for mode in [0o770, 0o777, 0o702] {
+            set_mode(&parent, mode);
+            match open(&inner) {
+                Err(SafePathError::Mode { path, .. }) => assert_eq!(path, parent),
+                other => panic!("{mode:o}: {other:?}"),
+            }
+        }
+        // Sticky helps only where root is the owner.
+        set_mode(&parent, 0o1777);
+        if geteuid().is_root() {
+            assert!(open(&inner).expect("safe").is_some());
+            chown(&parent, Some(Uid::from_raw(12345)), None).expect("chown");
+            assert!(matches!(open(&inner), Err(SafePathError::Owner { owner: 12345, .. })));
+        } else {
+            assert!(matches!(open(&inner), Err(SafePathError::Mode { .. })));
+        }
+    }
+
+    #[test]
+    fn a_stranger_s_directory_is_named_with_its_owner() {
+        if !geteuid().is_root() {
+            println!("skipped: only root can give a directory away");
+            return;
+        }
+        let temp = tempfile::tempdir().expect("temp");
+        let theirs = temp.path().join("theirs");
+        fs::create_dir_all(theirs.join("mine")).expect("mkdir");
+        chown(&theirs, Some(Uid::from_raw(12345)), None).expect("chown");
+        match open(&theirs.join("mine")) {
+            Err(SafePathError::Owner { path, owner, .. }) => {
+                assert_eq!((path, owner), (theirs.clone(), 12345));
+            }
+            other => panic!("{other:?}"),
+        }
+        // The same directory is safe for the one who owns it.
+        assert!(SafeDir::open(&theirs, Uid::from_raw(12345)).expect("safe").is_some());
+    }
+
+    #[test]
+    fn links_dots_and_files_are_no_directories() {
+        let temp = tempfile::tempdir().expect("temp");
+        let real = temp.path().join("real");
+        fs::create_dir(&real).expect("mkdir");
+        let link = temp.path().join("link");
+        symlink(&real, &link).expect("link");
+        let file = temp.path().join("file");
+        fs::write(&file, "").expect("file");
+        assert!(matches!(open(&link), Err(SafePathError::Link { .. })));
+        assert!(matches!(open(&link.join("x")), Err(SafePathError::Link { .. })));
+        assert!(matches!(open(&file), Err(SafePathError::NotDirectory { .. })));
+        assert!(matches!(open(&real.join("../real")), Err(SafePathError::ParentComponent { .. })));
+        assert!(matches!(open(Path::new("relative")), Err(SafePathError::NotAbsolute { .. })));
+    }
+
+    #[test]
+    fn made_directories_and_files_are_private_whatever_the_umask() {
+        let temp = tempfile::tempdir().expect("temp");
+        let dir = SafeDir::open_or_create(&temp.path().join("a/b"), geteuid()).expect("made");
+        dir.write_file("f", b"hello", 0o600, false).expect("written");
+        let mode = |p: &Path| fs::metadata(p).expect("there").mode() & 0o777;
+        assert_eq!(mode(&temp.path().join("a")), 0o700);
+        assert_eq!(mode(dir.path()), 0o700);
+        assert_eq!(mode(&dir.path().join("f")), 0o600);
+        let read = dir.read_file("f", forbid::ANY_ACCESS, 5).expect("safe");
+        assert_eq!(read.as_deref(), Some(&b"hello"[..]));
+        assert!(matches!(dir.read_file("f", forbid::ANY_ACCESS, 4), Err(SafePathError::TooLarge { .. })));
+        assert!(dir.read_file("g", forbid::ANY_ACCESS, 4).expect("safe").is_none());
+    }
+
+    #[test]
+    fn a_file_is_replaced_only_when_asked_and_nothing_else_is_left() {
+        let temp = tempfile::tempdir().expect("temp");
+        let dir = open(temp.path()).expect("safe").expect("there");
+        dir.write_file("f", b"one", 0o600, false).expect("written");
+        assert!(matches!(dir.write_file("f", b"two", 0o600, false), Err(SafePathError::Exists { .. })));
+        assert_eq!(fs::read(temp.path().join("f")).expect("file"), b"one");
+        dir.write_file("f", b"three", 0o600, true).expect("replaced");
+        assert_eq!(fs::read(temp.path().join("f")).expect("file"), b"three");
+        assert_eq!(fs::read_dir(temp.path()).expect("dir").count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_a_link_a_fifo_a_directory_or_too_open_is_refused() {
+        let temp = tempfile::tempdir().expect("temp");
+        let dir = open(temp.path()).expect("safe").expect("there");
+        let at = |name: &str| temp.path().join(name);
+        fs::write(at("f"), "x").expect("file");
+        symlink(at("f"), at("link")).expect("link");
+        fs::create_dir(at("d")).expect("mkdir");
+        nix::unistd::mkfifo(&at("fifo"), Mode::from_bits_truncate(0o600)).expect("fifo");
+        let try_open = |name: &str| dir.open_file(name, forbid::ANY_ACCESS);
+        set_mode(&at("f"), 0o640);
+        assert!(matches!(try_open("f"), Err(SafePathError::Mode { mode: 0o640, .. })));
+        assert!(dir.open_file("f", forbid::ALL_BUT_GROUP_READ).expect("safe").is_some());
+        assert!(matches!(try_open("link"), Err(SafePathError::Link { .. })));
+        assert!(matches!(try_open("d"), Err(SafePathError::NotRegular { .. })));
+        assert!(matches!(try_open("fifo"), Err(SafePathError::NotRegular { .. })));
+        assert!(try_open("missing").expect("safe").is_none());
+    }
+}
