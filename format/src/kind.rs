@@ -31,6 +31,8 @@ macro_rules! numbered {
     };
 }
 
+pub(crate) use numbered;
+
 numbered! {
     /// What a node of the step tree is (spec/plan-format.md, "STEPS"). Numbers from 64 are control-flow nodes: they say how
     /// planning got here, run nothing themselves, and are outside `plan_hash`.

@@ -1,12 +1,31 @@
 #![forbid(unsafe_code)]
 //! The `.plan` file: header, sections, archived types, digests, signatures, envelope.
 //!
-//! This crate knows nothing of evaluation and executes nothing. `spec/plan-format.md` is its specification.
+//! This crate knows nothing of evaluation and executes nothing. `spec/plan-format.md` is its specification. To read a contract, start at
+//! [`read_file::read_path`] or [`reader::RawPlan`]; to write one, at [`writer::PlanContents`].
 
+mod archive;
+pub mod canonical;
+mod check;
+pub mod envelope;
+pub mod error;
+pub mod hash;
+pub mod header;
 pub mod identity;
 pub mod kind;
+pub mod limits;
+pub mod plan_hash;
 pub mod program;
+pub mod read_file;
+pub mod reader;
 pub mod record;
+pub mod section;
+pub mod seed;
+pub mod signature;
 pub mod slots;
 pub mod steps;
 pub mod terms;
+pub mod writer;
+
+/// Bytes aligned so that archives in them can be read where they lie.
+pub type Bytes = rkyv::util::AlignedVec<16>;

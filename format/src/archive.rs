@@ -1,0 +1,43 @@
+//! The one door to `rkyv` (spec/plan-format.md, "Archives").
+//!
+//! Endianness (little), alignment (natural) and pointer width (32 bits) are fixed by features of the dependency. Reading is always checked,
+//! with a limit on nesting; the archived types hold no maps, shared pointers or trait objects. A checked archive is memory-safe to read
+//! and nothing more: what its numbers mean is checked in `crate::check` and by the program verifier.
+
+use crate::error::FormatError;
+use crate::limits;
+use crate::section::{Located, Section};
+use rkyv::api::access_with_context;
+use rkyv::api::high::{HighSerializer, to_bytes_in};
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor::{Failure, Strategy};
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::util::AlignedVec;
+use rkyv::validation::archive::ArchiveValidator;
+use rkyv::{Portable, Serialize};
+use std::num::NonZeroUsize;
+
+// These decide bytes on disk. A build with other features of the dependency must not compile.
+const _: () = assert!(size_of::<rkyv::Archived<usize>>() == 4 && align_of::<rkyv::Archived<u64>>() == 8);
+const _: () = assert!(matches!(rkyv::Archived::<u32>::from_native(1), rkyv::rend::u32_le { .. }));
+
+/// The type that an archive of `T` reads as.
+pub(crate) type Checker<'a> = Strategy<ArchiveValidator<'a>, Failure>;
+
+/// Reads the archive that fills a section, where it lies. The section must start at a multiple of 16, as those of an aligned file do.
+pub(crate) fn read<T>(section: Section, located: Located<'_>) -> Result<&T, FormatError>
+where
+    T: Portable + for<'a> CheckBytes<Checker<'a>>,
+{
+    let mut validator = ArchiveValidator::with_max_depth(located.bytes, NonZeroUsize::new(limits::ARCHIVE_DEPTH));
+    access_with_context::<T, _, Failure>(located.bytes, &mut validator)
+        .map_err(|Failure| FormatError::Archive { section, offset: located.start })
+}
+
+/// The archive of a value. Fails only where memory or 32-bit offsets do not suffice.
+pub(crate) fn write<T>(section: Section, value: &T) -> Result<AlignedVec<16>, FormatError>
+where
+    T: for<'a> Serialize<HighSerializer<AlignedVec<16>, ArenaHandle<'a>, Failure>>,
+{
+    to_bytes_in::<_, Failure>(value, AlignedVec::<16>::new()).map_err(|Failure| FormatError::Archive { section, offset: 0 })
+}

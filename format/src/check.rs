@@ -1,0 +1,226 @@
+//! The rules of the tables (spec/plan-format.md, "Rules of the tables"): what is checked of a plan beyond being a valid archive.
+//!
+//! One pass over each table, without recursion. Every record, part and byte of text may be used once only, in any order; that bounds
+//! the work of whoever walks a checked plan by the size of its file. PROGRAM is left to the program verifier.
+
+use crate::canonical;
+use crate::error::{FormatError, Rule};
+use crate::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
+use crate::limits;
+use crate::record::{Range, TextRef};
+use crate::section::Section;
+use crate::seed::{BASE58, DISPLAY_ID_LENGTH};
+use crate::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, SlotsView};
+use crate::steps::{Arg, Node, Part, PartKind, StepsView};
+use crate::terms::Terms;
+use std::collections::HashSet;
+
+/// Checks the terms.
+pub(crate) fn terms(terms: &Terms, instruction_set: u32, offset: usize) -> Result<(), FormatError> {
+    let fail = |index, rule| Err(FormatError::Table { section: Section::Terms, index, rule, offset });
+    match PlanType::from_number(terms.plan_type) {
+        None | Some(PlanType::Adaptive) => return Err(FormatError::PlanTypeReserved { number: terms.plan_type }),
+        Some(PlanType::Atomic | PlanType::Sequence | PlanType::Matrix | PlanType::Campaign) => {}
+    }
+    if terms.instruction_set != instruction_set {
+        return fail(0, Rule::InstructionSet);
+    }
+    let mut names = HashSet::new();
+    for (index, argument) in terms.arguments.iter().enumerate() {
+        if argument.name.is_empty() || !names.insert(argument.name.as_str()) || canonical::check(&argument.value).is_err() {
+            return fail(index, Rule::Argument);
+        }
+    }
+    if terms.umask > 0o777 {
+        return fail(0, Rule::Umask);
+    }
+    if !terms.pass_env.is_sorted_by(|a, b| a < b) {
+        return fail(0, Rule::PassEnv);
+    }
+    if let Some(index) = terms.pass_env.iter().position(|name| name.is_empty() || name.contains(['\0', '='])) {
+        return fail(index, Rule::PassEnv);
+    }
+    if !terms.shell.starts_with('/') || terms.shell.contains('\0') {
+        return fail(0, Rule::Shell);
+    }
+    if terms.source_name.contains('\0') {
+        return fail(0, Rule::SourceName);
+    }
+    Ok(())
+}
+
+/// Checks the slot table.
+pub(crate) fn slots(view: SlotsView<'_>, offset: usize) -> Result<(), FormatError> {
+    let mut keys = HashSet::with_capacity(view.slots.len());
+    let mut text = Pool::new(view.text);
+    view.slots.iter().enumerate().try_for_each(|(index, record)| {
+        slot(record, &mut text, &mut keys).map_err(|rule| FormatError::Table { section: Section::Values, index, rule, offset })
+    })
+}
+
+fn slot<'a>(slot: &Slot, text: &mut Pool<'a>, keys: &mut HashSet<&'a [u8]>) -> Result<(), Rule> {
+    require(slot.reserved.to_native() == 0, Rule::Reserved)?;
+    require(slot.flags.to_native() & !(SLOT_PUBLIC | SLOT_SHAPES | SLOT_COMPUTED) == 0, Rule::SlotFlags)?;
+    let value_type = ValueType::from_number(slot.value_type).ok_or(Rule::SlotType)?;
+    Unscrubbed::from_number(slot.unscrubbed).ok_or(Rule::SlotScrub)?;
+    let key = text.take(slot.key)?;
+    require(!key.is_empty() && key.len() <= limits::KEY_LENGTH && keys.insert(key), Rule::SlotKey)?;
+    let display = text.take(slot.display)?;
+    require(display.len() == DISPLAY_ID_LENGTH && display.iter().all(|digit| BASE58.contains(digit)), Rule::SlotDisplay)?;
+    let value = text.take(slot.value)?;
+    require(if slot.is_public() { canonical::check(value) == Ok(value_type) } else { value.is_empty() }, Rule::SlotValue)
+}
+
+/// Checks the step tree against a plan with `slots` slots.
+pub(crate) fn steps(view: StepsView<'_>, slots: usize, offset: usize) -> Result<(), FormatError> {
+    let mut checker = StepChecker { view, slots, text: Pool::new(view.text), args: 0, parts: 0, open: Vec::new() };
+    for (index, node) in view.nodes.iter().enumerate() {
+        checker.node(index, node).map_err(|rule| FormatError::Table { section: Section::Steps, index, rule, offset })?;
+    }
+    Ok(())
+}
+
+struct StepChecker<'a> {
+    view: StepsView<'a>,
+    slots: usize,
+    text: Pool<'a>,
+    /// Arguments and parts used so far.
+    args: usize,
+    parts: usize,
+    /// The nodes around the current one, outermost first.
+    open: Vec<OpenNode>,
+}
+
+struct OpenNode {
+    /// Index after its last node.
+    end: usize,
+    is_try: bool,
+    /// The `@catch` or `@finally` seen last among its children.
+    last: Option<NodeKind>,
+}
+
+impl StepChecker<'_> {
+    fn node(&mut self, index: usize, node: &Node) -> Result<(), Rule> {
+        require(node.reserved.to_native() == 0, Rule::Reserved)?;
+        let kind = NodeKind::from_number(node.kind.to_native()).ok_or(Rule::NodeKind)?;
+        while self.open.last().is_some_and(|open| open.end <= index) {
+            self.open.pop();
+        }
+        let limit = self.open.last().map_or(self.view.nodes.len(), |open| open.end);
+        let length = node.subtree.to_native() as usize;
+        let end = index.saturating_add(length);
+        require(length > 0 && end <= limit, Rule::Subtree)?;
+        require(length == 1 || !kind.is_leaf(), Rule::LeafChildren)?;
+        self.place(kind)?;
+        if length > 1 {
+            require(self.open.len() < limits::STEP_DEPTH, Rule::Depth)?;
+            self.open.push(OpenNode { end, is_try: kind == NodeKind::Try, last: None });
+        }
+        self.text.take(node.header)?;
+        self.arguments(node)?;
+        require(kind.has_command() || node.parts.count.to_native() == 0, Rule::Command)?;
+        for part in claim(node.parts, self.view.parts, &mut self.parts)? {
+            self.part(part, Some(index))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a node of this kind may follow its siblings.
+    fn place(&mut self, kind: NodeKind) -> Result<(), Rule> {
+        let is_handler = matches!(kind, NodeKind::Catch | NodeKind::Finally);
+        match self.open.last_mut() {
+            Some(open) if open.is_try => {
+                let fits = match open.last {
+                    None => true,
+                    Some(NodeKind::Catch) => kind == NodeKind::Finally,
+                    Some(_) => false,
+                };
+                open.last = is_handler.then_some(kind).or(open.last);
+                require(fits, Rule::TryChildren)
+            }
+            _ => require(!is_handler, Rule::OutsideTry),
+        }
+    }
+
+    fn arguments(&mut self, node: &Node) -> Result<(), Rule> {
+        let args = claim(node.args, self.view.args, &mut self.args)?;
+        require(args.is_sorted_by(|a, b| a.param < b.param), Rule::ArgOrder)?;
+        for arg in args {
+            require(arg.reserved.to_native() == 0, Rule::Reserved)?;
+            require(self.argument_fits(arg), if is_scalar(arg) { Rule::ArgValue } else { Rule::ArgType })?;
+            for part in claim(arg.parts, self.view.parts, &mut self.parts)? {
+                self.part(part, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn argument_fits(&self, arg: &Arg) -> bool {
+        let scalar = arg.scalar.to_native();
+        let slot = arg.slot.to_native();
+        let value_fits = match ValueType::from_number(arg.value_type) {
+            Some(ValueType::String) => return scalar == 0 && slot == 0,
+            Some(ValueType::Int | ValueType::Duration) => true,
+            Some(ValueType::Bool) => matches!(scalar, 0 | 1),
+            Some(ValueType::Float) => f64::from_bits(scalar.cast_unsigned()).is_finite(),
+            Some(ValueType::Array | ValueType::Map) | None => return false,
+        };
+        value_fits && arg.parts.count.to_native() == 0 && (slot == 0 || (scalar == 0 && slot as usize <= self.slots))
+    }
+
+    /// Checks a part of the command of node `command`, or of an argument.
+    fn part(&mut self, part: &Part, command: Option<usize>) -> Result<(), Rule> {
+        require(part.reserved.to_native() == 0, Rule::Reserved)?;
+        let kind = PartKind::from_number(part.kind).ok_or(Rule::PartKind)?;
+        if kind == PartKind::Text {
+            require(part.position == 0, Rule::PartFields)?;
+            return self.text.take(TextRef { offset: part.first, length: part.second }).map(drop);
+        }
+        let position = Position::from_number(part.position).ok_or(Rule::Position)?;
+        require((position == Position::Argument) == command.is_none(), Rule::Position)?;
+        require(part.second.to_native() == 0, Rule::PartFields)?;
+        let first = part.first.to_native() as usize;
+        if kind == PartKind::Slot {
+            return require(first < self.slots, Rule::SlotNumber);
+        }
+        let is_let = |node: &Node| node.kind.to_native() == NodeKind::Let.number();
+        let earlier = command.is_some_and(|index| first < index);
+        require(earlier && self.view.nodes.get(first).is_some_and(is_let), Rule::Binding)
+    }
+}
+
+/// Whether an argument's type is one that arguments have.
+fn is_scalar(arg: &Arg) -> bool {
+    ValueType::from_number(arg.value_type).is_some_and(|value_type| !matches!(value_type, ValueType::Array | ValueType::Map))
+}
+
+fn require(holds: bool, rule: Rule) -> Result<(), Rule> {
+    if holds { Ok(()) } else { Err(rule) }
+}
+
+/// The records of a range. All ranges together may not claim more records than the table has.
+fn claim<'a, T>(range: Range, table: &'a [T], used: &mut usize) -> Result<&'a [T], Rule> {
+    let records = range.of(table).ok_or(Rule::Range)?;
+    *used = used.saturating_add(records.len());
+    require(*used <= table.len(), Rule::Range)?;
+    Ok(records)
+}
+
+/// A text pool. All references together may not claim more bytes than it has.
+struct Pool<'a> {
+    text: &'a [u8],
+    used: usize,
+}
+
+impl<'a> Pool<'a> {
+    const fn new(text: &'a [u8]) -> Self {
+        Self { text, used: 0 }
+    }
+
+    fn take(&mut self, reference: TextRef) -> Result<&'a [u8], Rule> {
+        let bytes = reference.of(self.text).ok_or(Rule::Text)?;
+        self.used = self.used.saturating_add(bytes.len());
+        require(self.used <= self.text.len(), Rule::Text)?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,35 @@
+//! The limits of format version 1, in one table. Both sides of a contract agree on them; a policy may lower them.
+
+use crate::error::FormatError;
+
+/// Bytes of a plan file, unless the caller says otherwise.
+pub const FILE_SIZE: usize = 64 << 20;
+/// Bytes of the target's name.
+pub const TARGET_LENGTH: usize = 1024;
+/// Sections of a file, unknown ones included.
+pub const SECTIONS: usize = 32;
+/// Bytes of PROVENANCE.
+pub const PROVENANCE_SIZE: usize = 1 << 20;
+/// Signatures of a contract.
+pub const SIGNATURES: usize = 16;
+/// Bytes of one SSHSIG.
+pub const SSHSIG_SIZE: usize = 512;
+/// Recipients of an envelope.
+pub const RECIPIENTS: usize = 64;
+/// Nesting of an archive.
+pub const ARCHIVE_DEPTH: usize = 64;
+/// Nesting of Arrays and Maps in a value.
+pub const VALUE_DEPTH: usize = 64;
+/// Nesting of steps.
+pub const STEP_DEPTH: usize = 256;
+/// Nodes of the step tree.
+pub const STEPS: usize = 1_000_000;
+/// Slots.
+pub const SLOTS: usize = 1_000_000;
+/// Bytes of a slot's key.
+pub const KEY_LENGTH: usize = 64 << 10;
+
+/// Refuses `actual` of `what` above `limit`; `offset` is where the file says so.
+pub(crate) const fn check(what: &'static str, actual: usize, limit: usize, offset: usize) -> Result<(), FormatError> {
+    if actual > limit { Err(FormatError::TooLarge { what, actual, limit, offset }) } else { Ok(()) }
+}

@@ -1,0 +1,84 @@
+//! Reading a plan from a path or from standard input, once, into memory that nobody else can change.
+
+use crate::error::FormatError;
+use crate::reader::RawPlan;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Opening must not wait for a writer where the path is a FIFO.
+#[cfg(target_os = "linux")]
+const O_NONBLOCK: i32 = 0o4000;
+#[cfg(not(target_os = "linux"))]
+const O_NONBLOCK: i32 = 0x4;
+
+/// Why a plan could not be read from where it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadFileError {
+    /// There is no such file.
+    #[error("there is no such file")]
+    NotFound,
+    /// A directory, FIFO, socket or device.
+    #[error("not a regular file")]
+    NotRegular,
+    /// The system refused.
+    #[error("cannot be read: {0}")]
+    Io(#[source] io::Error),
+    /// It was read, and is no plan of acceptable size.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl ReadFileError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "plan_not_found",
+            Self::NotRegular => "plan_not_regular",
+            Self::Io(_) => "plan_unreadable",
+            Self::Format(error) => error.code(),
+        }
+    }
+
+    /// The exit status that this refusal ends a command with: 66, or that of the format error.
+    #[must_use]
+    pub const fn exit_status(&self) -> u8 {
+        match self {
+            Self::NotFound | Self::NotRegular | Self::Io(_) => 66,
+            Self::Format(error) => error.exit_status(),
+        }
+    }
+}
+
+impl From<io::Error> for ReadFileError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound { Self::NotFound } else { Self::Io(error) }
+    }
+}
+
+/// Reads a plan of at most `max` bytes from `path`; `-` is standard input. Links are followed; anything but a regular file is refused.
+///
+/// # Errors
+/// [`ReadFileError`].
+pub fn read_path(path: &Path, max: usize) -> Result<RawPlan, ReadFileError> {
+    if path.as_os_str() == "-" {
+        return read_from(&mut io::stdin().lock(), 0, max);
+    }
+    let mut file: File = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(ReadFileError::NotRegular);
+    }
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    crate::limits::check("size of the file", size, max, 0)?;
+    read_from(&mut file, size, max)
+}
+
+/// Reads to the end of `input`, which is expected to hold `size` bytes, and refuses more than `max`.
+fn read_from(input: &mut dyn Read, size: usize, max: usize) -> Result<RawPlan, ReadFileError> {
+    let mut bytes = crate::Bytes::with_capacity(size);
+    bytes.extend_from_reader(&mut input.take((max as u64).saturating_add(1)))?;
+    Ok(RawPlan::new(bytes, max)?)
+}

@@ -1,0 +1,268 @@
+//! Reading a contract, in stages that cannot be reordered (spec/plan-format.md, "Reading").
+//!
+//! [`RawPlan`] holds bytes of which nothing is known. [`RawPlan::authenticate`] finds the signatures from the end of the file, hashes every
+//! byte before them and checks them all. Only then [`Authenticated::decode`] looks at anything else. Whether the signers are trusted, and
+//! what to do with an unsigned contract, is the caller's decision.
+
+use crate::archive;
+use crate::check;
+use crate::envelope::{self, EnvelopeError};
+use crate::error::FormatError;
+use crate::hash::{Canonical, Digest, HashAlgorithm};
+use crate::header::{self, Header, field};
+use crate::identity::PublicKey;
+use crate::limits;
+use crate::plan_hash::plan_hash;
+use crate::program::{ArchivedProgram, ProgramView};
+use crate::section::{self, FRAME, Section, Sections};
+use crate::seed::Seed;
+use crate::signature::{NAMESPACE_PLAN, SshSignature};
+use crate::slots::{ArchivedSlots, SlotsView};
+use crate::steps::{ArchivedSteps, StepsView};
+use crate::terms::{ArchivedTerms, Terms};
+use ed25519_dalek::SigningKey;
+use rkyv::rancor::{Failure, Strategy};
+
+/// The last eight bytes of a plan.
+pub(crate) const TRAILER_MAGIC: [u8; 8] = *b"OPALSIGN";
+/// Bytes of the trailer: the length of the whole SIGNATURE section, and the magic.
+pub(crate) const TRAILER: usize = 16;
+
+/// The bytes of a plan file, within the size limit, and nothing else known about them.
+#[derive(Debug)]
+pub struct RawPlan {
+    bytes: crate::Bytes,
+}
+
+impl RawPlan {
+    /// Takes bytes of at most `max` (usually [`limits::FILE_SIZE`]).
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`].
+    pub fn new(bytes: crate::Bytes, max: usize) -> Result<Self, FormatError> {
+        limits::check("size of the file", bytes.len(), max, 0)?;
+        Ok(Self { bytes })
+    }
+
+    /// Copies bytes that are not aligned.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`].
+    pub fn copy(bytes: &[u8], max: usize) -> Result<Self, FormatError> {
+        limits::check("size of the file", bytes.len(), max, 0)?;
+        let mut aligned = crate::Bytes::with_capacity(bytes.len());
+        aligned.extend_from_slice(bytes);
+        Ok(Self { bytes: aligned })
+    }
+
+    /// Computes `contract_hash` and checks every signature that is present, trusted or not.
+    ///
+    /// Of the rest of the file, only the magic, the major version and the number of the hash algorithm are looked at.
+    ///
+    /// # Errors
+    /// Where these three, or the SIGNATURE section, are not as they must be, or a signature does not verify.
+    pub fn authenticate(self) -> Result<Authenticated, FormatError> {
+        let algorithm = header::preamble(&self.bytes)?;
+        let body_length = find_signatures(&self.bytes)?;
+        let (body, tail) = self.bytes.split_at_checked(body_length).unwrap_or((&self.bytes, &[]));
+        let contract_hash = contract_hash(algorithm, body);
+        let signatures = read_signatures(tail, body_length)?;
+        for (index, (offset, signature)) in signatures.iter().enumerate() {
+            let offset = *offset;
+            signature.verify(&contract_hash.bytes).map_err(|cause| FormatError::Signature { index, cause, offset })?;
+        }
+        let signatures = signatures.into_iter().map(|(_, signature)| signature).collect();
+        Ok(Authenticated { bytes: self.bytes, body_length, contract_hash, signatures })
+    }
+}
+
+/// The digest that is signed: of every byte before SIGNATURE.
+pub(crate) fn contract_hash(algorithm: HashAlgorithm, body: &[u8]) -> Digest {
+    let mut hash = Canonical::new(algorithm, "contract");
+    hash.bytes(body);
+    hash.finish()
+}
+
+/// The digest that an envelope is bound to: of every byte before ENVELOPE.
+pub(crate) fn envelope_context(algorithm: HashAlgorithm, before: &[u8]) -> Digest {
+    let mut hash = Canonical::new(algorithm, "envelope");
+    hash.bytes(before);
+    hash.finish()
+}
+
+/// Where SIGNATURE starts, by the trailer.
+fn find_signatures(file: &[u8]) -> Result<usize, FormatError> {
+    let offset = file.len().saturating_sub(TRAILER);
+    let missing = || FormatError::NoTrailer { offset };
+    let (body, trailer) = file.split_last_chunk::<TRAILER>().ok_or_else(missing)?;
+    if field(trailer, 8)? != TRAILER_MAGIC || !body.len().is_multiple_of(header::ALIGNMENT) {
+        return Err(missing());
+    }
+    let length = usize::try_from(u64::from_le_bytes(field(trailer, 0)?)).map_err(|_| missing())?;
+    let start = file.len().checked_sub(length).ok_or_else(missing)?;
+    if start.is_multiple_of(header::ALIGNMENT) { Ok(start) } else { Err(missing()) }
+}
+
+/// Reads the SIGNATURE section, which is `tail`, at `start` of the file.
+fn read_signatures(tail: &[u8], start: usize) -> Result<Vec<(usize, SshSignature)>, FormatError> {
+    let frame = section::read(tail, 0)?;
+    if frame.section != Some(Section::Signature) || frame.next != tail.len() {
+        return Err(FormatError::NoTrailer { offset: start });
+    }
+    let list = frame.bytes.get(..frame.bytes.len().saturating_sub(TRAILER)).unwrap_or_default();
+    let truncated = |at: usize| FormatError::Truncated { what: "signature", offset: start.saturating_add(FRAME).saturating_add(at) };
+    let word = |at: usize| -> Result<usize, FormatError> {
+        let bytes = list.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(|| truncated(at))?;
+        Ok(u32::from_le_bytes(*bytes) as usize)
+    };
+    let count = word(0)?;
+    limits::check("number of signatures", count, limits::SIGNATURES, start.saturating_add(FRAME))?;
+    let mut at = 4_usize;
+    let mut signatures = Vec::<(usize, SshSignature)>::new();
+    for index in 0..count {
+        let length = word(at)?;
+        let from = at.saturating_add(4);
+        let offset = start.saturating_add(FRAME).saturating_add(from);
+        limits::check("length of a signature", length, limits::SSHSIG_SIZE, offset)?;
+        at = from.saturating_add(length);
+        let blob = list.get(from..at).ok_or_else(|| truncated(from))?;
+        let signature = SshSignature::parse(blob, NAMESPACE_PLAN).map_err(|cause| FormatError::Signature { index, cause, offset })?;
+        if signatures.last().is_some_and(|(_, last)| last.key >= signature.key) {
+            return Err(FormatError::SignatureOrder { index, offset });
+        }
+        signatures.push((offset, signature));
+    }
+    let end = header::padding(list, at).map_err(|error| match error {
+        FormatError::Padding { offset } => FormatError::Padding { offset: start.saturating_add(FRAME).saturating_add(offset) },
+        _ => truncated(at),
+    })?;
+    if end != list.len() {
+        return Err(FormatError::TrailingData { what: "signatures", offset: start.saturating_add(FRAME).saturating_add(end) });
+    }
+    Ok(signatures)
+}
+
+/// A plan whose signatures, if it has any, are those of its bytes. Nothing else is known about it.
+#[derive(Debug)]
+pub struct Authenticated {
+    bytes: crate::Bytes,
+    body_length: usize,
+    contract_hash: Digest,
+    signatures: Vec<SshSignature>,
+}
+
+impl Authenticated {
+    /// The digest of every byte before SIGNATURE: what is signed and pinned.
+    #[must_use]
+    pub const fn contract_hash(&self) -> Digest {
+        self.contract_hash
+    }
+
+    /// The keys that signed the contract, sorted. None for an unsigned one. Each signature has been verified.
+    pub fn signers(&self) -> impl ExactSizeIterator<Item = PublicKey> + '_ {
+        self.signatures.iter().map(|signature| signature.key)
+    }
+
+    /// The signatures, to write the plan again with another one.
+    #[must_use]
+    pub fn signatures(&self) -> &[SshSignature] {
+        &self.signatures
+    }
+
+    /// Every byte before SIGNATURE.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(..self.body_length).unwrap_or_default()
+    }
+
+    /// Reads the plan and checks every rule of its tables; the program in it is left to the program verifier.
+    ///
+    /// # Errors
+    /// The first rule that the file breaks.
+    pub fn decode(&self) -> Result<Contract<'_>, FormatError> {
+        let body = self.body();
+        let (header, first) = Header::read(body)?;
+        let sections = Sections::read(body, first)?;
+
+        let located = sections.expect(Section::Terms)?;
+        let archived = archive::read::<ArchivedTerms>(Section::Terms, located)?;
+        let terms: Terms = rkyv::api::deserialize_using(archived, Strategy::<_, Failure>::wrap(&mut ()))
+            .map_err(|Failure| FormatError::Archive { section: Section::Terms, offset: located.start })?;
+        let located_program = sections.expect(Section::Program)?;
+        let program = archive::read::<ArchivedProgram>(Section::Program, located_program)?.view();
+        check::terms(&terms, program.instruction_set, located.start)?;
+
+        let located = sections.expect(Section::Values)?;
+        let slots = archive::read::<ArchivedSlots>(Section::Values, located)?.view();
+        count("number of values", header.values, slots.slots.len(), header::AT_VALUES)?;
+        let located_steps = sections.expect(Section::Steps)?;
+        let steps = archive::read::<ArchivedSteps>(Section::Steps, located_steps)?.view();
+        count("number of steps", header.steps, steps.nodes.len(), header::AT_STEPS)?;
+        check::slots(slots, located.start)?;
+        check::steps(steps, slots.slots.len(), located_steps.start)?;
+
+        let envelope = sections.expect(Section::Envelope)?;
+        let before_envelope = body.get(..envelope.start.saturating_sub(FRAME)).unwrap_or_default();
+        let located = sections.expect(Section::Provenance)?;
+        count("length of the provenance", header.provenance, located.bytes.len(), header::AT_PROVENANCE)?;
+        let provenance =
+            std::str::from_utf8(located.bytes).map_err(|_| FormatError::NotUtf8 { what: "provenance", offset: located.start })?;
+        let contract_hash = self.contract_hash;
+        Ok(Contract { header, terms, program, steps, slots, envelope: envelope.bytes, before_envelope, provenance, contract_hash })
+    }
+}
+
+/// The header's count must be the table's.
+fn count(what: &'static str, header: u32, actual: usize, offset: usize) -> Result<(), FormatError> {
+    if header as usize == actual { Ok(()) } else { Err(FormatError::CountMismatch { what, header, actual, offset }) }
+}
+
+/// A contract that keeps every rule of the format. It borrows the bytes of its [`Authenticated`] plan.
+#[derive(Debug)]
+pub struct Contract<'a> {
+    /// Header, hashes and target.
+    pub header: Header<'a>,
+    /// What the VM enforces.
+    pub terms: Terms,
+    /// The program, not yet verified.
+    pub program: ProgramView<'a>,
+    /// The steps that were planned.
+    pub steps: StepsView<'a>,
+    /// The values that they were planned with.
+    pub slots: SlotsView<'a>,
+    /// The sealed seed; empty where a plan was written without recipients.
+    pub envelope: &'a [u8],
+    /// JSON text, not checked, that informs and decides nothing.
+    pub provenance: &'a str,
+    /// See [`Authenticated::contract_hash`].
+    pub contract_hash: Digest,
+    before_envelope: &'a [u8],
+}
+
+impl Contract<'_> {
+    /// Recomputes `plan_hash` and refuses a header that states another one.
+    ///
+    /// # Errors
+    /// [`FormatError::PlanHashMismatch`].
+    pub fn check_plan_hash(&self) -> Result<Digest, FormatError> {
+        let Header { algorithm, target, plan_hash: stated, .. } = self.header;
+        let computed = plan_hash(algorithm, target, &self.terms.arguments, self.steps, self.slots)?;
+        if computed == stated { Ok(computed) } else { Err(FormatError::PlanHashMismatch { stated, computed }) }
+    }
+
+    /// The keys that the seed is sealed to, sorted.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Malformed`].
+    pub fn recipients(&self) -> Result<Vec<PublicKey>, EnvelopeError> {
+        envelope::recipients(self.envelope)
+    }
+
+    /// Opens the envelope with a recipient's private key.
+    ///
+    /// # Errors
+    /// See [`envelope::open`].
+    pub fn unseal(&self, key: &SigningKey) -> Result<Seed, EnvelopeError> {
+        envelope::open(self.envelope, key, &envelope_context(self.header.algorithm, self.before_envelope))
+    }
+}

@@ -1,0 +1,183 @@
+//! Writing a plan file.
+
+use crate::archive;
+use crate::envelope::{self, EnvelopeError};
+use crate::error::FormatError;
+use crate::hash::{Digest, HashAlgorithm};
+use crate::header::{Header, VERSION_MINOR, pad};
+use crate::identity::PublicKey;
+use crate::limits;
+use crate::plan_hash::plan_hash;
+use crate::program::Program;
+use crate::reader::{Authenticated, TRAILER, TRAILER_MAGIC, contract_hash, envelope_context};
+use crate::section::{self, FRAME, Section};
+use crate::seed::{Drbg, Seed};
+use crate::signature::{NAMESPACE_PLAN, SignatureError, SshSignature};
+use crate::slots::Slots;
+use crate::steps::Steps;
+use crate::terms::Terms;
+use ed25519_dalek::SigningKey;
+
+/// Everything that a contract is made of, except who may open it and who signed it.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanContents<'a> {
+    /// Algorithm of all digests.
+    pub algorithm: HashAlgorithm,
+    /// Seconds of Unix time.
+    pub timestamp: i64,
+    /// Plain digest of the source file, by `algorithm`.
+    pub source_hash: [u8; 32],
+    /// Name of the target.
+    pub target: &'a str,
+    /// See [`Terms`].
+    pub terms: &'a Terms,
+    /// See [`Program`].
+    pub program: &'a Program,
+    /// See [`Steps`].
+    pub steps: &'a Steps,
+    /// See [`Slots`].
+    pub slots: &'a Slots,
+    /// JSON text.
+    pub provenance: &'a str,
+}
+
+/// Why a plan cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// A reader would refuse it.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The seed cannot be sealed.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// A signature is not one of this contract.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// One signature too many.
+    #[error("a contract holds at most {} signatures", limits::SIGNATURES)]
+    TooManySignatures,
+}
+
+impl PlanContents<'_> {
+    /// Writes the contract, its seed sealed to `recipients`, without a signature.
+    ///
+    /// # Errors
+    /// [`WriteError::Format`] where a limit is exceeded or a table refers outside itself, or [`WriteError::Envelope`].
+    pub fn write(&self, seed: &Seed, recipients: &[PublicKey]) -> Result<PlanFile, WriteError> {
+        self.write_with(seed, recipients, Drbg::from_system().map_err(EnvelopeError::from)?)
+    }
+
+    /// Writes with the randomness of `random`, which must never serve again; for reproducible files in tests.
+    ///
+    /// # Errors
+    /// As [`PlanContents::write`].
+    pub fn write_with(&self, seed: &Seed, recipients: &[PublicKey], random: Drbg) -> Result<PlanFile, WriteError> {
+        let Self { algorithm, terms, steps, slots, target, .. } = *self;
+        let plan_hash = plan_hash(algorithm, target, &terms.arguments, steps.view(), slots.view())?;
+        let header = Header {
+            version_minor: VERSION_MINOR,
+            algorithm,
+            steps: counted("number of steps", steps.nodes.len(), limits::STEPS)?,
+            values: counted("number of values", slots.slots.len(), limits::SLOTS)?,
+            provenance: counted("length of the provenance", self.provenance.len(), limits::PROVENANCE_SIZE)?,
+            timestamp: self.timestamp,
+            source_hash: Digest { algorithm, bytes: self.source_hash },
+            plan_hash,
+            target,
+        };
+        let mut body = crate::Bytes::new();
+        header.write(&mut body)?;
+        section::write(&mut body, Section::Terms, &archive::write(Section::Terms, terms)?);
+        section::write(&mut body, Section::Program, &archive::write(Section::Program, self.program)?);
+        section::write(&mut body, Section::Steps, &archive::write(Section::Steps, steps)?);
+        section::write(&mut body, Section::Values, &archive::write(Section::Values, slots)?);
+        let sealed = envelope::seal_with(seed, recipients, &envelope_context(algorithm, &body), random)?;
+        section::write(&mut body, Section::Envelope, &sealed);
+        section::write(&mut body, Section::Provenance, self.provenance.as_bytes());
+        Ok(PlanFile { contract_hash: contract_hash(algorithm, &body), plan_hash: Some(plan_hash), body, signatures: Vec::new() })
+    }
+}
+
+fn counted(what: &'static str, actual: usize, limit: usize) -> Result<u32, FormatError> {
+    limits::check(what, actual, limit, 0)?;
+    Ok(u32::try_from(actual).unwrap_or(u32::MAX))
+}
+
+/// A written contract and the signatures that it has so far. Adding one never changes `contract_hash`.
+#[derive(Debug)]
+pub struct PlanFile {
+    body: crate::Bytes,
+    contract_hash: Digest,
+    plan_hash: Option<Digest>,
+    signatures: Vec<SshSignature>,
+}
+
+impl PlanFile {
+    /// Takes an existing plan, to add a signature.
+    #[must_use]
+    pub fn from_authenticated(plan: &Authenticated) -> Self {
+        let mut body = crate::Bytes::with_capacity(plan.body().len());
+        body.extend_from_slice(plan.body());
+        Self { body, contract_hash: plan.contract_hash(), plan_hash: None, signatures: plan.signatures().to_vec() }
+    }
+
+    /// The digest of every byte before SIGNATURE.
+    #[must_use]
+    pub const fn contract_hash(&self) -> Digest {
+        self.contract_hash
+    }
+
+    /// The digest of the work, where this was written by [`PlanContents::write`].
+    #[must_use]
+    pub const fn plan_hash(&self) -> Option<Digest> {
+        self.plan_hash
+    }
+
+    /// Signs the contract.
+    ///
+    /// # Errors
+    /// [`WriteError::Signature`] for a weak key, or [`WriteError::TooManySignatures`].
+    pub fn sign(&mut self, key: &SigningKey) -> Result<(), WriteError> {
+        self.add(SshSignature::sign(key, NAMESPACE_PLAN, &self.contract_hash.bytes)?)
+    }
+
+    /// Adds a signature that was made elsewhere, in the place of one by the same key.
+    ///
+    /// # Errors
+    /// [`WriteError::Signature`] where it is not one of this contract, or [`WriteError::TooManySignatures`].
+    pub fn add(&mut self, signature: SshSignature) -> Result<(), WriteError> {
+        if signature.namespace() != NAMESPACE_PLAN {
+            return Err(SignatureError::Namespace { expected: NAMESPACE_PLAN }.into());
+        }
+        signature.verify(&self.contract_hash.bytes)?;
+        match self.signatures.binary_search_by_key(&signature.key, |present| present.key) {
+            Ok(index) => {
+                if let Some(present) = self.signatures.get_mut(index) {
+                    *present = signature;
+                }
+            }
+            Err(_) if self.signatures.len() >= limits::SIGNATURES => return Err(WriteError::TooManySignatures),
+            Err(index) => self.signatures.insert(index, signature),
+        }
+        Ok(())
+    }
+
+    /// The bytes of the file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut list = crate::Bytes::new();
+        list.extend_from_slice(&u32::try_from(self.signatures.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for signature in &self.signatures {
+            let blob = signature.to_blob();
+            list.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_le_bytes());
+            list.extend_from_slice(&blob);
+        }
+        pad(&mut list);
+        let length = FRAME.saturating_add(list.len()).saturating_add(TRAILER) as u64;
+        list.extend_from_slice(&length.to_le_bytes());
+        list.extend_from_slice(&TRAILER_MAGIC);
+        let mut section = crate::Bytes::new();
+        section::write(&mut section, Section::Signature, &list);
+        [self.body.as_slice(), section.as_slice()].concat()
+    }
+}
