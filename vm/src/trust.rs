@@ -8,11 +8,18 @@
 //! (what they say), `guard` and `policy` (how strict this run is), `judge` (whether a contract is trusted), `lock`
 //! and `ledger` (whether it may run now).
 
+pub mod env_file;
 pub mod guard;
 pub mod identity;
+pub mod judge;
+pub mod ledger;
 pub mod locations;
+pub mod lock;
 pub mod pattern;
+pub mod policy;
+pub mod revoked;
 pub mod safe_path;
+pub mod signers;
 
 /// What the command line needs to know of an error besides its message.
 pub trait Failure: std::error::Error {

@@ -212,7 +212,7 @@ mod tests {
         let (own, _) = own_or_create(&paths, "own").expect("made");
         assert_eq!(publics(&paths, &[]), [own.public(), host_key.public()]);
         chmod(&host_file, 0o600);
-        assert_eq!(publics(&paths, &[host_file.clone()]), [host_key.public()]);
+        assert_eq!(publics(&paths, std::slice::from_ref(&host_file)), [host_key.public()]);
         paths.system_owner = nix::unistd::Uid::from_raw(paths.euid.as_raw().wrapping_add(1));
         assert_eq!(publics(&paths, &[]), [own.public()]);
         let missing = from_named_file(&temp.path().join("missing")).expect_err("missing");

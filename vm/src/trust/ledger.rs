@@ -1,0 +1,245 @@
+//! The ledger of single-use contracts: one file per contract hash, durable before the first step starts.
+//!
+//! An entry is made once, as *started*, by an operation that fails if one is there, and becomes *finished* at an
+//! orderly end. A run that died leaves its entry started: the contract is neither forgotten nor repeated.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::locations::HostPaths;
+use super::pattern::HashName;
+use super::safe_path::{SafeDir, SafePathError, forbid};
+use super::{Failure, exit};
+
+const ENTRY_SIZE_MAX: u64 = 4096;
+const SCHEMA: &str = "opal-ledger/v1";
+
+/// One use of a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The run that used it.
+    pub run_id: String,
+    /// When that run started.
+    pub started: Timestamp,
+    /// Whether it came to an orderly end.
+    pub finished: bool,
+}
+
+/// Why a single-use contract must not run now.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It has been used.
+    #[error(
+        "this contract runs once and was used at {:.0} by run {}{}", .entry.started, .entry.run_id,
+        if .entry.finished { "" } else { ", which did not finish" }
+    )]
+    AlreadyRun {
+        /// The use.
+        entry: Entry,
+    },
+    /// The ledger cannot be read or written.
+    #[error("the ledger of single-use contracts is not usable: {0}")]
+    Unusable(#[from] SafePathError),
+    /// An entry is there that nobody can read.
+    #[error("the ledger's entry `{name}` is damaged")]
+    Damaged {
+        /// Its file name.
+        name: String,
+    },
+}
+
+impl Failure for LedgerError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyRun { .. } => "already_run",
+            Self::Unusable(_) => "ledger_unusable",
+            Self::Damaged { .. } => "ledger_damaged",
+        }
+    }
+
+    fn exit(&self) -> u8 {
+        match self {
+            Self::AlreadyRun { .. } => exit::ALREADY_RUN,
+            Self::Unusable(_) | Self::Damaged { .. } => exit::CANNOT_WRITE,
+        }
+    }
+
+    fn help(&self) -> String {
+        match self {
+            Self::AlreadyRun { entry: Entry { finished: false, run_id, .. } } => {
+                format!("go on where it stopped: `opal-vm run --plan FILE --resume {run_id}`; or make a new contract")
+            }
+            Self::AlreadyRun { .. } => "make a new contract: `opalc FILE.opl --resolve --once -o FILE.plan`".to_owned(),
+            Self::Unusable(error) => error.help(),
+            Self::Damaged { .. } => "find out whether the contract ran, then make a new one".to_owned(),
+        }
+    }
+}
+
+/// The open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    dir: SafeDir,
+}
+
+impl Ledger {
+    /// Opens the ledger and makes its directory if it is not there.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unusable`].
+    pub fn open(paths: &HostPaths) -> Result<Self, LedgerError> {
+        Ok(Self { dir: paths.make_ledger_dir()? })
+    }
+
+    /// The use of a contract, if there was one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unusable`] or [`LedgerError::Damaged`].
+    pub fn entry(&self, contract: &HashName) -> Result<Option<Entry>, LedgerError> {
+        let name = contract.file_name();
+        let Some(bytes) = self.dir.read_file(&name, forbid::WRITING, ENTRY_SIZE_MAX)? else {
+            return Ok(None);
+        };
+        decode(&bytes, contract).map(Some).ok_or(LedgerError::Damaged { name })
+    }
+
+    /// Refuses a contract that has been used, except by the unfinished run that `resume` names.
+    ///
+    /// # Errors
+    /// [`LedgerError::AlreadyRun`], or what [`Ledger::entry`] refuses.
+    pub fn check_unused(&self, contract: &HashName, resume: Option<&str>) -> Result<(), LedgerError> {
+        match self.entry(contract)? {
+            Some(entry) if entry.finished || resume != Some(entry.run_id.as_str()) => Err(LedgerError::AlreadyRun { entry }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records, durably, that a run uses the contract. Of two runs at the same moment one succeeds.
+    ///
+    /// # Errors
+    /// [`LedgerError::AlreadyRun`] if there is an entry, or [`LedgerError::Unusable`].
+    pub fn start(&self, contract: &HashName, run_id: &str, now: Timestamp) -> Result<(), LedgerError> {
+        let entry = Entry { run_id: run_id.to_owned(), started: now, finished: false };
+        match self.write(contract, &entry, false) {
+            Err(SafePathError::Exists { .. }) => {
+                let name = contract.file_name();
+                let entry = self.entry(contract)?.ok_or(LedgerError::Damaged { name })?;
+                Err(LedgerError::AlreadyRun { entry })
+            }
+            written => Ok(written?),
+        }
+    }
+
+    /// Records that the run which used the contract has ended in an orderly way.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unusable`], or [`LedgerError::Damaged`] if the contract's entry is gone.
+    pub fn finish(&self, contract: &HashName) -> Result<(), LedgerError> {
+        let name = contract.file_name();
+        let entry = self.entry(contract)?.ok_or(LedgerError::Damaged { name })?;
+        Ok(self.write(contract, &Entry { finished: true, ..entry }, true)?)
+    }
+
+    fn write(&self, contract: &HashName, entry: &Entry, replace: bool) -> Result<(), SafePathError> {
+        let text = json!({
+            "schema": SCHEMA,
+            "contract_hash": contract.as_str(),
+            "run_id": entry.run_id,
+            "started": entry.started.to_string(),
+            "state": if entry.finished { "finished" } else { "started" },
+        });
+        self.dir.write_file(&contract.file_name(), format!("{text}\n").as_bytes(), 0o600, replace)
+    }
+}
+
+fn decode(bytes: &[u8], contract: &HashName) -> Option<Entry> {
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    if text("schema")? != SCHEMA || text("contract_hash")? != contract.as_str() {
+        return None;
+    }
+    let finished = match text("state")? {
+        "started" => false,
+        "finished" => true,
+        _ => return None,
+    };
+    Some(Entry { run_id: text("run_id")?.to_owned(), started: text("started")?.parse().ok()?, finished })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::locations::fixture;
+    use super::*;
+
+    fn contract() -> HashName {
+        format!("blake3:{}", "ab".repeat(32)).parse().expect("hash")
+    }
+
+    fn now() -> Timestamp {
+        "2026-05-06T07:08:09.5Z".parse().expect("time")
+    }
+
+    #[test]
+    fn a_contract_is_used_once_and_the_refusal_names_the_run() {
+        let (paths, _temp) = fixture::host();
+        let ledger = Ledger::open(&paths).expect("usable");
+        ledger.check_unused(&contract(), None).expect("unused");
+        ledger.start(&contract(), "R1", now()).expect("recorded");
+        ledger.finish(&contract()).expect("recorded");
+        // A new process sees the same.
+        let ledger = Ledger::open(&paths).expect("usable");
+        for refused in [
+            ledger.check_unused(&contract(), None).expect_err("used"),
+            ledger.check_unused(&contract(), Some("R1")).expect_err("finished"),
+            ledger.start(&contract(), "R2", now()).expect_err("used"),
+        ] {
+            assert_eq!(refused.to_string(), "this contract runs once and was used at 2026-05-06T07:08:09Z by run R1");
+            assert_eq!(refused.exit(), 22);
+        }
+    }
+
+    #[test]
+    fn a_run_that_died_stays_in_the_ledger_and_only_its_resumption_goes_on() {
+        let (paths, _temp) = fixture::host();
+        let ledger = Ledger::open(&paths).expect("usable");
+        ledger.start(&contract(), "R1", now()).expect("recorded");
+        let refused = ledger.check_unused(&contract(), None).expect_err("used");
+        assert!(refused.to_string().ends_with("by run R1, which did not finish"), "{refused}");
+        assert!(refused.help().contains("--resume R1"));
+        assert!(ledger.check_unused(&contract(), Some("R0")).is_err());
+        ledger.check_unused(&contract(), Some("R1")).expect("resumed");
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_stops_the_run() {
+        let (paths, temp) = fixture::host();
+        let ledger = Ledger::open(&paths).expect("usable");
+        ledger.start(&contract(), "R1", now()).expect("recorded");
+        let file = temp.path().join("lib/opal/ledger").join(contract().file_name());
+        let entry = std::fs::read_to_string(&file).expect("entry");
+        for damaged in [String::new(), entry.replace("started\"}", "begun\"}"), entry.replace("abab", "acac")] {
+            assert_ne!(damaged, entry);
+            std::fs::write(&file, damaged).expect("written");
+            let refused = ledger.check_unused(&contract(), None).expect_err("damaged");
+            assert_eq!((refused.code(), refused.exit()), ("ledger_damaged", 74));
+        }
+    }
+
+    #[test]
+    fn of_many_starts_at_once_one_succeeds() {
+        let (paths, _temp) = fixture::host();
+        let ledger = Ledger::open(&paths).expect("usable");
+        let started = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..8)
+                .map(|i| {
+                    scope.spawn({
+                        let ledger = &ledger;
+                        move || ledger.start(&contract(), &format!("R{i}"), now()).is_ok()
+                    })
+                })
+                .collect();
+            runs.into_iter().map(|run| run.join().expect("no panic")).filter(|ok| *ok).count()
+        });
+        assert_eq!(started, 1);
+    }
+}

@@ -1,0 +1,151 @@
+//! One run of the same work at a time on this host.
+//!
+//! The lock is `flock` on a file named after `plan_hash`. It belongs to the open file description, not to a process:
+//! whoever holds a duplicate of the descriptor holds the lock, so that it lasts until the last watcher is gone, even
+//! when the VM was killed. Nothing unlocks it but closing, and the file stays, because removing a file that another
+//! process is about to lock would let two runs in.
+
+use std::fs::{File, TryLockError};
+use std::io::{Seek as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use jiff::Timestamp;
+
+use super::locations::HostPaths;
+use super::pattern::HashName;
+use super::safe_path::{SafePathError, errno_of, read_capped};
+use super::{Failure, exit};
+
+const HOLDER_SIZE_MAX: u64 = 4096;
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run holds it.
+    #[error("the same plan is being run already{}", .holder.as_ref().map(|h| format!(": {h}")).unwrap_or_default())]
+    Held {
+        /// That run, its process and its start, if they are known yet.
+        holder: Option<String>,
+    },
+    /// The place for locks cannot be used. A `--once` or guarded run stops; another says so and goes on.
+    #[error("no lock can be taken: {0}")]
+    Unusable(#[from] SafePathError),
+}
+
+impl Failure for LockError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "lock_held",
+            Self::Unusable(_) => "lock_unusable",
+        }
+    }
+
+    fn exit(&self) -> u8 {
+        match self {
+            Self::Held { .. } => exit::LOCKED,
+            Self::Unusable(_) => exit::CANNOT_WRITE,
+        }
+    }
+
+    fn help(&self) -> String {
+        match self {
+            Self::Held { .. } => "wait until that run and all its processes have ended".to_owned(),
+            Self::Unusable(error) => error.help(),
+        }
+    }
+}
+
+/// A held lock. Dropping it closes this descriptor; the lock lasts as long as a duplicate is open anywhere.
+#[derive(Debug)]
+pub struct RunLock {
+    file: File,
+}
+
+impl RunLock {
+    /// Takes the lock of `plan` for the run `run_id`, without waiting.
+    ///
+    /// # Errors
+    /// [`LockError::Held`], or [`LockError::Unusable`], on which the caller decides.
+    pub fn acquire(paths: &HostPaths, plan: &HashName, run_id: &str, now: Timestamp) -> Result<Self, LockError> {
+        let dir = paths.make_lock_dir()?;
+        let name = format!("{}.lock", plan.file_name());
+        let path = dir.path().join(&name);
+        let mut file = dir.open_or_create_file(&name)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let text = read_capped(&file, &path, HOLDER_SIZE_MAX).unwrap_or_default();
+                let holder = String::from_utf8_lossy(&text).trim().to_owned();
+                return Err(LockError::Held { holder: Some(holder).filter(|text| !text.is_empty()) });
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(SafePathError::Write { path, errno: errno_of(&error) }.into());
+            }
+        }
+        // For the message to others only: what the file holds decides nothing.
+        let holder = format!("run {run_id}, pid {}, since {now:.0}\n", std::process::id());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(|error| SafePathError::Write { path, errno: errno_of(&error) })?;
+        Ok(Self { file })
+    }
+}
+
+impl AsFd for RunLock {
+    /// The descriptor to hand to watchers. It is close-on-exec here.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::locations::fixture;
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::{Command, Stdio};
+
+    fn plan(digit: &str) -> HashName {
+        format!("sha256:{}", digit.repeat(64)).parse().expect("hash")
+    }
+
+    fn now() -> Timestamp {
+        "2026-05-06T07:08:09Z".parse().expect("time")
+    }
+
+    #[test]
+    fn a_second_run_of_the_same_plan_is_refused_and_told_who_holds_the_lock() {
+        let (paths, _temp) = fixture::host();
+        let lock = RunLock::acquire(&paths, &plan("a"), "R1", now()).expect("free");
+        let refused = RunLock::acquire(&paths, &plan("a"), "R2", now()).expect_err("held");
+        let text = refused.to_string();
+        assert!(text.contains("run R1, pid ") && text.contains("since 2026-05-06T07:08:09Z"), "{text}");
+        assert_eq!(refused.exit(), 75);
+        RunLock::acquire(&paths, &plan("b"), "R3", now()).expect("another plan is free");
+        drop(lock);
+        RunLock::acquire(&paths, &plan("a"), "R4", now()).expect("free again");
+    }
+
+    #[test]
+    fn the_lock_lasts_as_long_as_a_process_that_was_handed_it() {
+        let (paths, _temp) = fixture::host();
+        let lock = RunLock::acquire(&paths, &plan("a"), "R1", now()).expect("free");
+        let duplicate = lock.as_fd().try_clone_to_owned().expect("dup");
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::from(duplicate)).spawn().expect("cat runs");
+        drop(lock);
+        assert!(matches!(RunLock::acquire(&paths, &plan("a"), "R2", now()), Err(LockError::Held { .. })));
+        drop(child.stdin.take());
+        child.wait().expect("cat ends");
+        RunLock::acquire(&paths, &plan("a"), "R3", now()).expect("free again");
+    }
+
+    #[test]
+    fn a_place_for_locks_that_others_may_write_to_is_unusable() {
+        let (paths, temp) = fixture::host();
+        let run = temp.path().join("run");
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o777)).expect("chmod");
+        let refused = RunLock::acquire(&paths, &plan("a"), "R", now()).expect_err("unsafe");
+        assert_eq!((refused.code(), refused.exit()), ("lock_unusable", 74));
+    }
+}

@@ -1,0 +1,687 @@
+//! `/etc/opal/policy.toml`: what this host's owner lets contracts do.
+//!
+//! One table, [`KEYS`], says for each key what it holds and which way it tightens; reading, combining with flags
+//! and `opal-vm policy check` follow it. A key that the file leaves out has the built-in default, which the method that
+//! reads it states. Any defect of the file stops every run (78).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use opal_format::kind::PlanType;
+use toml::{Table, Value};
+
+use super::judge::Rules;
+use super::locations::HostPaths;
+use super::pattern::matches;
+use super::safe_path::SafePathError;
+use super::{Failure, exit};
+use crate::decorators::{NODE_DECORATORS, VALUE_DECORATORS};
+use crate::duration;
+
+/// Where the policy is, for messages.
+pub const POLICY_FILE: &str = "/etc/opal/policy.toml";
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from 1.
+    Count,
+    /// A duration that is not negative, as text: `"24h"`.
+    Duration,
+    /// An absolute path.
+    Path,
+    /// The value of `PATH`.
+    SearchPath,
+    /// Names of decorators without `@`; `file` covers `file.read`.
+    Decorators,
+    /// Names of plan types.
+    PlanTypes,
+    /// Names of environment variables; `*` and `?` as in the shell.
+    Variables,
+    /// Absolute paths.
+    Paths,
+    /// One of these, the loosest first.
+    Choice(&'static [&'static str]),
+}
+
+/// Which of two settings is the stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tighter {
+    /// `true`.
+    True,
+    /// `false`.
+    False,
+    /// The smaller one.
+    Smaller,
+    /// The larger one; of choices, the later one.
+    Larger,
+    /// What both lists accept.
+    Fewer,
+    /// What either list names.
+    More,
+    /// Neither: the policy's own stands.
+    Fixed,
+}
+
+/// One key of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Table and key, joined by a dot.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Its tightening direction.
+    pub tighter: Tighter,
+    /// What it does, in one line.
+    pub help: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, tighter: Tighter, help: &'static str) -> Key {
+    Key { name, kind, tighter, help }
+}
+
+/// `env.mode`, the loosest first.
+const ENV_MODES: &[&str] = &["inherit", "clean"];
+/// `sandbox.level`, the loosest first.
+const SANDBOX_LEVELS: &[&str] = &["none", "best-effort", "required"];
+
+/// Every key except those of `[[signer]]`.
+pub const KEYS: &[Key] = &[
+    key("trust.require_signature", Kind::Bool, Tighter::True, "only signatures count, never flags"),
+    key("trust.threshold", Kind::Count, Tighter::Larger, "distinct principals that must have signed"),
+    key("trust.own_identity", Kind::Bool, Tighter::False, "the caller's own signature counts in guarded runs"),
+    key("trust.direct", Kind::Bool, Tighter::False, "runs without a contract in spite of require_signature"),
+    key("plan.max_age", Kind::Duration, Tighter::Smaller, "time since the contract was made"),
+    key("plan.require_expiry", Kind::Bool, Tighter::True, "contracts must expire"),
+    key("plan.require_source", Kind::Bool, Tighter::True, "the source must be there and match"),
+    key("plan.single_use", Kind::Bool, Tighter::True, "every contract runs once"),
+    key("plan.partial", Kind::Bool, Tighter::False, "guarded runs may start in the middle"),
+    key("plan.force", Kind::Bool, Tighter::False, "runs may go on in spite of drift"),
+    key("plan.types", Kind::PlanTypes, Tighter::Fewer, "types of plan that may run"),
+    key("decorators.allow", Kind::Decorators, Tighter::Fewer, "the only decorators that may be used"),
+    key("decorators.deny", Kind::Decorators, Tighter::More, "decorators that may not be used"),
+    key("env.mode", Kind::Choice(ENV_MODES), Tighter::Larger, "whether steps inherit the environment"),
+    key("env.pass", Kind::Variables, Tighter::Fewer, "variables that a clean environment keeps"),
+    key("env.path", Kind::SearchPath, Tighter::Fixed, "PATH of the steps"),
+    key("run.shell", Kind::Path, Tighter::Fixed, "the only bash that may run steps"),
+    key("run.timeout", Kind::Duration, Tighter::Smaller, "time for a whole run"),
+    key("run.grace", Kind::Duration, Tighter::Smaller, "time between TERM and KILL"),
+    key("run.max_parallel", Kind::Count, Tighter::Smaller, "branches at once"),
+    key("run.max_steps", Kind::Count, Tighter::Smaller, "steps of one contract"),
+    key("sandbox.level", Kind::Choice(SANDBOX_LEVELS), Tighter::Larger, "confinement of the steps"),
+    key("sandbox.read", Kind::Paths, Tighter::Fewer, "where confined steps may read"),
+    key("sandbox.write", Kind::Paths, Tighter::Fewer, "where confined steps may write"),
+    key("sandbox.network", Kind::Bool, Tighter::False, "confined steps may use the network"),
+];
+
+/// Looks a key up by its name.
+#[must_use]
+pub fn key_named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The value of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// For [`Kind::Bool`].
+    Bool(bool),
+    /// For [`Kind::Count`], nanoseconds for [`Kind::Duration`], the index for [`Kind::Choice`].
+    Number(i64),
+    /// For [`Kind::Path`] and [`Kind::SearchPath`].
+    Text(String),
+    /// For every list.
+    List(Vec<String>),
+}
+
+impl Setting {
+    /// The stricter of two settings of a key; for [`Tighter::Fixed`] and for settings of different kinds, `self`.
+    fn stricter(self, other: Self, tighter: Tighter) -> Self {
+        match (self, other, tighter) {
+            (Self::Bool(a), Self::Bool(b), Tighter::True) => Self::Bool(a || b),
+            (Self::Bool(a), Self::Bool(b), Tighter::False) => Self::Bool(a && b),
+            (Self::Number(a), Self::Number(b), Tighter::Smaller) => Self::Number(a.min(b)),
+            (Self::Number(a), Self::Number(b), Tighter::Larger) => Self::Number(a.max(b)),
+            (Self::List(a), Self::List(b), Tighter::Fewer) => {
+                let inside = |list: &[String], name: &str| list.iter().any(|wider| covers(wider, name));
+                let from_b: Vec<String> = b.iter().filter(|name| inside(&a, name) && !a.contains(name)).cloned().collect();
+                Self::List(a.into_iter().filter(|name| inside(&b, name)).chain(from_b).collect())
+            }
+            (Self::List(mut a), Self::List(b), Tighter::More) => {
+                a.extend(b);
+                Self::List(a)
+            }
+            (this, _, _) => this,
+        }
+    }
+
+    /// The setting as the file would write it.
+    #[must_use]
+    pub fn show(&self, kind: Kind) -> String {
+        match (self, kind) {
+            (Self::Number(n), Kind::Duration) => format!("\"{}\"", duration::format(*n)),
+            (Self::Number(n), Kind::Choice(names)) => {
+                let name = usize::try_from(*n).ok().and_then(|index| names.get(index));
+                format!("{:?}", name.copied().unwrap_or_default())
+            }
+            (Self::Number(n), _) => n.to_string(),
+            (Self::Bool(b), _) => b.to_string(),
+            (Self::Text(text), _) => format!("{text:?}"),
+            (Self::List(list), _) => format!("{list:?}"),
+        }
+    }
+}
+
+/// Whether an entry of a list takes in a name: the same, a pattern of it, or a namespace or directory above it.
+fn covers(entry: &str, name: &str) -> bool {
+    let below = |separator| name.strip_prefix(entry).is_some_and(|rest: &str| rest.starts_with(separator));
+    matches(entry, name) || below('.') || below('/')
+}
+
+/// What one principal may sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerEntry {
+    /// A principal of `allowed_signers`, or a pattern of some.
+    pub principal: String,
+    /// Patterns of targets; without them, every target.
+    pub targets: Option<Vec<String>>,
+    /// Patterns of source names; without them, every source.
+    pub sources: Option<Vec<String>>,
+}
+
+impl SignerEntry {
+    /// Whether the principal may sign this target from this source.
+    #[must_use]
+    pub fn covers(&self, target: &str, source: &str) -> bool {
+        let within = |list: &Option<Vec<String>>, name: &str| {
+            list.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, name)))
+        };
+        within(&self.targets, target) && within(&self.sources, source)
+    }
+}
+
+/// Why a policy cannot be used. Everything stops (78).
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file or its directory is not root's alone.
+    #[error(transparent)]
+    Path(#[from] SafePathError),
+    /// Not text, or not TOML.
+    #[error("`{POLICY_FILE}` line {line}: {message}")]
+    Syntax {
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("`{POLICY_FILE}`: `{key}` is not a key")]
+    UnknownKey {
+        /// Table and key.
+        key: String,
+    },
+    /// A key that is needed.
+    #[error("`{POLICY_FILE}`: `{key}` is missing")]
+    MissingKey {
+        /// Table and key.
+        key: &'static str,
+    },
+    /// A value that the key cannot hold.
+    #[error("`{POLICY_FILE}`: `{key}` must be {wanted}, not `{value}`")]
+    BadValue {
+        /// Table and key.
+        key: String,
+        /// What it holds.
+        wanted: String,
+        /// What stands there.
+        value: String,
+    },
+}
+
+impl Failure for PolicyError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Path(error) => error.code(),
+            Self::Syntax { .. } => "policy_syntax",
+            Self::UnknownKey { .. } => "policy_unknown_key",
+            Self::MissingKey { .. } => "policy_missing_key",
+            Self::BadValue { .. } => "policy_bad_value",
+        }
+    }
+
+    fn exit(&self) -> u8 {
+        exit::CONFIGURATION
+    }
+
+    fn help(&self) -> String {
+        match self {
+            Self::Path(error) => error.help(),
+            Self::UnknownKey { key } => {
+                let last = key.rsplit('.').next().unwrap_or_default();
+                let near = KEYS.iter().find(|known| known.name.rsplit('.').next() == Some(last));
+                match near {
+                    Some(near) => format!("`{last}` belongs to another table: `{}`", near.name),
+                    None => format!("remove it from {POLICY_FILE}; spec/security.md lists the keys"),
+                }
+            }
+            _ => format!("correct {POLICY_FILE}; nothing runs until then"),
+        }
+    }
+}
+
+/// A refusal by policy (24).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{subject}, which `{key}` in {POLICY_FILE} does not allow")]
+pub struct Refused {
+    /// The key that refuses.
+    pub key: &'static str,
+    /// What it refuses.
+    pub subject: String,
+}
+
+impl Failure for Refused {
+    fn code(&self) -> &'static str {
+        "policy_refused"
+    }
+
+    fn exit(&self) -> u8 {
+        exit::POLICY
+    }
+
+    fn help(&self) -> String {
+        format!("ask the owner of this host to change `{}`, or plan without it", self.key)
+    }
+}
+
+/// How strongly steps are confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SandboxLevel {
+    /// Not.
+    None,
+    /// As far as the kernel can.
+    BestEffort,
+    /// Wholly, or nothing runs.
+    Required,
+}
+
+/// The policy of this host. [`Policy::default`] is the built-in one, which restricts nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    settings: BTreeMap<&'static str, Setting>,
+    /// `[[signer]]`. Several entries of one principal add up.
+    pub signers: Vec<SignerEntry>,
+}
+
+impl Policy {
+    /// Reads `/etc/opal/policy.toml`; `None` if there is none.
+    ///
+    /// # Errors
+    /// A [`PolicyError`]; the caller must stop.
+    pub fn load(paths: &HostPaths) -> Result<Option<Self>, PolicyError> {
+        paths.read_etc("policy.toml")?.map(|bytes| Self::parse(&bytes)).transpose()
+    }
+
+    /// Reads the bytes of a policy.
+    ///
+    /// # Errors
+    /// A [`PolicyError`] for the first defect.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
+        let line_at = |at: usize| bytes.iter().take(at).filter(|b| **b == b'\n').count().saturating_add(1);
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| PolicyError::Syntax { line: line_at(error.valid_up_to()), message: "it is not UTF-8 text".to_owned() })?;
+        let tables: Table = text.parse().map_err(|error: toml::de::Error| PolicyError::Syntax {
+            line: line_at(error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        let mut policy = Self::default();
+        for (table, content) in tables {
+            match content {
+                Value::Array(entries) if table == "signer" => {
+                    policy.signers = entries.into_iter().map(read_signer).collect::<Result<_, _>>()?;
+                }
+                Value::Table(content) if is_table(&table) => {
+                    for (name, value) in content {
+                        let name = format!("{table}.{name}");
+                        let key = key_named(&name).ok_or(PolicyError::UnknownKey { key: name })?;
+                        policy.settings.insert(key.name, read_setting(key.name, key.kind, value)?);
+                    }
+                }
+                _ if table == "signer" => return Err(bad_value("signer", "an array of tables, `[[signer]]`", &content)),
+                _ => return Err(PolicyError::UnknownKey { key: table }),
+            }
+        }
+        Ok(policy)
+    }
+
+    /// Combines a flag or another default with the policy: the stricter stands. A name that is no key changes nothing.
+    pub fn tighten(&mut self, name: &str, setting: Setting) {
+        let Some(key) = key_named(name) else { return };
+        let combined = match self.settings.remove(key.name) {
+            Some(mine) => mine.stricter(setting, key.tighter),
+            None => setting,
+        };
+        self.settings.insert(key.name, combined);
+    }
+
+    /// Every key that is set, with its value as the file would write it.
+    pub fn explain(&self) -> impl Iterator<Item = (&'static Key, String)> + '_ {
+        KEYS.iter().filter_map(|key| self.settings.get(key.name).map(|setting| (key, setting.show(key.kind))))
+    }
+
+    fn is_set(&self, name: &str, default: bool) -> bool {
+        match self.settings.get(name) {
+            Some(Setting::Bool(value)) => *value,
+            _ => default,
+        }
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        match self.settings.get(name) {
+            Some(Setting::Number(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn count(&self, name: &str) -> Option<u32> {
+        self.number(name).and_then(|n| u32::try_from(n).ok())
+    }
+
+    fn list(&self, name: &str) -> Option<&[String]> {
+        match self.settings.get(name) {
+            Some(Setting::List(list)) => Some(list),
+            _ => None,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.settings.get(name) {
+            Some(Setting::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// `trust.own_identity`, by default no.
+    #[must_use]
+    pub fn own_identity(&self) -> bool {
+        self.is_set("trust.own_identity", false)
+    }
+
+    /// What [`judge`](super::judge::judge) asks of signatures. Signatures are required by the key, and always when
+    /// `set_uid` says that the caller did not have the rights of this process before.
+    #[must_use]
+    pub fn trust_rules(&self, set_uid: bool) -> Rules<'_> {
+        Rules {
+            threshold: self.count("trust.threshold").unwrap_or(1),
+            require_signature: self.is_set("trust.require_signature", set_uid) || set_uid,
+            entries: &self.signers,
+        }
+    }
+
+    /// Whether steps may run without a contract.
+    ///
+    /// # Errors
+    /// [`Refused`] under `trust.require_signature` without `trust.direct`.
+    pub fn check_direct(&self) -> Result<(), Refused> {
+        let refused = self.is_set("trust.require_signature", false) && !self.is_set("trust.direct", false);
+        refuse_if(refused, "trust.require_signature", || "this run has no contract".to_owned())
+    }
+
+    /// Judges the dates of a contract: `plan.require_expiry` (default no) and `plan.max_age` (default none).
+    /// A contract from the future is as old as it is early.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_dates(&self, created: Timestamp, not_after: Option<Timestamp>, now: Timestamp) -> Result<(), Refused> {
+        let endless = self.is_set("plan.require_expiry", false) && not_after.is_none();
+        refuse_if(endless, "plan.require_expiry", || "the contract never expires".to_owned())?;
+        let age = now.as_nanosecond().abs_diff(created.as_nanosecond());
+        let too_old = self.number("plan.max_age").is_some_and(|max| age > u128::from(max.unsigned_abs()));
+        refuse_if(too_old, "plan.max_age", || format!("the contract was made at {created}"))
+    }
+
+    /// Judges the type of a plan by `plan.types` (default all).
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_plan_type(&self, plan_type: PlanType) -> Result<(), Refused> {
+        let name = plan_type.name();
+        let refused = self.list("plan.types").is_some_and(|types| !types.iter().any(|allowed| allowed == name));
+        refuse_if(refused, "plan.types", || format!("the plan is of type `{name}`"))
+    }
+
+    /// Judges whether a run may go without its source being checked, by `plan.require_source` (default no).
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_source(&self, source_checked: bool) -> Result<(), Refused> {
+        let refused = self.is_set("plan.require_source", false) && !source_checked;
+        refuse_if(refused, "plan.require_source", || "the source is not here".to_owned())
+    }
+
+    /// `plan.single_use`, by default no.
+    #[must_use]
+    pub fn single_use(&self) -> bool {
+        self.is_set("plan.single_use", false)
+    }
+
+    /// Judges a start in the middle by `plan.partial`, by default only in runs that are not guarded.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_partial(&self, guarded: bool) -> Result<(), Refused> {
+        let refused = !self.is_set("plan.partial", !guarded);
+        refuse_if(refused, "plan.partial", || "the run would start in the middle".to_owned())
+    }
+
+    /// Judges a run in spite of drift by `plan.force` (default yes).
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_force(&self) -> Result<(), Refused> {
+        let refused = !self.is_set("plan.force", true);
+        refuse_if(refused, "plan.force", || "`--force` would run in spite of drift".to_owned())
+    }
+
+    /// Judges the use of a decorator, by name without `@`. `decorators.deny` goes first, then `decorators.allow`
+    /// (default all). A variable promised to the steps counts as `env`.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_decorator(&self, name: &str) -> Result<(), Refused> {
+        let name = if name == "pass_env" { "env" } else { name };
+        let named_in = |list: &[String]| list.iter().any(|entry| covers(entry, name));
+        let subject = || format!("the contract uses `@{name}`");
+        refuse_if(self.list("decorators.deny").is_some_and(named_in), "decorators.deny", subject)?;
+        refuse_if(self.list("decorators.allow").is_some_and(|list| !named_in(list)), "decorators.allow", subject)
+    }
+
+    /// Whether steps start from a clean environment: `env.mode`, by default in guarded runs.
+    #[must_use]
+    pub fn clean_environment(&self, guarded: bool) -> bool {
+        self.number("env.mode").map_or(guarded, |mode| mode > 0)
+    }
+
+    /// Whether a clean environment keeps a variable: `env.pass`, by default none.
+    #[must_use]
+    pub fn passes_variable(&self, name: &str) -> bool {
+        self.list("env.pass").is_some_and(|list| list.iter().any(|pattern| matches(pattern, name)))
+    }
+
+    /// `env.path`: the steps' `PATH`, by default the caller's.
+    #[must_use]
+    pub fn search_path(&self) -> Option<&str> {
+        self.text("env.path")
+    }
+
+    /// Judges the shell that a contract names by `run.shell` (default any).
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_shell(&self, shell: &str) -> Result<(), Refused> {
+        let refused = self.text("run.shell").is_some_and(|allowed| allowed != shell);
+        refuse_if(refused, "run.shell", || format!("the steps run in `{shell}`"))
+    }
+
+    /// Judges the number of steps by `run.max_steps` (default: the format's limit).
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_steps(&self, steps: usize) -> Result<(), Refused> {
+        let limit = self.count("run.max_steps").and_then(|limit| usize::try_from(limit).ok());
+        refuse_if(limit.is_some_and(|limit| steps > limit), "run.max_steps", || format!("the plan has {steps} steps"))
+    }
+
+    /// `run.timeout` in nanoseconds, by default none.
+    #[must_use]
+    pub fn timeout_ns(&self) -> Option<i64> {
+        self.number("run.timeout")
+    }
+
+    /// The time between TERM and KILL, in nanoseconds: `default`, or `run.grace` if that is shorter.
+    #[must_use]
+    pub fn grace_ns(&self, default: i64) -> i64 {
+        self.number("run.grace").map_or(default, |limit| limit.min(default))
+    }
+
+    /// How many branches may run at once: `wanted`, or `run.max_parallel` if that is fewer.
+    #[must_use]
+    pub fn parallel(&self, wanted: u32) -> u32 {
+        self.count("run.max_parallel").map_or(wanted, |limit| limit.min(wanted))
+    }
+
+    /// `sandbox.level`, by default none.
+    #[must_use]
+    pub fn sandbox_level(&self) -> SandboxLevel {
+        match self.number("sandbox.level") {
+            None | Some(0) => SandboxLevel::None,
+            Some(1) => SandboxLevel::BestEffort,
+            Some(_) => SandboxLevel::Required,
+        }
+    }
+
+    /// `sandbox.read`: where confined steps may read; by default everywhere.
+    #[must_use]
+    pub fn sandbox_read(&self) -> Option<&[String]> {
+        self.list("sandbox.read")
+    }
+
+    /// `sandbox.write`: where confined steps may write; by default everywhere.
+    #[must_use]
+    pub fn sandbox_write(&self) -> Option<&[String]> {
+        self.list("sandbox.write")
+    }
+
+    /// `sandbox.network`, by default yes.
+    #[must_use]
+    pub fn sandbox_network(&self) -> bool {
+        self.is_set("sandbox.network", true)
+    }
+}
+
+fn refuse_if(refused: bool, key: &'static str, subject: impl FnOnce() -> String) -> Result<(), Refused> {
+    if refused { Err(Refused { key, subject: subject() }) } else { Ok(()) }
+}
+
+fn bad_value(key: &str, wanted: impl fmt::Display, value: &Value) -> PolicyError {
+    let value = match value {
+        Value::String(text) => text.clone(),
+        Value::Table(_) => "a table".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Datetime(value) => value.to_string(),
+    };
+    PolicyError::BadValue { key: key.to_owned(), wanted: wanted.to_string(), value }
+}
+
+fn read_setting(name: &str, kind: Kind, value: Value) -> Result<Setting, PolicyError> {
+    let setting = match (kind, &value) {
+        (Kind::Bool, Value::Boolean(b)) => Some(Setting::Bool(*b)),
+        (Kind::Count, Value::Integer(n)) if (1..=i64::from(u32::MAX)).contains(n) => Some(Setting::Number(*n)),
+        (Kind::Duration, Value::String(text)) => duration::parse(text).ok().filter(|ns| *ns >= 0).map(Setting::Number),
+        (Kind::Choice(names), Value::String(text)) => {
+            (0..).zip(names).find(|(_, name)| *name == text).map(|(index, _)| Setting::Number(index))
+        }
+        (Kind::Path, Value::String(text)) if is_path(text) => Some(Setting::Text(text.clone())),
+        (Kind::SearchPath, Value::String(text)) if text.split(':').all(is_path) => Some(Setting::Text(text.clone())),
+        (Kind::Decorators, _) => return read_list(name, &value, wanted(kind), is_decorator).map(Setting::List),
+        (Kind::PlanTypes, _) => return read_list(name, &value, wanted(kind), is_plan_type).map(Setting::List),
+        (Kind::Variables, _) => return read_list(name, &value, wanted(kind), is_variable).map(Setting::List),
+        (Kind::Paths, _) => return read_list(name, &value, wanted(kind), is_path).map(Setting::List),
+        _ => None,
+    };
+    setting.ok_or_else(|| match kind {
+        Kind::Choice(names) => bad_value(name, format!("one of `{}`", names.join("`, `")), &value),
+        _ => bad_value(name, wanted(kind), &value),
+    })
+}
+
+fn wanted(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "true or false",
+        Kind::Count => "a whole number from 1",
+        Kind::Duration => "a duration that is not negative, such as \"24h\"",
+        Kind::Path => "an absolute path",
+        Kind::SearchPath => "absolute paths with `:` between them",
+        Kind::Decorators => "a list of decorators without `@`, such as [\"env\", \"file.read\"]",
+        Kind::PlanTypes => "a list of plan types, such as [\"atomic\", \"sequence\"]",
+        Kind::Variables => "a list of names of environment variables",
+        Kind::Paths => "a list of absolute paths",
+        Kind::Choice(_) => "one of its names",
+    }
+}
+
+fn read_list(name: &str, value: &Value, wanted: &str, good: impl Fn(&str) -> bool) -> Result<Vec<String>, PolicyError> {
+    let Value::Array(items) = value else { return Err(bad_value(name, wanted, value)) };
+    let read = |item: &Value| match item {
+        Value::String(text) if good(text) => Ok(text.clone()),
+        other => Err(bad_value(name, wanted, other)),
+    };
+    items.iter().map(read).collect()
+}
+
+fn is_table(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name.split('.').next() == Some(name))
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains('\0')
+}
+
+/// A misspelt name in `deny` would deny nothing, so a name must cover a decorator that exists.
+fn is_decorator(text: &str) -> bool {
+    let mut names = VALUE_DECORATORS.iter().map(|d| d.name).chain(NODE_DECORATORS.iter().map(|d| d.name));
+    names.any(|name| covers(text, name))
+}
+
+fn is_plan_type(text: &str) -> bool {
+    PlanType::ALL.iter().any(|known| known.name() == text && *known != PlanType::Adaptive)
+}
+
+fn is_variable(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['=', '\0'])
+}
+
+fn read_signer(value: Value) -> Result<SignerEntry, PolicyError> {
+    let Value::Table(mut table) = value else {
+        return Err(bad_value("signer", "an array of tables, `[[signer]]`", &value));
+    };
+    let any = |text: &str| !text.is_empty();
+    let principal = match table.remove("principal") {
+        Some(Value::String(text)) if any(&text) => text,
+        Some(other) => return Err(bad_value("signer.principal", "a principal of allowed_signers", &other)),
+        None => return Err(PolicyError::MissingKey { key: "signer.principal" }),
+    };
+    let mut patterns = |key: &str, name: &str| {
+        let list = table.remove(key).map(|value| read_list(name, &value, "a list of names or patterns", any));
+        list.transpose()
+    };
+    let (targets, sources) = (patterns("targets", "signer.targets")?, patterns("sources", "signer.sources")?);
+    match table.keys().next() {
+        Some(key) => Err(PolicyError::UnknownKey { key: format!("signer.{key}") }),
+        None => Ok(SignerEntry { principal, targets, sources }),
+    }
+}
