@@ -83,9 +83,7 @@ impl PublicKey {
         let algorithm = line.split([' ', '\t']).next().unwrap_or_default();
         if algorithm != ALGORITHM {
             return Err(if names_key_type(algorithm) {
-                KeyError::Unsupported {
-                    algorithm: algorithm.to_owned(),
-                }
+                KeyError::Unsupported { algorithm: algorithm.to_owned() }
             } else {
                 KeyError::PublicMalformed
             });
@@ -94,10 +92,7 @@ impl PublicKey {
         let KeyData::Ed25519(data) = key.key_data() else {
             return Err(KeyError::PublicMalformed);
         };
-        Ok((
-            Self::from_bytes(&data.0)?,
-            key.comment().as_str_lossy().to_owned(),
-        ))
+        Ok((Self::from_bytes(&data.0)?, key.comment().as_str_lossy().to_owned()))
     }
 
     /// The 32 bytes.
@@ -117,9 +112,7 @@ impl PublicKey {
     /// The fingerprint as `ssh-keygen -l` prints it: `SHA256:` and unpadded base64.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        self.openssh()
-            .fingerprint(ssh_key::HashAlg::Sha256)
-            .to_string()
+        self.openssh().fingerprint(ssh_key::HashAlg::Sha256).to_string()
     }
 
     fn openssh(&self) -> ssh_key::PublicKey {
@@ -182,20 +175,14 @@ impl Identity {
     pub fn from_openssh(file: &[u8]) -> Result<Self, KeyError> {
         let key = ssh_key::PrivateKey::from_openssh(file).map_err(|error| match error {
             ssh_key::Error::Crypto => KeyError::Mismatch,
-            ssh_key::Error::AlgorithmUnsupported { algorithm } => KeyError::Unsupported {
-                algorithm: algorithm.as_str().to_owned(),
-            },
+            ssh_key::Error::AlgorithmUnsupported { algorithm } => KeyError::Unsupported { algorithm: algorithm.as_str().to_owned() },
             _ => KeyError::PrivateMalformed,
         })?;
         let comment = key.comment().as_str_lossy();
         match key.key_data() {
-            KeypairData::Ed25519(pair) => {
-                Self::from_signing(SigningKey::from(&pair.private), comment)
-            }
+            KeypairData::Ed25519(pair) => Self::from_signing(SigningKey::from(&pair.private), comment),
             KeypairData::Encrypted(_) => Err(KeyError::Encrypted),
-            _ => Err(KeyError::Unsupported {
-                algorithm: key.algorithm().as_str().to_owned(),
-            }),
+            _ => Err(KeyError::Unsupported { algorithm: key.algorithm().as_str().to_owned() }),
         }
     }
 
@@ -206,11 +193,15 @@ impl Identity {
     pub fn from_signing(signing: SigningKey, comment: &str) -> Result<Self, KeyError> {
         let public = PublicKey::from_bytes(signing.verifying_key().as_bytes())?;
         let comment = comment.chars().filter(|c| !c.is_control()).collect();
-        Ok(Self {
-            signing,
-            comment,
-            public,
-        })
+        Ok(Self { signing, comment, public })
+    }
+
+    /// The identity whose Ed25519 secret (RFC 8032, the 32 bytes that the key pair is derived from) is at hand.
+    ///
+    /// # Errors
+    /// What [`PublicKey::from_bytes`] refuses.
+    pub fn from_secret(secret: &[u8; 32], comment: &str) -> Result<Self, KeyError> {
+        Self::from_signing(SigningKey::from_bytes(secret), comment)
     }
 
     /// The public half.
@@ -224,10 +215,7 @@ impl Identity {
     /// # Errors
     /// [`KeyError::PrivateMalformed`] if the encoder refuses, which a comment of more than 4 GiB would cause.
     pub fn to_openssh(&self) -> Result<Zeroizing<String>, KeyError> {
-        let pair = KeypairData::Ed25519(Ed25519Keypair {
-            public: Ed25519PublicKey(self.public.0),
-            private: (&self.signing).into(),
-        });
+        let pair = KeypairData::Ed25519(Ed25519Keypair { public: Ed25519PublicKey(self.public.0), private: (&self.signing).into() });
         ssh_key::PrivateKey::new(pair, self.comment.as_str())
             .and_then(|key| key.to_openssh(ssh_key::LineEnding::LF))
             .map_err(|_| KeyError::PrivateMalformed)
@@ -236,20 +224,13 @@ impl Identity {
     /// The public key file: `ssh-ed25519 AAAA… comment` and a newline.
     #[must_use]
     pub fn to_public_line(&self) -> String {
-        if self.comment.is_empty() {
-            format!("{}\n", self.public)
-        } else {
-            format!("{} {}\n", self.public, self.comment)
-        }
+        if self.comment.is_empty() { format!("{}\n", self.public) } else { format!("{} {}\n", self.public, self.comment) }
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("public", &self.public)
-            .field("comment", &self.comment)
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("public", &self.public).field("comment", &self.comment).finish_non_exhaustive()
     }
 }
 
@@ -266,34 +247,17 @@ mod tests {
         let (key, comment) = PublicKey::parse_line(LINE).expect("a key");
         assert_eq!(comment, "user@example.com");
         assert_eq!(format!("{key} {comment}"), LINE);
-        assert_eq!(
-            key.fingerprint(),
-            "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ"
-        );
+        assert_eq!(key.fingerprint(), "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ");
     }
 
     #[test]
     fn each_unusable_public_key_has_its_own_error() {
         assert_eq!("".parse::<PublicKey>(), Err(KeyError::PublicMalformed));
-        assert_eq!(
-            "hello world".parse::<PublicKey>(),
-            Err(KeyError::PublicMalformed)
-        );
-        assert_eq!(
-            "ssh-ed25519 AAAA".parse::<PublicKey>(),
-            Err(KeyError::PublicMalformed)
-        );
-        assert_eq!(
-            "ssh-rsa AAAAB3NzaC1yc2E= x".parse::<PublicKey>(),
-            Err(KeyError::Unsupported {
-                algorithm: "ssh-rsa".to_owned()
-            })
-        );
+        assert_eq!("hello world".parse::<PublicKey>(), Err(KeyError::PublicMalformed));
+        assert_eq!("ssh-ed25519 AAAA".parse::<PublicKey>(), Err(KeyError::PublicMalformed));
+        assert_eq!("ssh-rsa AAAAB3NzaC1yc2E= x".parse::<PublicKey>(), Err(KeyError::Unsupported { algorithm: "ssh-rsa".to_owned() }));
         let truncated = LINE.replace("qti", "qt");
-        assert_eq!(
-            truncated.parse::<PublicKey>(),
-            Err(KeyError::PublicMalformed)
-        );
+        assert_eq!(truncated.parse::<PublicKey>(), Err(KeyError::PublicMalformed));
     }
 
     #[test]
@@ -327,98 +291,47 @@ mod tests {
         assert_eq!(read.comment, made.comment);
         assert_eq!(read.public(), made.public());
         let line = read.to_public_line();
-        assert_eq!(
-            PublicKey::parse_line(&line),
-            Ok((made.public(), made.comment.clone()))
-        );
+        assert_eq!(PublicKey::parse_line(&line), Ok((made.public(), made.comment.clone())));
     }
 
     #[test]
     fn debug_output_shows_only_the_public_half() {
-        let identity =
-            Identity::from_signing(SigningKey::from_bytes(&[0x5a; 32]), "c").expect("a key");
+        let identity = Identity::from_signing(SigningKey::from_bytes(&[0x5a; 32]), "c").expect("a key");
         let text = format!("{identity:?}");
-        assert!(
-            text.contains("SHA256:")
-                && !text.contains("90")
-                && !text.to_lowercase().contains("5a5a")
-        );
+        assert!(text.contains("SHA256:") && !text.contains("90") && !text.to_lowercase().contains("5a5a"));
     }
 
     #[test]
     fn a_file_that_is_no_private_key_is_refused() {
-        assert_eq!(
-            Identity::from_openssh(b"").err(),
-            Some(KeyError::PrivateMalformed)
-        );
-        assert_eq!(
-            Identity::from_openssh(LINE.as_bytes()).err(),
-            Some(KeyError::PrivateMalformed)
-        );
+        assert_eq!(Identity::from_openssh(b"").err(), Some(KeyError::PrivateMalformed));
+        assert_eq!(Identity::from_openssh(LINE.as_bytes()).err(), Some(KeyError::PrivateMalformed));
     }
 
     #[test]
     fn ssh_keygen_and_this_module_agree() {
         let dir = std::env::temp_dir().join(format!("opal-identity-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("temp dir");
-        let keygen = |args: &[&str]| {
-            Command::new("ssh-keygen")
-                .args(args)
-                .current_dir(&dir)
-                .output()
-        };
-        let plain = keygen(&[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-C",
-            "plain key",
-            "-f",
-            "plain",
-        ]);
+        let keygen = |args: &[&str]| Command::new("ssh-keygen").args(args).current_dir(&dir).output();
+        let plain = keygen(&["-q", "-t", "ed25519", "-N", "", "-C", "plain key", "-f", "plain"]);
         if plain.is_err() {
             println!("skipped: ssh-keygen is not installed");
             return;
         }
-        assert!(
-            keygen(&["-q", "-t", "ed25519", "-N", "secret", "-f", "locked"])
-                .expect("runs")
-                .status
-                .success()
-        );
-        assert!(
-            keygen(&["-q", "-t", "rsa", "-b", "1024", "-N", "", "-f", "rsa"])
-                .expect("runs")
-                .status
-                .success()
-        );
-        let read =
-            |name: &str| Identity::from_openssh(&std::fs::read(dir.join(name)).expect("file"));
+        assert!(keygen(&["-q", "-t", "ed25519", "-N", "secret", "-f", "locked"]).expect("runs").status.success());
+        assert!(keygen(&["-q", "-t", "rsa", "-b", "1024", "-N", "", "-f", "rsa"]).expect("runs").status.success());
+        let read = |name: &str| Identity::from_openssh(&std::fs::read(dir.join(name)).expect("file"));
         let identity = read("plain").expect("an identity");
         assert_eq!(identity.comment, "plain key");
-        assert_eq!(
-            identity.to_public_line(),
-            std::fs::read_to_string(dir.join("plain.pub")).expect("file")
-        );
-        let listed = String::from_utf8(keygen(&["-l", "-f", "plain.pub"]).expect("runs").stdout)
-            .expect("text");
-        assert!(
-            listed.contains(&identity.public().fingerprint()),
-            "{listed}"
-        );
+        assert_eq!(identity.to_public_line(), std::fs::read_to_string(dir.join("plain.pub")).expect("file"));
+        let listed = String::from_utf8(keygen(&["-l", "-f", "plain.pub"]).expect("runs").stdout).expect("text");
+        assert!(listed.contains(&identity.public().fingerprint()), "{listed}");
         assert_eq!(read("locked").err(), Some(KeyError::Encrypted));
-        assert!(matches!(
-            read("rsa"),
-            Err(KeyError::Unsupported { .. } | KeyError::PrivateMalformed)
-        ));
+        assert!(matches!(read("rsa"), Err(KeyError::Unsupported { .. } | KeyError::PrivateMalformed)));
         let ours = Identity::generate("ours").expect("random");
         let path = dir.join("ours");
         std::fs::write(&path, ours.to_openssh().expect("encodes").as_bytes()).expect("file");
         let _ = Command::new("chmod").arg("600").arg(&path).status();
-        let derived =
-            String::from_utf8(keygen(&["-y", "-f", "ours"]).expect("runs").stdout).expect("text");
+        let derived = String::from_utf8(keygen(&["-y", "-f", "ours"]).expect("runs").stdout).expect("text");
         assert_eq!(derived, ours.to_public_line());
         let _ = std::fs::remove_dir_all(&dir);
     }

@@ -4,5 +4,6 @@
 
 pub mod decorators;
 pub mod duration;
+pub mod plan;
 pub mod program;
 pub mod trust;

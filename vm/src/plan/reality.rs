@@ -41,8 +41,7 @@ impl Host {
     /// The environment of this process, with `overrides` on top, and `base` for relative paths.
     #[must_use]
     pub fn new(base: PathBuf, overrides: &[(String, String)]) -> Self {
-        let mut env: HashMap<Vec<u8>, Vec<u8>> =
-            std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
+        let mut env: HashMap<Vec<u8>, Vec<u8>> = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
         for (name, value) in overrides {
             env.insert(name.clone().into_bytes(), value.clone().into_bytes());
         }
@@ -69,7 +68,8 @@ impl Reality for Host {
         {
             return Err(refuse("files below /proc and /sys are not read"));
         }
-        let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC).open(&real).map_err(io)?;
+        let file =
+            std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC).open(&real).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if !metadata.is_file() {
             return Err(refuse("not a regular file"));

@@ -1,0 +1,190 @@
+//! The planner's table of candidates: every value that came from reality or was computed from such. Those that are used become slots, numbered
+//! by first use.
+
+use super::error::Cause;
+use super::value::{Candidate, Data, Piece, Scalar, Text, Value};
+use opal_format::hash::{Canonical, HashAlgorithm};
+use opal_format::record::Span;
+use std::collections::HashMap;
+
+/// Longest key that is kept as text; a longer one is replaced by its digest.
+const KEY_MAX: usize = 256;
+
+/// One candidate.
+pub(super) struct Entry {
+    /// Canonical key.
+    pub key: String,
+    /// Its value; `None` while a quick plan defers it.
+    pub value: Option<Scalar>,
+    /// Number of the value decorator; 0 for a computed value.
+    pub decorator: u16,
+    /// Whether its value may be shown.
+    pub public: bool,
+    /// Whether it comes from the plan's seed.
+    pub seeded: bool,
+    /// Whether it decided structure.
+    pub shapes: bool,
+    /// What it was computed from.
+    pub operands: Vec<Candidate>,
+    /// Where it was first needed.
+    pub span: Span,
+    /// Slot number, once used.
+    pub slot: Option<u32>,
+}
+
+/// The table.
+#[derive(Default)]
+pub(super) struct Candidates {
+    entries: Vec<Entry>,
+    by_key: HashMap<String, Candidate>,
+    /// Candidates in the order of their slot numbers.
+    pub used: Vec<Candidate>,
+}
+
+impl Candidates {
+    /// The candidate with this key.
+    pub(super) fn find(&self, key: &str) -> Option<Candidate> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Adds a candidate whose key is not in the table yet.
+    pub(super) fn add(&mut self, entry: Entry) -> Result<Candidate, Cause> {
+        let index = u32::try_from(self.entries.len()).map_err(|_| Cause::Internal("too many values"))?;
+        self.by_key.insert(entry.key.clone(), Candidate(index));
+        self.entries.push(entry);
+        Ok(Candidate(index))
+    }
+
+    /// An entry. Candidates are only made by [`Self::add`], so it exists.
+    pub(super) fn entry(&self, candidate: Candidate) -> Result<&Entry, Cause> {
+        usize::try_from(candidate.0).ok().and_then(|index| self.entries.get(index)).ok_or(Cause::Internal("no such value"))
+    }
+
+    fn entry_mut(&mut self, candidate: Candidate) -> Result<&mut Entry, Cause> {
+        usize::try_from(candidate.0).ok().and_then(|index| self.entries.get_mut(index)).ok_or(Cause::Internal("no such value"))
+    }
+
+    /// The slot number, given at first use.
+    pub(super) fn slot(&mut self, candidate: Candidate, limit: u32) -> Result<u32, Cause> {
+        let next = u32::try_from(self.used.len()).map_err(|_| Cause::Internal("too many slots"))?;
+        let entry = self.entry_mut(candidate)?;
+        if let Some(slot) = entry.slot {
+            return Ok(slot);
+        }
+        if next >= limit {
+            return Err(Cause::Limit { what: "values", limit: u64::from(limit) });
+        }
+        entry.slot = Some(next);
+        self.used.push(candidate);
+        Ok(next)
+    }
+
+    /// Notes that a value decided structure, and with it all that it was computed from. Refuses a seeded secret.
+    pub(super) fn mark_shapes(&mut self, value: &Value) -> Result<(), Cause> {
+        let mut open = self.origins(value);
+        while let Some(candidate) = open.pop() {
+            let entry = self.entry_mut(candidate)?;
+            if entry.seeded && !entry.public {
+                return Err(Cause::SecretStructure { what: "which steps run", key: entry.key.clone() });
+            }
+            if !entry.shapes {
+                entry.shapes = true;
+                open.extend_from_slice(&entry.operands);
+            }
+        }
+        Ok(())
+    }
+
+    /// The candidates that a value is made of.
+    pub(super) fn origins(&self, value: &Value) -> Vec<Candidate> {
+        match &value.data {
+            Data::Text(Text::Pieces(pieces)) => pieces
+                .iter()
+                .filter_map(|piece| match piece {
+                    Piece::Slot(candidate) => Some(*candidate),
+                    Piece::Bytes(_) => None,
+                })
+                .collect(),
+            Data::Unknown(candidate) => vec![*candidate],
+            _ => value.origin.into_iter().collect(),
+        }
+    }
+
+    /// The key of the first secret that a value is made of.
+    pub(super) fn secret_of(&self, value: &Value) -> Result<Option<String>, Cause> {
+        for candidate in self.origins(value) {
+            let entry = self.entry(candidate)?;
+            if !entry.public {
+                return Ok(Some(entry.key.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Canonical text for a value inside a key: the key of a slot, or a constant as it would be written.
+    pub(super) fn key_of(&self, value: &Value, pool: &[u8]) -> Result<String, Cause> {
+        let mut key = String::new();
+        match &value.data {
+            Data::Text(text) => {
+                let pieces: &[Piece] = match text {
+                    Text::Pieces(pieces) => pieces,
+                    Text::Constant(offset, length) => {
+                        let bytes = opal_format::record::TextRef::new(*offset, *length).of(pool).unwrap_or_default();
+                        return Ok(quote(bytes));
+                    }
+                };
+                for piece in pieces {
+                    if !key.is_empty() {
+                        key.push_str(" + ");
+                    }
+                    match piece {
+                        Piece::Bytes(bytes) => key.push_str(&quote(bytes)),
+                        Piece::Slot(candidate) => key.push_str(&self.entry(*candidate)?.key),
+                    }
+                    if key.len() > KEY_MAX {
+                        // The rest only feeds a digest.
+                        key = digest_hex(&key);
+                    }
+                }
+                if pieces.is_empty() {
+                    key.push_str("\"\"");
+                }
+            }
+            Data::Unknown(candidate) => key.push_str(&self.entry(*candidate)?.key),
+            _ => match (value.origin, scalar_text(value)) {
+                (Some(origin), _) => key.push_str(&self.entry(origin)?.key),
+                (None, Some(text)) => key.push_str(&text),
+                (None, None) => key.push_str(value.described()),
+            },
+        }
+        Ok(bounded(key))
+    }
+}
+
+/// A key as it is kept: itself, or its digest where it is long.
+pub(super) fn bounded(key: String) -> String {
+    if key.len() > KEY_MAX { digest_hex(&key) } else { key }
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    Some(match value.data {
+        Data::Int(int) => int.to_string(),
+        Data::Float(float) => format!("{float:?}"),
+        Data::Bool(bool) => bool.to_string(),
+        Data::Duration(nanoseconds) => crate::duration::format(nanoseconds),
+        _ => return None,
+    })
+}
+
+/// A String as a key shows it: quoted, ASCII, injective.
+pub(super) fn quote(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes.escape_ascii())
+}
+
+/// What stands for a long key: `computed.` and the first 16 bytes of its digest.
+fn digest_hex(key: &str) -> String {
+    let mut hash = Canonical::new(HashAlgorithm::Sha256, "slot-key");
+    hash.bytes(key.as_bytes());
+    let hex: String = hash.finish().bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("computed.{hex}")
+}

@@ -1,0 +1,228 @@
+//! Builds the step tables.
+
+use super::error::Cause;
+use crate::program::table::limits;
+use opal_format::kind::{NodeKind, Position, ValueType};
+use opal_format::record::{Range, Span, TextRef, u16_le, u32_le};
+use opal_format::steps::{Arg, Node, Part, PartKind, Steps};
+use std::collections::HashMap;
+
+/// Bytes that the kernel allows in one string given to a process, its end included (`MAX_ARG_STRLEN`).
+pub const PROCESS_STRING_MAX: usize = 128 * 1024;
+
+/// Step tables under construction.
+#[derive(Default)]
+pub(super) struct Emitter {
+    pub steps: Steps,
+    /// Nodes that are open: index in the table.
+    open: Vec<u32>,
+    /// Program text (offset, length) to its copy in the steps' pool.
+    interned: HashMap<(u32, u32), u32>,
+    text_limit: u64,
+}
+
+fn index(length: usize) -> Result<u32, Cause> {
+    u32::try_from(length).map_err(|_| Cause::Limit { what: "bytes of text", limit: limits::TEXT })
+}
+
+impl Emitter {
+    pub(super) fn new(text_limit: u64) -> Self {
+        Self { text_limit, ..Self::default() }
+    }
+
+    /// Copies a text of the program into the pool, once.
+    pub(super) fn intern(&mut self, text: TextRef, pool: &[u8]) -> Result<TextRef, Cause> {
+        let (offset, length) = (text.offset.to_native(), text.length.to_native());
+        if length == 0 {
+            return Ok(TextRef::EMPTY);
+        }
+        if let Some(at) = self.interned.get(&(offset, length)) {
+            return Ok(TextRef::new(*at, length));
+        }
+        let copy = self.text(text.of(pool).ok_or(Cause::Internal("text outside the pool"))?)?;
+        self.interned.insert((offset, length), copy.offset.to_native());
+        Ok(copy)
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> Result<TextRef, Cause> {
+        let offset = index(self.steps.text.len())?;
+        let total = u64::from(offset).saturating_add(bytes.len() as u64);
+        if total > self.text_limit {
+            return Err(Cause::Limit { what: "bytes of text", limit: self.text_limit });
+        }
+        self.steps.text.extend_from_slice(bytes);
+        Ok(TextRef::new(offset, index(bytes.len())?))
+    }
+
+    /// Adds a node without children.
+    pub(super) fn node(&mut self, kind: NodeKind, header: TextRef, span: Span) -> Result<u32, Cause> {
+        let at = index(self.steps.nodes.len())?;
+        if at >= limits::STEPS {
+            return Err(Cause::Limit { what: "steps", limit: u64::from(limits::STEPS) });
+        }
+        self.steps.nodes.push(Node {
+            kind: u16_le::from_native(kind.number()),
+            reserved: u16_le::from_native(0),
+            subtree: u32_le::from_native(1),
+            args: Range::EMPTY,
+            parts: Range::EMPTY,
+            header,
+            span,
+        });
+        Ok(at)
+    }
+
+    /// Starts a node whose children follow until [`Self::close`].
+    pub(super) fn open(&mut self, kind: NodeKind, header: TextRef, span: Span) -> Result<u32, Cause> {
+        if self.open.len() >= limits::DEPTH as usize {
+            return Err(Cause::Limit { what: "nested blocks", limit: u64::from(limits::DEPTH) });
+        }
+        let at = self.node(kind, header, span)?;
+        self.open.push(at);
+        Ok(at)
+    }
+
+    /// Ends the innermost open node.
+    pub(super) fn close(&mut self) -> Result<(), Cause> {
+        let at = self.open.pop().ok_or(Cause::Internal("no open node"))?;
+        let length = index(self.steps.nodes.len())?.checked_sub(at).ok_or(Cause::Internal("node order"))?;
+        let node = usize::try_from(at).ok().and_then(|at| self.steps.nodes.get_mut(at)).ok_or(Cause::Internal("no such node"))?;
+        node.subtree = u32_le::from_native(length);
+        Ok(())
+    }
+
+    /// Number of arguments so far, where the next node's arguments start.
+    pub(super) fn args_mark(&self) -> Result<u32, Cause> {
+        index(self.steps.args.len())
+    }
+
+    /// Number of parts so far, where the next command's or argument's parts start.
+    pub(super) fn parts_mark(&self) -> Result<u32, Cause> {
+        index(self.steps.parts.len())
+    }
+
+    /// Gives the arguments since `mark` to a node.
+    pub(super) fn set_args(&mut self, at: u32, mark: u32) -> Result<(), Cause> {
+        let count = index(self.steps.args.len())?.saturating_sub(mark);
+        if count > 0 {
+            self.at(at)?.args = Range::new(mark, count);
+        }
+        Ok(())
+    }
+
+    /// Gives the parts since `mark` to a node.
+    pub(super) fn set_parts(&mut self, at: u32, mark: u32) -> Result<(), Cause> {
+        let range = self.parts_since(mark)?;
+        self.at(at)?.parts = range;
+        Ok(())
+    }
+
+    fn parts_since(&self, mark: u32) -> Result<Range, Cause> {
+        let count = index(self.steps.parts.len())?.saturating_sub(mark);
+        Ok(if count == 0 { Range::EMPTY } else { Range::new(mark, count) })
+    }
+
+    fn at(&mut self, at: u32) -> Result<&mut Node, Cause> {
+        usize::try_from(at).ok().and_then(|at| self.steps.nodes.get_mut(at)).ok_or(Cause::Internal("no such node"))
+    }
+
+    /// Adds a scalar argument.
+    pub(super) fn scalar_arg(&mut self, param: u8, value_type: ValueType, scalar: i64, slot: Option<u32>) {
+        self.steps.args.push(Arg {
+            scalar: scalar.into(),
+            parts: Range::EMPTY,
+            slot: u32_le::from_native(slot.map_or(0, |slot| slot.saturating_add(1))),
+            param,
+            value_type: value_type.number(),
+            reserved: u16_le::from_native(0),
+        });
+    }
+
+    /// Adds a String argument of the parts since `mark`.
+    pub(super) fn text_arg(&mut self, param: u8, mark: u32) -> Result<(), Cause> {
+        let parts = self.parts_since(mark)?;
+        self.steps.args.push(Arg {
+            scalar: 0.into(),
+            parts,
+            slot: u32_le::from_native(0),
+            param,
+            value_type: ValueType::String.number(),
+            reserved: u16_le::from_native(0),
+        });
+        Ok(())
+    }
+
+    /// Adds verbatim text that is in the pool already.
+    pub(super) fn text_part(&mut self, text: TextRef) {
+        if !text.is_empty() {
+            self.part(PartKind::Text, 0, text.offset.to_native(), text.length.to_native());
+        }
+    }
+
+    /// Adds verbatim text.
+    pub(super) fn bytes_part(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+        let text = self.text(bytes)?;
+        self.text_part(text);
+        Ok(())
+    }
+
+    /// Adds a reference to a slot.
+    pub(super) fn slot_part(&mut self, slot: u32, position: Position) {
+        self.part(PartKind::Slot, position.number(), slot, 0);
+    }
+
+    /// Adds a reference to a runtime binding.
+    pub(super) fn binding_part(&mut self, step: u32, position: Position) {
+        self.part(PartKind::Binding, position.number(), step, 0);
+    }
+
+    fn part(&mut self, kind: PartKind, position: u8, first: u32, second: u32) {
+        self.steps.parts.push(Part {
+            kind: kind.number(),
+            position,
+            reserved: u16_le::from_native(0),
+            first: u32_le::from_native(first),
+            second: u32_le::from_native(second),
+        });
+    }
+}
+
+/// A public value as shell text that stands for exactly these bytes.
+///
+/// In a word, bytes outside a small safe set are put in single quotes; the name of a command is always quoted, since an unquoted word there
+/// might be a keyword, an alias or an assignment. `expandable` says that neighbouring text could make a bare value part of a brace sequence.
+pub(super) fn quoted(bytes: &[u8], position: Position, expandable: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len().saturating_add(2));
+    match position {
+        Position::DoubleQuoted | Position::HereDocument => {
+            for &byte in bytes {
+                if matches!(byte, b'\\' | b'$' | b'`') || (byte == b'"' && position == Position::DoubleQuoted) {
+                    out.push(b'\\');
+                }
+                out.push(byte);
+            }
+        }
+        Position::Argument | Position::Integer => out.extend_from_slice(bytes),
+        Position::Word | Position::CommandWord | Position::Assignment | Position::Redirect => {
+            let bare = position != Position::CommandWord && !expandable && !bytes.is_empty() && bytes.iter().all(|byte| is_bare(*byte));
+            if bare {
+                out.extend_from_slice(bytes);
+            } else {
+                out.push(b'\'');
+                for &byte in bytes {
+                    if byte == b'\'' {
+                        out.extend_from_slice(b"'\\''");
+                    } else {
+                        out.push(byte);
+                    }
+                }
+                out.push(b'\'');
+            }
+        }
+    }
+    out
+}
+
+const fn is_bare(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b'=' | b'-')
+}

@@ -1,0 +1,77 @@
+//! The planner: interprets a verified program against reality and yields a plan. One planner serves both sides.
+//!
+//! It always halts: one fuel counter charges instructions and bytes produced, and steps, slots, depth and text are counted against the limits
+//! of [`crate::program::table::limits`]. It neither recurses nor panics. Labels follow data: a value built from a secret stays a reference to
+//! its slots. Tests: `vm/tests/plan*.rs`.
+
+mod arithmetic;
+mod candidates;
+mod emit;
+mod error;
+mod finish;
+mod labels;
+mod machine;
+mod reality;
+mod resolve;
+mod shell;
+mod value;
+
+pub use emit::PROCESS_STRING_MAX;
+pub use error::{Cause, PlanError};
+pub use machine::plan;
+pub use reality::{FILE_MAX, FileFailure, Host, Reality};
+pub use value::Scalar;
+
+pub use arithmetic::parse as parse_scalar;
+
+use opal_format::canonical::CanonicalValue;
+use opal_format::kind::PlanType;
+use opal_format::seed::Seed;
+use opal_format::slots::Slots;
+use opal_format::steps::Steps;
+
+/// How much to resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Cheap values only; expensive ones are deferred and go on as unknown.
+    Quick,
+    /// All values.
+    Resolve,
+}
+
+/// What planning is given besides the program and reality.
+pub struct Options<'a> {
+    /// How much to resolve.
+    pub mode: Mode,
+    /// The plan's seed: fresh when a contract is made, unsealed when it is verified.
+    pub seed: &'a Seed,
+    /// Arguments of the entry function.
+    pub arguments: &'a [CanonicalValue],
+    /// Names promised to the steps (`--pass-env`).
+    pub pass_env: &'a [String],
+    /// Names that look like secrets and may be public all the same (`--public`).
+    pub public_names: &'a [String],
+    /// Treat every value as secret (`--no-public`).
+    pub no_public: bool,
+    /// Fuel; at most [`crate::program::table::limits::FUEL`].
+    pub fuel: u64,
+}
+
+/// A plan: what a program yields for its arguments and one reality.
+#[derive(Debug)]
+pub struct Plan {
+    /// The tree of steps.
+    pub steps: Steps,
+    /// The values that they use, by slot number.
+    pub slots: Slots,
+    /// What the slots hold; `None` where a quick plan deferred it.
+    pub values: Vec<Option<Scalar>>,
+    /// Its shape.
+    pub plan_type: PlanType,
+}
+
+/// An operating system error without its number, for messages.
+pub(crate) fn os_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}

@@ -1,0 +1,156 @@
+//! Resolves value decorators against reality.
+
+use super::arithmetic::parse;
+use super::error::Cause;
+use super::reality::Reality;
+use super::value::{Data, Scalar, Value};
+use crate::decorators::{self as table, PUBLIC_ENV, looks_secret};
+use opal_format::hash::HashAlgorithm;
+use opal_format::seed::Seed;
+use zeroize::Zeroizing;
+
+/// One argument of a resolution, evaluated. Strings come as bytes in `text`.
+pub(super) struct Argument {
+    pub param: u8,
+    pub value: Value,
+    pub text: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Argument {
+    fn string(&self) -> Option<&str> {
+        std::str::from_utf8(self.text.as_deref()?).ok()
+    }
+}
+
+/// Whether the values of this decorator with these arguments may be shown.
+///
+/// # Errors
+/// `public=true` on something that looks secret and was not allowed by name.
+pub(super) fn is_public(decorator: u16, args: &[Argument], marked: bool, options: &super::Options<'_>) -> Result<bool, Cause> {
+    let name = args.iter().find(|arg| arg.param == 0).and_then(Argument::string).unwrap_or_default();
+    if options.no_public {
+        return Ok(false);
+    }
+    if marked {
+        if looks_secret(name) && !options.public_names.iter().any(|allowed| allowed == name) {
+            return Err(Cause::PublicSecret(name.to_owned()));
+        }
+        return Ok(true);
+    }
+    Ok(matches!(decorator, table::ENV | table::PASS_ENV) && PUBLIC_ENV.contains(&name))
+}
+
+/// Resolves one decorator. `ordinal` counts resolutions of seeded decorators.
+pub(super) fn resolve(
+    decorator: u16,
+    args: &[Argument],
+    key: &str,
+    ordinal: u64,
+    reality: &dyn Reality,
+    seed: &Seed,
+) -> Result<Scalar, Cause> {
+    let arg = |param: u8| args.iter().find(|arg| arg.param == param);
+    match decorator {
+        table::ENV | table::PASS_ENV => {
+            let name = arg(0).and_then(Argument::string).unwrap_or_default();
+            env(name, arg(table::ENV_DEFAULT), reality)
+        }
+        table::FILE_READ | table::FILE_SHA256 => {
+            let path = arg(0).and_then(|path| path.text.as_deref()).ok_or(Cause::Internal("a file without a path"))?;
+            let bytes =
+                Zeroizing::new(reality.read_file(path).map_err(|failure| Cause::File { path: key.to_owned(), reason: failure.reason })?);
+            if decorator == table::FILE_SHA256 {
+                let digest = HashAlgorithm::Sha256.plain(&bytes);
+                let hex: String = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                return Ok(Scalar::String(Zeroizing::new(hex.into_bytes())));
+            }
+            Ok(Scalar::String(bytes))
+        }
+        table::RANDOM_PASSWORD => password(args, key, ordinal, seed),
+        table::CRYPTO_GENERATE_KEY => generate_key(args, key, ordinal, seed),
+        _ => Err(Cause::Internal("a decorator that is not in the table")),
+    }
+}
+
+fn env(name: &str, default: Option<&Argument>, reality: &dyn Reality) -> Result<Scalar, Cause> {
+    let key = format!("env.{name}");
+    match (reality.env(name).map(Zeroizing::new), default) {
+        (Some(bytes), None) => Ok(Scalar::String(bytes)),
+        (Some(bytes), Some(default)) => {
+            let to = default.value.value_type().ok_or(Cause::Internal("a default without a type"))?;
+            parse(&bytes, to, &key)
+        }
+        (None, Some(default)) => match &default.text {
+            Some(text) => Ok(Scalar::String(text.clone())),
+            None => super::arithmetic::scalar(&default.value).ok_or(Cause::Internal("a default that is no scalar")),
+        },
+        (None, None) => Err(Cause::EnvUnset(name.to_owned())),
+    }
+}
+
+/// Draws a password, each character uniformly from the alphabet.
+fn password(args: &[Argument], key: &str, ordinal: u64, seed: &Seed) -> Result<Scalar, Cause> {
+    if args.iter().any(|arg| arg.param == 2) {
+        return Err(Cause::NoRegenRoot);
+    }
+    let length = match args.iter().find(|arg| arg.param == 0).map(|arg| &arg.value.data) {
+        None => 32,
+        Some(Data::Int(length)) => usize::try_from(*length)
+            .ok()
+            .filter(|length| (1..=1024).contains(length))
+            .ok_or(Cause::OutOfBounds { what: "the length of a password".to_owned(), expected: "1 to 1024" })?,
+        Some(_) => return Err(Cause::Internal("a length that is no Int")),
+    };
+    let spec = args.iter().find(|arg| arg.param == 1).and_then(|arg| arg.text.as_deref());
+    let alphabet = alphabet(spec.map_or(b"A-Za-z0-9", |bytes| bytes.as_slice()))?;
+    let size = u32::try_from(alphabet.len()).map_err(|_| Cause::Internal("alphabet"))?;
+    let mut stream = seed.stream("random.password", key.as_bytes(), ordinal);
+    let mut out = Zeroizing::new(Vec::with_capacity(length));
+    for _ in 0..length {
+        let at = stream.below(size).map_err(|_| Cause::Internal("the random stream ended"))?;
+        out.push(*usize::try_from(at).ok().and_then(|at| alphabet.get(at)).ok_or(Cause::Internal("alphabet"))?);
+    }
+    Ok(Scalar::String(out))
+}
+
+/// Distinct characters of an alphabet: single ones and ranges such as `a-z`. A `-` first or last stands for itself.
+fn alphabet(spec: &[u8]) -> Result<Vec<u8>, Cause> {
+    let bad = || Cause::Argument("an alphabet holds 2 to 94 distinct printable ASCII characters and ranges such as `a-z`".to_owned());
+    let mut present = [false; 128];
+    let mut rest = spec;
+    while let [first, tail @ ..] = rest {
+        let (last, after) = match tail {
+            [b'-', last, after @ ..] => (*last, after),
+            _ => (*first, tail),
+        };
+        if !(0x21..=0x7e).contains(first) || !(0x21..=0x7e).contains(&last) || last < *first {
+            return Err(bad());
+        }
+        for character in *first..=last {
+            if let Some(entry) = present.get_mut(usize::from(character)) {
+                *entry = true;
+            }
+        }
+        rest = after;
+    }
+    let characters: Vec<u8> = (0x21..=0x7e_u8).filter(|character| present.get(usize::from(*character)) == Some(&true)).collect();
+    if characters.len() < 2 { Err(bad()) } else { Ok(characters) }
+}
+
+/// A private key in OpenSSH format, the same for the same seed.
+fn generate_key(args: &[Argument], key: &str, ordinal: u64, seed: &Seed) -> Result<Scalar, Cause> {
+    if args.iter().any(|arg| arg.param == 1) {
+        return Err(Cause::NoRegenRoot);
+    }
+    if let Some(kind) = args.iter().find(|arg| arg.param == 0).and_then(|arg| arg.text.as_deref())
+        && kind.as_slice() != b"ed25519"
+    {
+        return Err(Cause::Argument("a key can be made of type `ed25519` only".to_owned()));
+    }
+    let mut stream = seed.stream("crypto.generate_key", key.as_bytes(), ordinal);
+    let mut secret = Zeroizing::new([0; 32]);
+    stream.fill(secret.as_mut_slice()).map_err(|_| Cause::Internal("the random stream ended"))?;
+    let identity = opal_format::identity::Identity::from_secret(&secret, "").map_err(|_| Cause::Internal("a weak key"))?;
+    let text = identity.to_openssh().map_err(|_| Cause::Internal("a key that cannot be written"))?;
+    Ok(Scalar::String(Zeroizing::new(text.as_bytes().to_vec())))
+}

@@ -1,0 +1,216 @@
+//! Emits commands and arguments: values become data in the position where they stand, never text that a shell evaluates.
+
+use super::arithmetic::scalar;
+use super::emit::{PROCESS_STRING_MAX, quoted};
+use super::error::Cause;
+use super::machine::Machine;
+use super::value::{Data, Piece, Text, Value};
+use crate::program::table::limits;
+use opal_format::kind::{NodeKind, Position};
+use opal_format::program::{Template, TemplatePart};
+use opal_format::record::TextRef;
+use opal_format::steps::PartKind;
+
+impl Machine<'_> {
+    /// Emits a shell step or a binding from a template and the values of its holes.
+    pub(super) fn emit_template(&mut self, kind: NodeKind, template: &Template, holes: &[Value]) -> Result<u32, Cause> {
+        let pool = self.program.text;
+        let node = self.out.node(kind, TextRef::EMPTY, template.span)?;
+        if kind == NodeKind::Let {
+            let args = self.out.args_mark()?;
+            let mark = self.out.parts_mark()?;
+            let name = self.out.intern(template.name, pool)?;
+            self.out.text_part(name);
+            self.out.text_arg(crate::decorators::params::LET_NAME, mark)?;
+            self.out.set_args(node, args)?;
+        }
+        let mark = self.out.parts_mark()?;
+        let parts = template.parts.of(self.program.template_parts).ok_or(Cause::Internal("template parts"))?;
+        let mut holes = holes.iter();
+        for (index, part) in parts.iter().enumerate() {
+            if part.kind == 0 {
+                let text = self.out.intern(part.text, pool)?;
+                self.out.text_part(text);
+                continue;
+            }
+            let hole = holes.next().ok_or(Cause::Internal("a hole without a value"))?;
+            let before = index.checked_sub(1).and_then(|index| parts.get(index)).and_then(|part| part.text.of(pool)).unwrap_or_default();
+            let after = index.checked_add(1).and_then(|index| parts.get(index)).and_then(|part| part.text.of(pool)).unwrap_or_default();
+            self.emit_hole(part, hole, before, after)?;
+        }
+        self.out.set_parts(node, mark)?;
+        self.check_script(mark)?;
+        Ok(node)
+    }
+
+    /// One value in shell text, between the verbatim text before and after it.
+    fn emit_hole(&mut self, part: &TemplatePart, value: &Value, before: &[u8], after: &[u8]) -> Result<(), Cause> {
+        let position = Position::from_number(part.position).ok_or(Cause::Internal("a position"))?;
+        let elements = match &value.data {
+            Data::Array(elements) => elements.to_vec(),
+            Data::Range(first, last) => {
+                let count = u64::try_from(i128::from(*last) - i128::from(*first)).unwrap_or(u64::MAX);
+                self.charge(count)?;
+                (*first..=*last).map(|int| Value::plain(Data::Int(int))).collect()
+            }
+            Data::Binding(step) => {
+                if position == Position::Integer {
+                    return Err(Cause::NotAnInteger("a runtime binding"));
+                }
+                self.out.binding_part(*step, position);
+                return Ok(());
+            }
+            _ => return self.emit_scalar(value, position, before, after),
+        };
+        let joined = matches!(position, Position::DoubleQuoted | Position::HereDocument);
+        let words = part.alone == 1 && matches!(position, Position::Word | Position::CommandWord);
+        if !joined && !words {
+            return Err(Cause::NotAWord("an Array"));
+        }
+        if let Some(key) = value.origin.map(|_| self.candidates.secret_of(value)).transpose()?.flatten() {
+            return Err(Cause::SecretStructure { what: "the number of words", key });
+        }
+        for (index, element) in elements.iter().enumerate() {
+            if index > 0 {
+                self.out.bytes_part(b" ")?;
+            }
+            let element = self.settled(element);
+            self.emit_scalar(&element, position, before, after)?;
+        }
+        Ok(())
+    }
+
+    fn emit_scalar(&mut self, value: &Value, position: Position, before: &[u8], after: &[u8]) -> Result<(), Cause> {
+        if position == Position::Integer && !matches!(value.data, Data::Int(_) | Data::Unknown(_)) {
+            return Err(Cause::NotAnInteger(value.described()));
+        }
+        if position == Position::Redirect {
+            self.check_redirect(value, before)?;
+        }
+        let expandable = before.ends_with(b"..") || after.starts_with(b"..");
+        match &value.data {
+            Data::Text(Text::Constant(offset, length)) => {
+                let bytes = TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default();
+                self.emit_bytes(bytes, position, before, after, expandable)
+            }
+            Data::Text(Text::Pieces(pieces)) => {
+                let empty = pieces.iter().all(|piece| matches!(piece, Piece::Bytes(bytes) if bytes.is_empty()));
+                if empty {
+                    return self.emit_bytes(b"", position, before, after, expandable);
+                }
+                for piece in pieces.iter() {
+                    match piece {
+                        Piece::Bytes(bytes) if bytes.is_empty() => {}
+                        Piece::Bytes(bytes) => self.emit_bytes(bytes, position, before, after, expandable)?,
+                        Piece::Slot(candidate) => {
+                            let slot = self.use_slot(*candidate)?;
+                            self.out.slot_part(slot, position);
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Data::Unknown(candidate) => {
+                let slot = self.use_slot(*candidate)?;
+                self.out.slot_part(slot, position);
+                Ok(())
+            }
+            _ => {
+                if let Some(origin) = value.origin {
+                    let slot = self.use_slot(origin)?;
+                    self.out.slot_part(slot, position);
+                    return Ok(());
+                }
+                let scalar = scalar(value).ok_or(Cause::NotAWord(value.described()))?;
+                self.emit_bytes(&scalar.text(), position, before, after, expandable)
+            }
+        }
+    }
+
+    fn emit_bytes(&mut self, bytes: &[u8], position: Position, before: &[u8], after: &[u8], expandable: bool) -> Result<(), Cause> {
+        if position == Position::HereDocument && !cannot_end_document(bytes, before, after) {
+            let origin = self.constant_slot(bytes)?;
+            let slot = self.use_slot(origin)?;
+            self.out.slot_part(slot, position);
+            return Ok(());
+        }
+        self.out.bytes_part(&quoted(bytes, position, expandable))
+    }
+
+    /// `bash` opens network connections for redirections below `/dev/tcp` and `/dev/udp`. The word so far is the end of the text before.
+    fn check_redirect(&self, value: &Value, before: &[u8]) -> Result<(), Cause> {
+        let Some(bytes) = self.text_of(value)? else { return Ok(()) };
+        let start =
+            before.iter().rposition(|byte| byte.is_ascii_whitespace() || b"<>&|;\"'()".contains(byte)).map_or(0, |at| at.saturating_add(1));
+        let mut target = before.get(start..).unwrap_or_default().to_vec();
+        target.extend_from_slice(&bytes);
+        if target.starts_with(b"/dev/tcp") || target.starts_with(b"/dev/udp") { Err(Cause::NetworkRedirect) } else { Ok(()) }
+    }
+
+    /// A String argument: verbatim text and slots.
+    pub(super) fn emit_text_argument(&mut self, param: u8, value: &Value) -> Result<(), Cause> {
+        let mark = self.out.parts_mark()?;
+        self.emit_scalar(value, Position::Argument, b"", b"")?;
+        self.out.text_arg(param, mark)
+    }
+
+    /// Refuses a command above what the kernel gives to a process.
+    fn check_script(&self, mark: u32) -> Result<(), Cause> {
+        /// Room for what the executor adds: the first line, and the name of each value.
+        const OVERHEAD: usize = 4096;
+        const PER_VALUE: usize = 64;
+        let from = usize::try_from(mark).map_err(|_| Cause::Internal("parts"))?;
+        let mut size = OVERHEAD;
+        for part in self.out.steps.parts.get(from..).unwrap_or_default() {
+            let add = match PartKind::from_number(part.kind) {
+                Some(PartKind::Text) => usize::try_from(part.second.to_native()).unwrap_or(usize::MAX),
+                _ => PER_VALUE,
+            };
+            size = size.saturating_add(add);
+        }
+        if size > PROCESS_STRING_MAX { Err(Cause::ScriptTooLong) } else { Ok(()) }
+    }
+
+    /// A slot for a constant that cannot be written into a here-document.
+    fn constant_slot(&mut self, bytes: &[u8]) -> Result<super::value::Candidate, Cause> {
+        let key = super::candidates::bounded(super::candidates::quote(bytes));
+        if let Some(candidate) = self.candidates.find(&key) {
+            return Ok(candidate);
+        }
+        let span = self.span();
+        self.candidates.add(super::candidates::Entry {
+            key,
+            value: Some(super::value::Scalar::String(zeroize::Zeroizing::new(bytes.to_vec()))),
+            decorator: 0,
+            public: true,
+            seeded: false,
+            shapes: false,
+            operands: Vec::new(),
+            span,
+            slot: None,
+        })
+    }
+
+    /// The slot number of a candidate, given at first use.
+    pub(super) fn use_slot(&mut self, candidate: super::value::Candidate) -> Result<u32, Cause> {
+        let entry = self.candidates.entry(candidate)?;
+        if let Some(super::value::Scalar::String(bytes)) = &entry.value {
+            if bytes.contains(&0) {
+                return Err(Cause::NulByte(entry.key.clone()));
+            }
+            // The name under which a process gets it and `=` count as well.
+            if bytes.len().saturating_add(64) > PROCESS_STRING_MAX {
+                return Err(Cause::ValueTooLong(entry.key.clone()));
+            }
+        }
+        self.candidates.slot(candidate, limits::SLOTS)
+    }
+}
+
+/// Whether a value inlined in a here-document surely leaves its line different from any delimiter: a delimiter is one word, so a space in the same
+/// line is enough, and a value of several lines is never inlined.
+fn cannot_end_document(bytes: &[u8], before: &[u8], after: &[u8]) -> bool {
+    let head = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let tail = after.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    !bytes.contains(&b'\n') && (head.contains(&b' ') || tail.contains(&b' ') || bytes.contains(&b' '))
+}
