@@ -185,6 +185,6 @@ pub fn verify(view: ProgramView<'_>) -> Result<Verified<'_>, VerifyError> {
 }
 
 /// A record of a table, or `None` where the index leaves it.
-fn at<T>(table: &[T], index: u32) -> Option<&T> {
+pub(crate) fn at<T>(table: &[T], index: u32) -> Option<&T> {
     table.get(usize::try_from(index).ok()?)
 }

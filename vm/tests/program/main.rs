@@ -1,0 +1,6 @@
+//! The program: its verifier, its disassembly, its specification.
+
+mod assembler;
+mod disassemble;
+mod table;
+mod verify;
