@@ -1,7 +1,7 @@
 //! The program verifier: one pass over the tables, one over the code (spec/program.md, "Verification").
 //!
 //! It reads the view only, recurses nowhere, and keeps four bytes a function and one frame per open block. What it proves, the planner
-//! does not check again; what depends on reality (types of values, sizes, time) is the planner's. Tests: `vm/tests/program_verify.rs`.
+//! does not check again; what depends on reality (types of values, sizes, time) is the planner's. Tests: `vm/tests/program/verify.rs`.
 
 mod code;
 mod tables;

@@ -1,7 +1,5 @@
 //! Every rule of the program verifier accepts what it must and refuses what it must (spec/program.md, "Verification").
 
-
-
 use crate::assembler::{Assembler, BINDING, BOOL, DURATION, FLOAT, HOLE, INT, STRING, abc, c, i, ret, shell};
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::program::{DebugEntry, IMPORT_PUBLIC, Instruction, Program};
