@@ -413,3 +413,236 @@ fn distinct_principals(assessments: &[Assessment]) -> Vec<String> {
     let chosen = (0..).zip(&trusted).filter(|(i, _)| member(best, *i));
     chosen.filter_map(|(_, names)| names.first().cloned()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::locations::fixture;
+    use super::*;
+    use opal_format::identity::Identity;
+
+    fn keys(count: usize) -> Vec<PublicKey> {
+        (0..count).map(|_| Identity::generate("k").expect("random").public()).collect()
+    }
+
+    fn contract(digit: &str) -> HashName {
+        format!("sha256:{}", digit.repeat(64)).parse().expect("hash")
+    }
+
+    fn trust(lines: &[(&str, PublicKey)]) -> TrustSet {
+        let text: String = lines.iter().map(|(head, key)| format!("{head} {key}\n")).collect();
+        let signers = parse(text.as_bytes(), std::path::Path::new("f"), &jiff::tz::TimeZone::UTC).expect("reads");
+        TrustSet { signers: signers.into_iter().map(|s| (Origin::System, s)).collect(), revoked: Revoked::default() }
+    }
+
+    fn revoked(text: &str) -> Revoked {
+        Revoked::parse(text.as_bytes(), std::path::Path::new("revoked")).expect("reads")
+    }
+
+    /// A question about contract `a` with these signatures, on 2026-01-01.
+    struct Asked {
+        verified: Vec<PublicKey>,
+        expect: Option<HashName>,
+        allow_unsigned: bool,
+        threshold: u32,
+        require_signature: bool,
+        entries: Vec<SignerEntry>,
+    }
+
+    fn asked(verified: &[PublicKey]) -> Asked {
+        Asked {
+            verified: verified.to_vec(),
+            expect: None,
+            allow_unsigned: false,
+            threshold: 1,
+            require_signature: false,
+            entries: Vec::new(),
+        }
+    }
+
+    impl Asked {
+        fn judge(&self, trust: &TrustSet) -> Result<Decision, Untrusted> {
+            let question = Question {
+                verified: &self.verified,
+                contract: &contract("a"),
+                target: "deploy",
+                source: "ops/deploy.opl",
+                expect: self.expect.as_ref(),
+                allow_unsigned: self.allow_unsigned,
+                now: "2026-01-01T12:00:00Z".parse().expect("time"),
+            };
+            let rules = Rules { threshold: self.threshold, require_signature: self.require_signature, entries: &self.entries };
+            judge(&question, trust, &rules)
+        }
+
+        fn code(&self, trust: &TrustSet) -> &'static str {
+            let refused = self.judge(trust).expect_err("refused");
+            assert_eq!(refused.exit(), 20);
+            refused.code()
+        }
+
+        fn basis(&self, trust: &TrustSet) -> Basis {
+            self.judge(trust).expect("trusted").basis
+        }
+    }
+
+    fn signed(names: &[&str]) -> Basis {
+        Basis::Signed { principals: names.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    #[test]
+    fn one_trusted_signature_is_enough_and_an_untrusted_one_is_none() {
+        let k = keys(2);
+        let trust = trust(&[("alice", k[0])]);
+        assert_eq!(asked(&k[..1]).basis(&trust), signed(&["alice"]));
+        assert_eq!(asked(&k).basis(&trust), signed(&["alice"]));
+        assert_eq!(asked(&k[1..]).code(&trust), "untrusted_signer");
+        assert_eq!(asked(&[]).code(&trust), "unsigned");
+        let untrusted = asked(&k[1..]).judge(&trust).expect_err("untrusted");
+        assert!(untrusted.to_string().contains(&k[1].fingerprint()), "{untrusted}");
+        assert!(untrusted.help().contains(&k[1].to_string()));
+    }
+
+    #[test]
+    fn an_expected_hash_or_a_flag_stands_in_for_signatures_unless_they_are_required() {
+        let k = keys(1);
+        let nobody = TrustSet::default();
+        for verified in [&k[..], &[]] {
+            let expecting = Asked { expect: Some(contract("a")), ..asked(verified) };
+            assert_eq!(expecting.basis(&nobody), Basis::Expected);
+            assert!(Asked { require_signature: true, ..expecting }.judge(&nobody).is_err());
+            let allowing = Asked { allow_unsigned: true, ..asked(verified) };
+            assert_eq!(allowing.basis(&nobody), Basis::Unsigned);
+            assert!(Asked { require_signature: true, ..allowing }.judge(&nobody).is_err());
+        }
+        let trust = trust(&[("alice", k[0])]);
+        assert_eq!(Asked { require_signature: true, ..asked(&k) }.basis(&trust), signed(&["alice"]));
+    }
+
+    #[test]
+    fn another_contract_than_the_expected_one_never_runs() {
+        let k = keys(1);
+        let trust = trust(&[("alice", k[0])]);
+        let wrong = Asked { expect: Some(contract("b")), allow_unsigned: true, ..asked(&k) };
+        assert_eq!(wrong.code(&trust), "unexpected_contract");
+    }
+
+    #[test]
+    fn what_is_revoked_never_runs_whatever_else_speaks_for_it() {
+        let k = keys(2);
+        let everything = |set: &TrustSet| {
+            let all = Asked { expect: Some(contract("a")), allow_unsigned: true, ..asked(&k) };
+            all.code(set)
+        };
+        let trust = trust(&[("alice", k[0]), ("bob", k[1])]);
+        let by_key = TrustSet { revoked: revoked(&k[1].to_string()), ..trust.clone() };
+        assert_eq!(everything(&by_key), "key_revoked");
+        let by_print = TrustSet { revoked: revoked(&k[1].fingerprint()), ..trust.clone() };
+        assert_eq!(everything(&by_print), "key_revoked");
+        let by_contract = TrustSet { revoked: revoked(contract("a").as_str()), ..trust.clone() };
+        assert_eq!(everything(&by_contract), "contract_revoked");
+        let others = TrustSet { revoked: revoked(contract("b").as_str()), ..trust };
+        assert!(matches!(asked(&k).basis(&others), Basis::Signed { .. }));
+    }
+
+    #[test]
+    fn a_threshold_counts_distinct_principals() {
+        let k = keys(4);
+        let two = |verified: &[PublicKey], lines: &[(&str, PublicKey)]| {
+            Asked { threshold: 2, allow_unsigned: true, expect: Some(contract("a")), ..asked(verified) }.judge(&trust(lines))
+        };
+        let met = |verified: &[PublicKey], lines: &[(&str, PublicKey)]| match two(verified, lines) {
+            Ok(decision) => {
+                assert!(matches!(decision.basis, Basis::Signed { .. }));
+                true
+            }
+            Err(refused) => {
+                assert_eq!((refused.code(), refused.exit()), ("threshold_unmet", 20));
+                false
+            }
+        };
+        assert!(met(&k[..2], &[("alice", k[0]), ("bob", k[1])]));
+        // One person with two keys, one key under two names, the same signature twice.
+        assert!(!met(&k[..2], &[("alice", k[0]), ("alice", k[1])]));
+        assert!(!met(&k[..1], &[("alice", k[0]), ("bob", k[0])]));
+        assert!(!met(&[k[0], k[0]], &[("alice", k[0])]));
+        assert!(!met(&k[..2], &[("alice,bob", k[0]), ("bob,carol", k[1])]));
+        // A pattern may be anybody.
+        assert!(!met(&k[..2], &[("alice", k[0]), ("*@example.com", k[1])]));
+        // A further signature that overlaps takes nothing away.
+        assert!(met(&k[..3], &[("alice", k[0]), ("bob", k[1]), ("alice,bob", k[2])]));
+        assert!(met(&k[..3], &[("alice", k[0]), ("bob", k[1]), ("*", k[2])]));
+        // Signatures that are not trusted do not count.
+        assert!(!met(&k[..2], &[("alice", k[0])]));
+        let none = two(&k[..2], &[]).expect_err("refused");
+        assert_eq!(none.code(), "untrusted_signer");
+        assert_eq!(two(&[], &[]).expect_err("refused").code(), "unsigned");
+    }
+
+    #[test]
+    fn sixteen_overlapping_signers_are_counted_as_the_most_that_can_be_distinct() {
+        let k = keys(16);
+        let heads: Vec<String> = (0..16).map(|i| format!("p{i},p{}", i + 1)).collect();
+        let lines: Vec<_> = heads.iter().map(String::as_str).zip(k.iter().copied()).collect();
+        let counted = |threshold| Asked { threshold, ..asked(&k) }.judge(&trust(&lines));
+        assert!(counted(8).is_ok());
+        assert!(matches!(counted(9), Err(Untrusted::Threshold { have: 8, need: 9, .. })));
+    }
+
+    #[test]
+    fn an_entry_outside_its_window_or_namespace_does_not_count() {
+        let k = keys(1);
+        for head in ["a valid-before=\"20260101Z\"", "a valid-after=\"20260102Z\"", "a namespaces=\"git\""] {
+            let set = trust(&[(head, k[0])]);
+            assert_eq!(asked(&k).code(&set), "untrusted_signer", "{head}");
+        }
+        // Another entry of the same key may count.
+        let set = trust(&[("a namespaces=\"git\"", k[0]), ("b", k[0])]);
+        assert_eq!(asked(&k).basis(&set), signed(&["b"]));
+    }
+
+    #[test]
+    fn a_principal_signs_only_what_the_policy_lets_them_sign() {
+        let k = keys(2);
+        let set = trust(&[("alice", k[0]), ("bob", k[1])]);
+        let entry = |principal: &str, target: &str, source: &str| SignerEntry {
+            principal: principal.to_owned(),
+            targets: Some(vec![target.to_owned()]),
+            sources: Some(vec![source.to_owned()]),
+        };
+        let with = |entries: &[SignerEntry], verified: &[PublicKey]| Asked { entries: entries.to_vec(), ..asked(verified) };
+        assert_eq!(with(&[entry("alice", "dep*", "ops/*")], &k[..1]).basis(&set), signed(&["alice"]));
+        assert_eq!(with(&[entry("alice", "migrate", "ops/*")], &k[..1]).code(&set), "signer_outside_entry");
+        assert_eq!(with(&[entry("alice", "deploy", "dev/*")], &k[..1]).code(&set), "signer_outside_entry");
+        // Entries of one principal add up; one of another changes nothing.
+        let both = [entry("alice", "migrate", "*"), entry("alice", "deploy", "*")];
+        assert_eq!(with(&both, &k[..1]).basis(&set), signed(&["alice"]));
+        assert_eq!(with(&[entry("bob", "migrate", "*")], &k[..1]).basis(&set), signed(&["alice"]));
+        // A signer outside its entry takes nothing away from one inside.
+        assert_eq!(with(&[entry("alice", "migrate", "*")], &k).basis(&set), signed(&["bob"]));
+    }
+
+    #[test]
+    fn a_guarded_run_believes_the_system_s_list_only() {
+        let (paths, temp) = fixture::host();
+        let k = keys(3);
+        let (own, user, system) = (k[0], k[1], k[2]);
+        let config = paths.make_config_dir().expect("made");
+        config.write_file("allowed_signers", format!("u {user}").as_bytes(), 0o600, true).expect("written");
+        fixture::etc_file(&paths, "allowed_signers", &format!("s {system}"));
+        fixture::etc_file(&paths, "revoked", &contract("b").to_string());
+        let load = |guarded, policy: &Policy| TrustSet::load(&paths, Some(own), guarded, policy).expect("loads");
+        let listed = |set: &TrustSet| set.signers.iter().map(|(origin, s)| (*origin, s.key)).collect::<Vec<_>>();
+        let plain = load(false, &Policy::default());
+        assert_eq!(listed(&plain), [(Origin::Own, own), (Origin::User, user), (Origin::System, system)]);
+        assert!(plain.revoked.has_contract(&contract("b")));
+        assert_eq!(listed(&load(true, &Policy::default())), [(Origin::System, system)]);
+        let own_too = Policy::parse(b"trust.own_identity = true").expect("reads");
+        assert_eq!(listed(&load(true, &own_too)), [(Origin::Own, own), (Origin::System, system)]);
+        // A user's file that is wrong stops the user's runs only.
+        config.write_file("allowed_signers", b"u", 0o600, true).expect("written");
+        assert!(TrustSet::load(&paths, None, true, &own_too).is_ok());
+        let refused = TrustSet::load(&paths, None, false, &own_too).expect_err("bad line");
+        assert_eq!((refused.code(), refused.exit()), ("bad_trust_file", 78));
+        assert!(refused.to_string().contains(&format!("{}", temp.path().join("home/.config/opal/allowed_signers").display())));
+    }
+}

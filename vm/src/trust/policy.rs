@@ -685,3 +685,244 @@ fn read_signer(value: Value) -> Result<SignerEntry, PolicyError> {
         None => Ok(SignerEntry { principal, targets, sources }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::locations::fixture;
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const FULL: &str = r#"
+        [trust]
+        require_signature = true
+        threshold = 2
+        own_identity = true
+        direct = true
+        [[signer]]
+        principal = "alice"
+        targets = ["deploy", "db-*"]
+        [[signer]]
+        principal = "bob"
+        sources = ["ops/*.opl"]
+        [plan]
+        max_age = "24h"
+        require_expiry = true
+        require_source = true
+        single_use = true
+        partial = true
+        force = false
+        types = ["atomic", "sequence"]
+        [decorators]
+        allow = ["shell", "env", "file"]
+        deny = ["file.read"]
+        [env]
+        mode = "clean"
+        pass = ["LC_*", "CI"]
+        path = "/usr/bin:/bin"
+        [run]
+        shell = "/bin/bash"
+        timeout = "1h"
+        grace = "2s"
+        max_parallel = 3
+        max_steps = 10
+        [sandbox]
+        level = "best-effort"
+        read = ["/usr"]
+        write = ["/srv/app"]
+        network = false
+    "#;
+
+    fn policy(text: &str) -> Policy {
+        Policy::parse(text.as_bytes()).expect("reads")
+    }
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().expect("time")
+    }
+
+    fn refuser(result: Result<(), Refused>) -> &'static str {
+        let refused = result.expect_err("refused");
+        assert_eq!(refused.exit(), 24);
+        assert!(refused.to_string().contains(refused.key), "{refused}");
+        refused.key
+    }
+
+    #[test]
+    fn every_key_is_read_and_shown_as_the_file_writes_it() {
+        let read = policy(FULL);
+        let shown: Vec<_> = read.explain().map(|(key, text)| (key.name, text)).collect();
+        assert_eq!(shown.len(), KEYS.len());
+        for (name, text) in shown {
+            let (table, key) = name.split_once('.').expect("table and key");
+            let again = policy(&format!("[{table}]\n{key} = {text}"));
+            assert_eq!(again.settings.get(name), read.settings.get(name), "{name} = {text}");
+        }
+        assert_eq!(read.signers.len(), 2);
+    }
+
+    #[test]
+    fn the_built_in_policy_refuses_only_what_a_guarded_run_may_not_do() {
+        let built_in = Policy::default();
+        let now = time("2026-01-01T00:00:00Z");
+        assert_eq!(built_in.check_dates(time("1999-01-01T00:00:00Z"), None, now), Ok(()));
+        assert_eq!(built_in.check_direct(), Ok(()));
+        assert_eq!(built_in.check_source(false), Ok(()));
+        assert_eq!(built_in.check_force(), Ok(()));
+        assert_eq!(built_in.check_partial(false), Ok(()));
+        assert_eq!(refuser(built_in.check_partial(true)), "plan.partial");
+        assert_eq!(built_in.check_decorator("shell"), Ok(()));
+        assert_eq!(built_in.check_shell("/any/bash"), Ok(()));
+        assert_eq!(built_in.check_steps(usize::MAX), Ok(()));
+        assert_eq!(built_in.check_plan_type(PlanType::Campaign), Ok(()));
+        assert!(!built_in.clean_environment(false) && built_in.clean_environment(true));
+        assert!(!built_in.passes_variable("CI") && !built_in.own_identity() && !built_in.single_use());
+        assert_eq!((built_in.timeout_ns(), built_in.grace_ns(5), built_in.parallel(8)), (None, 5, 8));
+        assert_eq!((built_in.sandbox_level(), built_in.sandbox_network()), (SandboxLevel::None, true));
+        assert!(!built_in.trust_rules(false).require_signature && built_in.trust_rules(true).require_signature);
+    }
+
+    #[test]
+    fn each_key_refuses_what_it_names_and_nothing_else() {
+        let full = policy(FULL);
+        let (now, created) = (time("2026-01-02T00:00:00Z"), time("2026-01-01T00:00:00Z"));
+        assert_eq!(full.check_dates(created, Some(now), now), Ok(()));
+        assert_eq!(refuser(full.check_dates(created, None, now)), "plan.require_expiry");
+        assert_eq!(refuser(full.check_dates(time("2025-12-31T23:59:59Z"), Some(now), now)), "plan.max_age");
+        assert_eq!(refuser(full.check_dates(time("2026-01-03T00:00:01Z"), Some(now), now)), "plan.max_age");
+        assert_eq!(refuser(full.check_source(false)), "plan.require_source");
+        assert_eq!(full.check_source(true), Ok(()));
+        assert_eq!(refuser(full.check_force()), "plan.force");
+        assert_eq!(full.check_partial(true), Ok(()));
+        assert!(full.single_use() && full.own_identity());
+        assert_eq!(refuser(full.check_plan_type(PlanType::Matrix)), "plan.types");
+        assert_eq!(full.check_plan_type(PlanType::Atomic), Ok(()));
+        assert_eq!(full.check_decorator("file.sha256"), Ok(()));
+        assert_eq!(full.check_decorator("pass_env"), Ok(()));
+        assert_eq!(refuser(full.check_decorator("file.read")), "decorators.deny");
+        assert_eq!(refuser(full.check_decorator("random.password")), "decorators.allow");
+        assert_eq!(full.check_shell("/bin/bash"), Ok(()));
+        assert_eq!(refuser(full.check_shell("/tmp/bash")), "run.shell");
+        assert_eq!(full.check_steps(10), Ok(()));
+        assert_eq!(refuser(full.check_steps(11)), "run.max_steps");
+        assert_eq!(full.check_direct(), Ok(()));
+        assert_eq!(refuser(policy("trust.require_signature = true").check_direct()), "trust.require_signature");
+        assert!(full.passes_variable("LC_ALL") && full.passes_variable("CI") && !full.passes_variable("HOME"));
+        assert_eq!(full.search_path(), Some("/usr/bin:/bin"));
+        assert_eq!(full.timeout_ns(), Some(3_600_000_000_000));
+        assert_eq!((full.grace_ns(5_000_000_000), full.parallel(8), full.parallel(2)), (2_000_000_000, 3, 2));
+        assert_eq!(full.sandbox_level(), SandboxLevel::BestEffort);
+        assert_eq!((full.sandbox_read(), full.sandbox_network()), (Some(&["/usr".to_owned()][..]), false));
+        assert_eq!((full.trust_rules(false).threshold, full.trust_rules(false).require_signature), (2, true));
+        assert!(!policy("env.mode = \"inherit\"").clean_environment(true));
+    }
+
+    #[test]
+    fn a_flag_only_ever_tightens() {
+        let list = |items: &[&str]| Setting::List(items.iter().map(|s| (*s).to_owned()).collect());
+        for (name, mine, flag, result) in [
+            ("plan.single_use", Setting::Bool(true), Setting::Bool(false), Setting::Bool(true)),
+            ("plan.force", Setting::Bool(false), Setting::Bool(true), Setting::Bool(false)),
+            ("run.timeout", Setting::Number(5), Setting::Number(9), Setting::Number(5)),
+            ("run.timeout", Setting::Number(9), Setting::Number(5), Setting::Number(5)),
+            ("trust.threshold", Setting::Number(1), Setting::Number(2), Setting::Number(2)),
+            ("sandbox.level", Setting::Number(2), Setting::Number(0), Setting::Number(2)),
+            ("decorators.allow", list(&["file", "env"]), list(&["file.read", "env", "shell"]), list(&["env", "file.read"])),
+            ("decorators.deny", list(&["env"]), list(&["file"]), list(&["env", "file"])),
+            ("sandbox.write", list(&["/srv"]), list(&["/srv/app", "/srvx"]), list(&["/srv/app"])),
+            ("env.path", Setting::Text("/bin".to_owned()), Setting::Text("/tmp".to_owned()), Setting::Text("/bin".to_owned())),
+        ] {
+            let mut policy = Policy::default();
+            policy.tighten(name, mine);
+            policy.tighten(name, flag);
+            assert_eq!(policy.settings.get(name), Some(&result), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_defect_of_the_file_stops_everything() {
+        let error = |text: &str| {
+            let error = Policy::parse(text.as_bytes()).expect_err(text);
+            assert_eq!(error.exit(), 78);
+            (error.code(), error.to_string())
+        };
+        for text in
+            ["[plan]\nmaxage = \"1h\"", "[plans]", "[plans]\nx = 1", "x = 1", "[trust.keys]", "[[signer]]\nprincipal = \"a\"\ntarget = []"]
+        {
+            assert_eq!(error(text).0, "policy_unknown_key", "{text}");
+        }
+        for text in [
+            "[plan]\nmax_age = 24",
+            "[plan]\nmax_age = \"1.5h\"",
+            "[plan]\nmax_age = \"-1h\"",
+            "[plan]\nforce = \"no\"",
+            "[plan]\ntypes = [\"adaptive\"]",
+            "[plan]\ntypes = \"atomic\"",
+            "[trust]\nthreshold = 0",
+            "[trust]\nthreshold = 4294967296",
+            "[trust.threshold]\nx = 1",
+            "[decorators]\ndeny = [\"@env\"]",
+            "[decorators]\ndeny = [\"evn\"]",
+            "[env]\nmode = \"dirty\"",
+            "[env]\npass = [\"A=B\"]",
+            "[env]\npath = \"/bin::/usr/bin\"",
+            "[run]\nshell = \"bash\"",
+            "[sandbox]\nread = [\"tmp\"]",
+            "[sandbox]\nlevel = 1",
+            "signer = 1",
+            "[signer]\nprincipal = \"a\"",
+            "signer = [1]",
+            "[[signer]]\nprincipal = \"\"",
+            "[[signer]]\nprincipal = \"a\"\ntargets = \"x\"",
+        ] {
+            assert_eq!(error(text).0, "policy_bad_value", "{text}");
+        }
+        assert_eq!(error("[[signer]]\ntargets = [\"a\"]").0, "policy_missing_key");
+        assert!(error("[plan]\nforce = true\nforce = true").1.contains("line 3"));
+        assert!(Policy::parse(b"\n\xff").expect_err("no text").to_string().contains("line 2"));
+        assert!(error("[env]\nmode = \"dirty\"").1.contains("one of `inherit`, `clean`"));
+        let misplaced = Policy::parse(b"[run]\nmax_age = \"1h\"").expect_err("unknown");
+        assert!(misplaced.help().contains("plan.max_age"));
+    }
+
+    #[test]
+    fn a_policy_that_others_may_write_to_stops_everything() {
+        let (paths, temp) = fixture::host();
+        assert!(Policy::load(&paths).expect("none").is_none());
+        fixture::etc_file(&paths, "policy.toml", "[plan]\nforce = false");
+        assert!(Policy::load(&paths).expect("reads").is_some_and(|policy| policy.check_force().is_err()));
+        let file = temp.path().join("etc/opal/policy.toml");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).expect("chmod");
+        let refused = Policy::load(&paths).expect_err("unsafe");
+        assert_eq!((refused.code(), refused.exit()), ("unsafe_mode", 78));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Policy::parse(&bytes);
+        }
+
+        #[test]
+        fn any_value_of_any_key_is_read_without_panic(
+            key in proptest::sample::select(KEYS),
+            value in "(\"[^\"\\\\\n]{0,8}\"|-?[0-9]{1,20}|\\[(\"[a-z.*/]{0,6}\",?){0,3}\\]|\\{\\}|true|[0-9-]{10}|.{0,6})",
+        ) {
+            let _ = Policy::parse(format!("{} = {value}", key.name).as_bytes());
+        }
+
+        #[test]
+        fn tightening_never_loosens_a_number(a in any::<i64>(), b in any::<i64>(), key in proptest::sample::select(KEYS)) {
+            let mut policy = Policy::default();
+            policy.tighten(key.name, Setting::Number(a));
+            policy.tighten(key.name, Setting::Number(b));
+            let kept = policy.number(key.name).expect("set");
+            let kept_right = match key.tighter {
+                Tighter::Smaller => kept <= a && kept <= b,
+                Tighter::Larger => kept >= a && kept >= b,
+                _ => kept == a,
+            };
+            prop_assert!(kept_right);
+        }
+    }
+}
