@@ -7,3 +7,4 @@ pub mod duration;
 pub mod plan;
 pub mod program;
 pub mod trust;
+pub mod view;

@@ -164,7 +164,7 @@ fn finite(float: f64, name: &'static str) -> Result<Data, Cause> {
 #[expect(clippy::cast_possible_truncation, reason = "the bounds are checked first: -2^63 and 2^63 are exact Floats")]
 fn truncate(float: f64) -> Result<i64, Cause> {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
-    if float >= -BOUND && float < BOUND { Ok(float as i64) } else { Err(Cause::Overflow("the conversion to Int")) }
+    if (-BOUND..BOUND).contains(&float) { Ok(float as i64) } else { Err(Cause::Overflow("the conversion to Int")) }
 }
 
 const fn readable(to: ValueType) -> &'static str {

@@ -191,7 +191,8 @@ impl Emitter {
 ///
 /// In a word, bytes outside a small safe set are put in single quotes; the name of a command is always quoted, since an unquoted word there
 /// might be a keyword, an alias or an assignment. `expandable` says that neighbouring text could make a bare value part of a brace sequence.
-pub(super) fn quoted(bytes: &[u8], position: Position, expandable: bool) -> Vec<u8> {
+#[must_use]
+pub fn quoted(bytes: &[u8], position: Position, expandable: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len().saturating_add(2));
     match position {
         Position::DoubleQuoted | Position::HereDocument => {

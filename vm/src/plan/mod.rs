@@ -16,7 +16,7 @@ mod resolve;
 mod shell;
 mod value;
 
-pub use emit::PROCESS_STRING_MAX;
+pub use emit::{PROCESS_STRING_MAX, quoted};
 pub use error::{Cause, PlanError};
 pub use machine::plan;
 pub use reality::{FILE_MAX, FileFailure, Host, Reality};

@@ -1,0 +1,133 @@
+//! Commands, arguments and node headers as text with placeholders.
+
+use super::{PlanView, Style, escape};
+use crate::decorators::node_params;
+use crate::duration;
+use crate::plan::quoted;
+use opal_format::canonical::CanonicalValue;
+use opal_format::kind::{NodeKind, Position, ValueType};
+use opal_format::record::{Range, TextRef};
+use opal_format::slots::Slot;
+use opal_format::steps::{Arg, Node, Part, PartKind};
+
+/// The command of a node, or the text of an argument: verbatim text, public values as data, placeholders for the rest. Escaped.
+#[must_use]
+pub fn command(plan: &PlanView<'_>, parts: Range, style: Style) -> String {
+    let mut out = String::new();
+    for part in parts.of(plan.steps.parts).unwrap_or_default() {
+        out.push_str(&part_text(plan, part, style));
+    }
+    out
+}
+
+fn part_text(plan: &PlanView<'_>, part: &Part, style: Style) -> String {
+    let first = part.first.to_native();
+    match PartKind::from_number(part.kind) {
+        Some(PartKind::Text) => escape(TextRef::new(first, part.second.to_native()).of(plan.steps.text).unwrap_or_default(), true),
+        Some(PartKind::Slot) => {
+            let position = Position::from_number(part.position).unwrap_or(Position::Word);
+            slot_text(plan, first, position, style)
+        }
+        Some(PartKind::Binding) => {
+            let name = usize::try_from(first)
+                .ok()
+                .and_then(|index| plan.steps.nodes.get(index))
+                .and_then(|node| node.args.of(plan.steps.args)?.first())
+                .map(|arg| command(plan, arg.parts, style));
+            format!("@let.{}", name.unwrap_or_default())
+        }
+        None => String::new(),
+    }
+}
+
+fn slot_text(plan: &PlanView<'_>, slot: u32, position: Position, style: Style) -> String {
+    let Some((record, key)) = plan.slot(slot) else { return String::new() };
+    if plan.is_deferred(slot) {
+        return format!("{}@{}", superscript(deferred_number(plan, slot)), escape(key.as_bytes(), false));
+    }
+    match public_text(plan, record) {
+        Some(text) => escape(&quoted(&text, position, false), true),
+        None => style.placeholder(&id(plan, record)),
+    }
+}
+
+/// The id of a slot.
+pub(super) fn id(plan: &PlanView<'_>, slot: &Slot) -> String {
+    escape(slot.display.of(plan.slots.text).unwrap_or_default(), false)
+}
+
+/// The text of a public value.
+pub(super) fn public_text(plan: &PlanView<'_>, slot: &Slot) -> Option<Vec<u8>> {
+    if !slot.is_public() {
+        return None;
+    }
+    Some(match CanonicalValue::decode(slot.value.of(plan.slots.text)?).ok()? {
+        CanonicalValue::String(bytes) => bytes,
+        CanonicalValue::Int(int) => int.to_string().into_bytes(),
+        CanonicalValue::Float(float) => format!("{float:?}").into_bytes(),
+        CanonicalValue::Bool(bool) => bool.to_string().into_bytes(),
+        CanonicalValue::Duration(nanoseconds) => duration::format(nanoseconds).into_bytes(),
+        CanonicalValue::Array(_) | CanonicalValue::Map(_) => return None,
+    })
+}
+
+/// The number of a deferred slot among the deferred ones, from 1.
+pub(super) fn deferred_number(plan: &PlanView<'_>, slot: u32) -> usize {
+    let before = usize::try_from(slot).unwrap_or(usize::MAX);
+    plan.deferred.iter().take(before).filter(|deferred| **deferred).count().saturating_add(1)
+}
+
+fn superscript(number: usize) -> String {
+    const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    number.to_string().bytes().filter_map(|digit| DIGITS.get(usize::from(digit.wrapping_sub(b'0')))).collect()
+}
+
+/// One argument as it would be written.
+#[must_use]
+pub fn argument(plan: &PlanView<'_>, arg: &Arg, style: Style) -> String {
+    if let Some(slot) = arg.slot.to_native().checked_sub(1) {
+        return slot_text(plan, slot, Position::Argument, style);
+    }
+    let scalar = arg.scalar.to_native();
+    match ValueType::from_number(arg.value_type) {
+        Some(ValueType::String) => format!("\"{}\"", command(plan, arg.parts, style).replace('"', "\\\"")),
+        Some(ValueType::Duration) => duration::format(scalar),
+        Some(ValueType::Bool) => (scalar != 0).to_string(),
+        Some(ValueType::Float) => format!("{:?}", f64::from_bits(scalar.cast_unsigned())),
+        _ => scalar.to_string(),
+    }
+}
+
+/// A node as one text: its command, its decorator with arguments, or its control-flow header.
+#[must_use]
+pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
+    let Some(kind) = NodeKind::from_number(node.kind.to_native()) else { return String::new() };
+    let header = || escape(node.header.of(plan.steps.text).unwrap_or_default(), false);
+    if kind.has_command() {
+        let text = command(plan, node.parts, style);
+        return if kind == NodeKind::Let { format!("@let {text}") } else { text };
+    }
+    if kind.is_flow() {
+        return format!("{}({})", kind.name(), header());
+    }
+    if kind == NodeKind::Group {
+        let header = header();
+        return if header.is_empty() { kind.name().to_owned() } else { header };
+    }
+    let args = node.args.of(plan.steps.args).unwrap_or_default();
+    if args.is_empty() {
+        return kind.name().to_owned();
+    }
+    let params = node_params(kind);
+    let listed: Vec<String> = args
+        .iter()
+        .map(|arg| {
+            let text = argument(plan, arg, style);
+            match params.get(usize::from(arg.param)) {
+                Some(param) if !param.required => format!("{}={text}", param.names.first().copied().unwrap_or_default()),
+                _ => text,
+            }
+        })
+        .collect();
+    format!("{}({})", kind.name(), listed.join(", "))
+}
