@@ -2,6 +2,7 @@
 //!
 //! `spec/` holds the written specifications. This crate has no parser for the language and no network code.
 
+pub mod compare;
 pub mod decorators;
 pub mod duration;
 pub mod plan;

@@ -49,8 +49,8 @@ pub struct Options<'a> {
     pub arguments: &'a [CanonicalValue],
     /// Names promised to the steps (`--pass-env`).
     pub pass_env: &'a [String],
-    /// Names that look like secrets and may be public all the same (`--public`).
-    pub public_names: &'a [String],
+    /// Names that look like secrets and may be public all the same (`--public`). `None` where that was judged when the contract was made.
+    pub public_names: Option<&'a [String]>,
     /// Treat every value as secret (`--no-public`).
     pub no_public: bool,
     /// Fuel; at most [`crate::program::table::limits::FUEL`].

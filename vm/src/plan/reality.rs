@@ -1,6 +1,6 @@
 //! Reality: all that planning may look at. The machine's only way out is the import table, and this is where that leads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
@@ -40,10 +40,10 @@ pub struct Host {
 impl Host {
     /// The environment of this process, with `overrides` on top, and `base` for relative paths.
     #[must_use]
-    pub fn new(base: PathBuf, overrides: &[(String, String)]) -> Self {
+    pub fn new(base: PathBuf, overrides: &BTreeMap<String, Vec<u8>>) -> Self {
         let mut env: HashMap<Vec<u8>, Vec<u8>> = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
         for (name, value) in overrides {
-            env.insert(name.clone().into_bytes(), value.clone().into_bytes());
+            env.insert(name.clone().into_bytes(), value.clone());
         }
         Self { env, base }
     }

@@ -32,7 +32,10 @@ pub(super) fn is_public(decorator: u16, args: &[Argument], marked: bool, options
         return Ok(false);
     }
     if marked {
-        if looks_secret(name) && !options.public_names.iter().any(|allowed| allowed == name) {
+        if let Some(allowed) = options.public_names
+            && looks_secret(name)
+            && !allowed.iter().any(|allowed| allowed == name)
+        {
             return Err(Cause::PublicSecret(name.to_owned()));
         }
         return Ok(true);

@@ -56,8 +56,9 @@ pub(super) fn id(plan: &PlanView<'_>, slot: &Slot) -> String {
     escape(slot.display.of(plan.slots.text).unwrap_or_default(), false)
 }
 
-/// The text of a public value.
-pub(super) fn public_text(plan: &PlanView<'_>, slot: &Slot) -> Option<Vec<u8>> {
+/// The text of a public value; `None` for a secret.
+#[must_use]
+pub fn public_text(plan: &PlanView<'_>, slot: &Slot) -> Option<Vec<u8>> {
     if !slot.is_public() {
         return None;
     }

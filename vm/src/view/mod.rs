@@ -8,7 +8,7 @@ mod json;
 mod path;
 mod tree;
 
-pub use command::{argument, command, node_text};
+pub use command::{argument, command, node_text, public_text as public_value};
 pub use escape::escape;
 pub use json::{plan as plan_json, span as span_json, steps as steps_json};
 pub use path::{Paths, path_of};

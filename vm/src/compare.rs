@@ -1,0 +1,294 @@
+//! Compares a contract with a fresh plan and says what moved (spec/language.md, "Drift").
+//!
+//! Commitments are compared in constant time. The report puts the inputs that moved first, each with the steps that it reaches, and the
+//! change of structure after them. It shows placeholders and public values only.
+
+use crate::decorators;
+use crate::plan::{Cause, Plan, PlanError};
+use crate::view::{PlanView, Style, escape, node_text, path_of};
+use opal_format::hash::Digest;
+use opal_format::reader::Contract;
+use opal_format::record::Span;
+use opal_format::seed::same_commitment;
+use opal_format::slots::{Slot, SlotsView};
+use opal_format::steps::{Node, PartKind, StepsView};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// Why contract and host differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DriftCode {
+    /// An environment variable has another value.
+    EnvChanged,
+    /// A file or provider object is gone.
+    InfraMissing,
+    /// A file or provider object is different.
+    InfraMutated,
+    /// Another value is different.
+    ValueChanged,
+    /// The steps are different.
+    StructureChanged,
+    /// The source file is different.
+    SourceChanged,
+    /// The source file is not there, and nothing stands in for it.
+    SourceMissing,
+}
+
+impl DriftCode {
+    /// Stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EnvChanged => "env_changed",
+            Self::InfraMissing => "infra_missing",
+            Self::InfraMutated => "infra_mutated",
+            Self::ValueChanged => "value_changed",
+            Self::StructureChanged => "structure_changed",
+            Self::SourceChanged => "source_changed",
+            Self::SourceMissing => "source_missing",
+        }
+    }
+}
+
+/// A step that a drift reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Its path in the contract; empty where only the fresh plan has it.
+    pub path: String,
+    /// Where it stands in the source.
+    pub span: Span,
+    /// The contract's text; `None` where the contract has no such step.
+    pub expected: Option<String>,
+    /// The fresh plan's text; `None` where there is no fresh plan or no such step in it.
+    pub actual: Option<String>,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// Its code.
+    pub code: DriftCode,
+    /// Key of the value, or name of the source.
+    pub key: Option<String>,
+    /// What happened, in one clause.
+    pub message: String,
+    /// Where the value was read.
+    pub span: Span,
+    /// A public value, before and now.
+    pub values: Option<(String, String)>,
+    /// Steps that it reaches, first ones first; at most [`REACHED_MAX`].
+    pub reached: Vec<Reached>,
+    /// How many more steps it reaches.
+    pub more: usize,
+}
+
+/// Steps listed with one difference.
+pub const REACHED_MAX: usize = 8;
+
+impl Drift {
+    /// A difference that reaches no step in particular.
+    #[must_use]
+    pub fn plain(code: DriftCode, key: Option<String>, message: String) -> Self {
+        Self { code, key, message, span: Span::NONE, values: None, reached: Vec::new(), more: 0 }
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let reached: Vec<Value> = self
+            .reached
+            .iter()
+            .map(|step| {
+                json!({ "path": step.path, "span": crate::view::span_json(&step.span), "expected": step.expected, "actual": step.actual })
+            })
+            .collect();
+        json!({
+            "code": self.code.name(),
+            "key": self.key,
+            "message": self.message,
+            "span": crate::view::span_json(&self.span),
+            "was": self.values.as_ref().map(|(was, _)| was),
+            "now": self.values.as_ref().map(|(_, now)| now),
+            "steps": reached,
+            "more_steps": self.more,
+        })
+    }
+}
+
+/// The differences between a contract and a fresh plan, none if they are the same.
+#[must_use]
+pub fn compare(contract: &Contract<'_>, fresh: &Plan, fresh_hash: Digest) -> Vec<Drift> {
+    let expected = view(contract.header.target, contract.steps, contract.slots);
+    let actual = view(contract.header.target, fresh.steps.view(), fresh.slots.view());
+    let structure = fresh_hash != contract.header.plan_hash;
+    let same_shape = expected.steps.nodes.len() == actual.steps.nodes.len();
+    let now: HashMap<&[u8], &Slot> = actual.slots.slots.iter().filter_map(|slot| Some((slot.key.of(actual.slots.text)?, slot))).collect();
+    let mut drifts = Vec::new();
+    let mut computed = Vec::new();
+    for (number, slot) in expected.slots.slots.iter().enumerate() {
+        let Some(key) = slot.key.of(expected.slots.text) else { continue };
+        // A value that the fresh plan does not read is a change of structure, not of the value.
+        let Some(fresh_slot) = now.get(key) else { continue };
+        if slot.value_type == fresh_slot.value_type && same_commitment(&slot.commitment, &fresh_slot.commitment) {
+            continue;
+        }
+        let drift = changed(&expected, &actual, number, slot, fresh_slot, key, same_shape && !structure_moved(&expected, &actual));
+        if slot.decorator.to_native() == 0 { computed.push(drift) } else { drifts.push(drift) }
+    }
+    // A computed value moves only with what it was computed from, which says more.
+    if drifts.is_empty() {
+        drifts = computed;
+    }
+    if structure {
+        drifts.push(structure_drift(&expected, &actual));
+    }
+    drifts
+}
+
+/// A replan that failed where planning succeeded before.
+#[must_use]
+pub fn failed(contract: &Contract<'_>, error: &PlanError) -> Drift {
+    let (code, key) = match &error.cause {
+        Cause::EnvUnset(name) => (DriftCode::EnvChanged, Some(format!("env.{name}"))),
+        Cause::File { path, .. } => (DriftCode::InfraMissing, Some(path.clone())),
+        Cause::Unreadable { key, .. } if key.starts_with("env.") => (DriftCode::EnvChanged, Some(key.clone())),
+        _ => (DriftCode::StructureChanged, None),
+    };
+    let view = view(contract.header.target, contract.steps, contract.slots);
+    let mut drift = Drift { span: error.span, ..Drift::plain(code, key, error.to_string()) };
+    let slot = drift.key.as_deref().and_then(|key| {
+        // The contract's key may go on with options, such as a default.
+        view.slots.slots.iter().position(|slot| {
+            let text = slot.key.of(view.slots.text).unwrap_or_default();
+            text.strip_prefix(key.as_bytes())
+                .is_some_and(|rest| rest.is_empty() || !matches!(rest.first(), Some(b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_')))
+        })
+    });
+    if let Some(slot) = slot {
+        reach(&mut drift, &view, None, slot);
+    }
+    drift
+}
+
+fn view<'a>(target: &'a str, steps: StepsView<'a>, slots: SlotsView<'a>) -> PlanView<'a> {
+    PlanView { target, steps, slots, deferred: &[], plan_hash: None, contract_hash: None }
+}
+
+fn changed(
+    expected: &PlanView<'_>,
+    actual: &PlanView<'_>,
+    number: usize,
+    slot: &Slot,
+    fresh: &Slot,
+    key: &[u8],
+    same_structure: bool,
+) -> Drift {
+    let key = escape(key, false);
+    let code = match slot.decorator.to_native() {
+        decorators::ENV | decorators::PASS_ENV => DriftCode::EnvChanged,
+        decorators::FILE_READ | decorators::FILE_SHA256 => DriftCode::InfraMutated,
+        _ => DriftCode::ValueChanged,
+    };
+    let values = match (slot.is_public(), fresh.is_public()) {
+        (true, true) => Some((public(expected, slot), public(actual, fresh))),
+        _ => None,
+    };
+    let mut drift = Drift {
+        span: slot.span,
+        values,
+        ..Drift::plain(code, Some(key.clone()), format!("`{key}` is not what the contract was made with"))
+    };
+    reach(&mut drift, expected, same_structure.then_some(actual), number);
+    drift
+}
+
+fn public(plan: &PlanView<'_>, slot: &Slot) -> String {
+    crate::view::public_value(plan, slot).map_or_else(String::new, |text| escape(&text, false))
+}
+
+/// Lists the steps that use a slot.
+fn reach(drift: &mut Drift, expected: &PlanView<'_>, actual: Option<&PlanView<'_>>, slot: usize) {
+    for (index, node) in expected.steps.nodes.iter().enumerate() {
+        if !uses(expected.steps, node, slot) {
+            continue;
+        }
+        if drift.reached.len() >= REACHED_MAX {
+            drift.more = drift.more.saturating_add(1);
+            continue;
+        }
+        drift.reached.push(Reached {
+            path: path_of(expected.steps.nodes, index),
+            span: node.span,
+            expected: Some(node_text(expected, node, Style::Plain)),
+            actual: actual.and_then(|actual| actual.steps.nodes.get(index).map(|node| node_text(actual, node, Style::Plain))),
+        });
+    }
+}
+
+fn uses(steps: StepsView<'_>, node: &Node, slot: usize) -> bool {
+    let names = |part: &opal_format::steps::Part| {
+        PartKind::from_number(part.kind) == Some(PartKind::Slot) && usize::try_from(part.first.to_native()) == Ok(slot)
+    };
+    node.parts.of(steps.parts).unwrap_or_default().iter().any(names)
+        || node.args.of(steps.args).unwrap_or_default().iter().any(|arg| {
+            usize::try_from(arg.slot.to_native()).ok().and_then(|slot| slot.checked_sub(1)) == Some(slot)
+                || arg.parts.of(steps.parts).unwrap_or_default().iter().any(names)
+        })
+}
+
+/// Whether the trees differ in more than values.
+fn structure_moved(expected: &PlanView<'_>, actual: &PlanView<'_>) -> bool {
+    first_difference(expected, actual).is_some()
+}
+
+/// The first node whose kind, size or text without values differs.
+fn first_difference(expected: &PlanView<'_>, actual: &PlanView<'_>) -> Option<usize> {
+    let (old, new) = (expected.steps, actual.steps);
+    let differs = |(a, b): (&Node, &Node)| {
+        a.kind != b.kind
+            || a.header.of(old.text) != b.header.of(new.text)
+            || (a.subtree != b.subtree && a.subtree.to_native() == 1)
+            || skeleton(old, a) != skeleton(new, b)
+    };
+    let common = old.nodes.iter().zip(new.nodes).position(differs);
+    common.or_else(|| (old.nodes.len() != new.nodes.len()).then(|| old.nodes.len().min(new.nodes.len())))
+}
+
+/// A node's text with a mark for each value.
+fn skeleton(steps: StepsView<'_>, node: &Node) -> Vec<u8> {
+    let mut out = Vec::new();
+    let ranges = node.args.of(steps.args).unwrap_or_default().iter().map(|arg| arg.parts).chain([node.parts]);
+    for arg in node.args.of(steps.args).unwrap_or_default() {
+        out.extend_from_slice(&arg.scalar.to_native().to_le_bytes());
+    }
+    for range in ranges {
+        for part in range.of(steps.parts).unwrap_or_default() {
+            match PartKind::from_number(part.kind) {
+                Some(PartKind::Text) => {
+                    let text = opal_format::record::TextRef::new(part.first.to_native(), part.second.to_native());
+                    out.extend_from_slice(text.of(steps.text).unwrap_or_default());
+                }
+                _ => out.push(0),
+            }
+        }
+    }
+    out
+}
+
+fn structure_drift(expected: &PlanView<'_>, actual: &PlanView<'_>) -> Drift {
+    let (old, new) = (expected.steps.nodes.len(), actual.steps.nodes.len());
+    let message = if old == new {
+        "the plan is not the one that was agreed".to_owned()
+    } else {
+        format!("the plan has {new} nodes, the contract {old}")
+    };
+    let mut drift = Drift::plain(DriftCode::StructureChanged, None, message);
+    if let Some(index) = first_difference(expected, actual) {
+        let node = |plan: &PlanView<'_>| plan.steps.nodes.get(index).map(|node| node_text(plan, node, Style::Plain));
+        let span = expected.steps.nodes.get(index).or_else(|| actual.steps.nodes.get(index)).map_or(Span::NONE, |node| node.span);
+        let nodes = if index < old { expected.steps.nodes } else { actual.steps.nodes };
+        drift.span = span;
+        drift.reached.push(Reached { path: path_of(nodes, index), span, expected: node(expected), actual: node(actual) });
+    }
+    drift
+}
