@@ -5,7 +5,11 @@
 pub mod compare;
 pub mod decorators;
 pub mod duration;
+pub mod lane;
 pub mod plan;
 pub mod program;
+pub mod signals;
+pub mod sys;
 pub mod trust;
 pub mod view;
+pub mod watcher;

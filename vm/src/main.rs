@@ -1,2 +1,4 @@
 //! The `opal-vm` command.
-fn main() {}
+fn main() {
+    opal_vm::watcher::maybe_run();
+}
