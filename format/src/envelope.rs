@@ -168,3 +168,131 @@ impl TryRng for SealRandom {
 }
 
 impl TryCryptoRng for SealRandom {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::HashAlgorithm;
+
+    fn key(number: u8) -> SigningKey {
+        SigningKey::from_bytes(&[number; 32])
+    }
+
+    fn public(number: u8) -> PublicKey {
+        PublicKey::from_bytes(key(number).verifying_key().as_bytes()).unwrap()
+    }
+
+    fn body(text: &[u8]) -> Digest {
+        HashAlgorithm::Sha256.plain(text)
+    }
+
+    fn seed() -> Seed {
+        Seed::from_bytes([42; 32])
+    }
+
+    #[test]
+    fn every_recipient_opens_an_envelope_and_nobody_else() {
+        let numbers: Vec<u8> = (1..=64).collect();
+        let keys: Vec<_> = numbers.iter().map(|number| public(*number)).collect();
+        let envelope = seal(&seed(), &keys, &body(b"x")).unwrap();
+        for number in numbers {
+            assert_eq!(open(&envelope, &key(number), &body(b"x")).unwrap().as_bytes(), seed().as_bytes());
+        }
+        let mut sorted = keys.clone();
+        sorted.sort();
+        assert_eq!(open(&envelope, &key(65), &body(b"x")).unwrap_err(), EnvelopeError::NotARecipient { recipients: sorted.clone() });
+        assert_eq!(recipients(&envelope).unwrap(), sorted);
+    }
+
+    #[test]
+    fn an_envelope_opens_in_its_own_contract_only() {
+        let envelope = seal(&seed(), &[public(1)], &body(b"x")).unwrap();
+        assert_eq!(open(&envelope, &key(1), &body(b"y")).unwrap_err(), EnvelopeError::Mismatch);
+    }
+
+    #[test]
+    fn every_bit_change_and_truncation_is_refused() {
+        let mut envelope = seal(&seed(), &[public(1)], &body(b"x")).unwrap();
+        for offset in 0..envelope.len() {
+            assert_eq!(open(&envelope[..offset], &key(1), &body(b"x")).unwrap_err(), EnvelopeError::Malformed);
+            for bit in 0..8 {
+                // The last bit of an X25519 key has no meaning (RFC 7748), but HPKE derives its keys from the bytes as they stand.
+                envelope[offset] ^= 1 << bit;
+                assert!(open(&envelope, &key(1), &body(b"x")).is_err(), "bit {bit} of byte {offset}");
+                envelope[offset] ^= 1 << bit;
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_moved_to_another_recipient_does_not_open() {
+        let envelope = seal(&seed(), &[public(1)], &body(b"x")).unwrap();
+        let moved = [public(2).as_bytes(), &envelope[32..]].concat();
+        assert_eq!(open(&moved, &key(2), &body(b"x")).unwrap_err(), EnvelopeError::Mismatch);
+    }
+
+    #[test]
+    fn an_all_zero_shared_secret_is_refused() {
+        let mut envelope = seal(&seed(), &[public(1)], &body(b"x")).unwrap();
+        envelope[32..64].fill(0);
+        assert_eq!(open(&envelope, &key(1), &body(b"x")).unwrap_err(), EnvelopeError::Mismatch);
+    }
+
+    #[test]
+    fn recipients_are_from_one_to_the_limit_each_once() {
+        let many: Vec<_> = (1..=65).map(public).collect();
+        for keys in [&[][..], &[public(1), public(1)], &many] {
+            assert_eq!(seal(&seed(), keys, &body(b"x")), Err(EnvelopeError::Recipients));
+        }
+    }
+
+    #[test]
+    fn no_two_envelopes_are_alike() {
+        let make = || seal(&seed(), &[public(1)], &body(b"x")).unwrap();
+        assert_ne!(make(), make());
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    }
+
+    /// Gives HPKE the ephemeral key material of the vector.
+    struct Fixed(Vec<u8>);
+
+    impl TryRng for Fixed {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            unreachable!()
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            unreachable!()
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            out.copy_from_slice(&self.0);
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for Fixed {}
+
+    // RFC 9180, appendix A.2.1: base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305, sequence number 0.
+    #[test]
+    fn the_suite_is_the_one_of_rfc_9180_appendix_a_2() {
+        let recipient = unhex("4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a");
+        let mut text = unhex("4265617574792069732074727574682c20747275746820626561757479");
+        let (encapsulated, tag) = hpke::single_shot_seal_inout_detached_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+            &OpModeS::Base,
+            &<X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&recipient).unwrap(),
+            &unhex("4f6465206f6e2061204772656369616e2055726e"),
+            text.as_mut_slice().into(),
+            &unhex("436f756e742d30"),
+            &mut Fixed(unhex("909a9b35d3dc4713a5e72a4da274b55d3d3821a37e5d099e74a647db583a904b")),
+        )
+        .unwrap();
+        assert_eq!(encapsulated.to_bytes().as_slice(), unhex("1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a"));
+        assert_eq!(
+            [text.as_slice(), &tag.to_bytes()].concat(),
+            unhex("1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28")
+        );
+    }
+}

@@ -163,6 +163,12 @@ pub enum FormatError {
         /// Where in the header.
         offset: usize,
     },
+    /// ENVELOPE does not hold from 1 to the limit of entries, each to another key, sorted by key.
+    #[error("the envelope at byte {offset} is malformed")]
+    Envelope {
+        /// Where its bytes start.
+        offset: usize,
+    },
     /// A plan type that this version reserves, or an unknown one.
     #[error("plan type {number} is reserved")]
     PlanTypeReserved {
@@ -223,6 +229,7 @@ impl FormatError {
             Self::Archive { .. } => "plan_archive_invalid",
             Self::Table { rule, .. } => rule.code(),
             Self::CountMismatch { .. } => "plan_count_mismatch",
+            Self::Envelope { .. } => "plan_envelope_malformed",
             Self::PlanTypeReserved { .. } => "plan_type_reserved",
             Self::Signature { cause, .. } => cause.code(),
             Self::SignatureOrder { .. } => "signature_order",

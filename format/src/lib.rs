@@ -25,6 +25,8 @@ pub mod signature;
 pub mod slots;
 pub mod steps;
 pub mod terms;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 /// Bytes aligned so that archives in them can be read where they lie.

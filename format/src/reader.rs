@@ -64,9 +64,9 @@ impl RawPlan {
     pub fn authenticate(self) -> Result<Authenticated, FormatError> {
         let algorithm = header::preamble(&self.bytes)?;
         let body_length = find_signatures(&self.bytes)?;
-        let (body, tail) = self.bytes.split_at_checked(body_length).unwrap_or((&self.bytes, &[]));
+        let body = self.bytes.get(..body_length).unwrap_or_default();
         let contract_hash = contract_hash(algorithm, body);
-        let signatures = read_signatures(tail, body_length)?;
+        let signatures = read_signatures(&self.bytes, body_length)?;
         for (index, (offset, signature)) in signatures.iter().enumerate() {
             let offset = *offset;
             signature.verify(&contract_hash.bytes).map_err(|cause| FormatError::Signature { index, cause, offset })?;
@@ -103,26 +103,27 @@ fn find_signatures(file: &[u8]) -> Result<usize, FormatError> {
     if start.is_multiple_of(header::ALIGNMENT) { Ok(start) } else { Err(missing()) }
 }
 
-/// Reads the SIGNATURE section, which is `tail`, at `start` of the file.
-fn read_signatures(tail: &[u8], start: usize) -> Result<Vec<(usize, SshSignature)>, FormatError> {
-    let frame = section::read(tail, 0)?;
-    if frame.section != Some(Section::Signature) || frame.next != tail.len() {
+/// Reads the SIGNATURE section, which fills `file` from `start`. Gives each signature with its offset.
+fn read_signatures(file: &[u8], start: usize) -> Result<Vec<(usize, SshSignature)>, FormatError> {
+    let frame = section::read(file, start)?;
+    if frame.section != Some(Section::Signature) || frame.start.saturating_add(frame.bytes.len()) != file.len() {
         return Err(FormatError::NoTrailer { offset: start });
     }
+    let base = frame.start;
     let list = frame.bytes.get(..frame.bytes.len().saturating_sub(TRAILER)).unwrap_or_default();
-    let truncated = |at: usize| FormatError::Truncated { what: "signature", offset: start.saturating_add(FRAME).saturating_add(at) };
+    let truncated = |at: usize| FormatError::Truncated { what: "signature", offset: base.saturating_add(at) };
     let word = |at: usize| -> Result<usize, FormatError> {
         let bytes = list.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(|| truncated(at))?;
         Ok(u32::from_le_bytes(*bytes) as usize)
     };
     let count = word(0)?;
-    limits::check("number of signatures", count, limits::SIGNATURES, start.saturating_add(FRAME))?;
+    limits::check("number of signatures", count, limits::SIGNATURES, base)?;
     let mut at = 4_usize;
     let mut signatures = Vec::<(usize, SshSignature)>::new();
     for index in 0..count {
         let length = word(at)?;
         let from = at.saturating_add(4);
-        let offset = start.saturating_add(FRAME).saturating_add(from);
+        let offset = base.saturating_add(from);
         limits::check("length of a signature", length, limits::SSHSIG_SIZE, offset)?;
         at = from.saturating_add(length);
         let blob = list.get(from..at).ok_or_else(|| truncated(from))?;
@@ -133,11 +134,11 @@ fn read_signatures(tail: &[u8], start: usize) -> Result<Vec<(usize, SshSignature
         signatures.push((offset, signature));
     }
     let end = header::padding(list, at).map_err(|error| match error {
-        FormatError::Padding { offset } => FormatError::Padding { offset: start.saturating_add(FRAME).saturating_add(offset) },
+        FormatError::Padding { offset } => FormatError::Padding { offset: base.saturating_add(offset) },
         _ => truncated(at),
     })?;
     if end != list.len() {
-        return Err(FormatError::TrailingData { what: "signatures", offset: start.saturating_add(FRAME).saturating_add(end) });
+        return Err(FormatError::TrailingData { what: "signatures", offset: base.saturating_add(end) });
     }
     Ok(signatures)
 }
@@ -202,13 +203,15 @@ impl Authenticated {
         check::steps(steps, slots.slots.len(), located_steps.start)?;
 
         let envelope = sections.expect(Section::Envelope)?;
+        let recipients = envelope::recipients(envelope.bytes).map_err(|_| FormatError::Envelope { offset: envelope.start })?;
         let before_envelope = body.get(..envelope.start.saturating_sub(FRAME)).unwrap_or_default();
         let located = sections.expect(Section::Provenance)?;
         count("length of the provenance", header.provenance, located.bytes.len(), header::AT_PROVENANCE)?;
         let provenance =
             std::str::from_utf8(located.bytes).map_err(|_| FormatError::NotUtf8 { what: "provenance", offset: located.start })?;
         let contract_hash = self.contract_hash;
-        Ok(Contract { header, terms, program, steps, slots, envelope: envelope.bytes, before_envelope, provenance, contract_hash })
+        let envelope = envelope.bytes;
+        Ok(Contract { header, terms, program, steps, slots, recipients, provenance, contract_hash, envelope, before_envelope })
     }
 }
 
@@ -230,12 +233,13 @@ pub struct Contract<'a> {
     pub steps: StepsView<'a>,
     /// The values that they were planned with.
     pub slots: SlotsView<'a>,
-    /// The sealed seed; empty where a plan was written without recipients.
-    pub envelope: &'a [u8],
+    /// The keys that the seed is sealed to, sorted.
+    pub recipients: Vec<PublicKey>,
     /// JSON text, not checked, that informs and decides nothing.
     pub provenance: &'a str,
     /// See [`Authenticated::contract_hash`].
     pub contract_hash: Digest,
+    envelope: &'a [u8],
     before_envelope: &'a [u8],
 }
 
@@ -248,14 +252,6 @@ impl Contract<'_> {
         let Header { algorithm, target, plan_hash: stated, .. } = self.header;
         let computed = plan_hash(algorithm, target, &self.terms.arguments, self.steps, self.slots)?;
         if computed == stated { Ok(computed) } else { Err(FormatError::PlanHashMismatch { stated, computed }) }
-    }
-
-    /// The keys that the seed is sealed to, sorted.
-    ///
-    /// # Errors
-    /// [`EnvelopeError::Malformed`].
-    pub fn recipients(&self) -> Result<Vec<PublicKey>, EnvelopeError> {
-        envelope::recipients(self.envelope)
     }
 
     /// Opens the envelope with a recipient's private key.

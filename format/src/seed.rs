@@ -188,3 +188,84 @@ impl Drbg {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn seed(byte: u8) -> Seed {
+        Seed::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn commitments_depend_on_seed_key_type_and_value() {
+        let commit = |byte, key: &[u8], value_type, value: &[u8]| seed(byte).keys().commit(key, value_type, value);
+        let all = [
+            commit(1, b"env.A", ValueType::String, b"x"),
+            commit(2, b"env.A", ValueType::String, b"x"),
+            commit(1, b"env.B", ValueType::String, b"x"),
+            commit(1, b"env.A", ValueType::Int, b"x"),
+            commit(1, b"env.A", ValueType::String, b"y"),
+            commit(1, b"env.", ValueType::String, b"Ax"),
+        ];
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+        assert!(same_commitment(&all[0], &commit(1, b"env.A", ValueType::String, b"x")));
+        assert!(!same_commitment(&all[0], &all[1]));
+    }
+
+    #[test]
+    fn display_ids_are_eight_base58_digits_and_differ_by_key_and_value() {
+        let keys = seed(1).keys();
+        let ids: HashSet<_> = (0_u32..1000).map(|n| keys.display_id(b"env.A", &n.to_le_bytes())).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|id| id.len() == DISPLAY_ID_LENGTH && id.bytes().all(|digit| BASE58.contains(&digit))));
+        assert_ne!(keys.display_id(b"env.A", b"x"), keys.display_id(b"env.B", b"x"));
+        assert_eq!(keys.display_id(b"env.A", b"x"), seed(1).keys().display_id(b"env.A", b"x"));
+    }
+
+    #[test]
+    fn streams_depend_on_seed_decorator_arguments_and_ordinal() {
+        let first = |mut stream: Drbg| {
+            let mut bytes = [0; 32];
+            stream.fill(&mut bytes).unwrap();
+            bytes
+        };
+        let all = [
+            first(seed(1).stream("random.password", b"a", 0)),
+            first(seed(2).stream("random.password", b"a", 0)),
+            first(seed(1).stream("crypto.generate_key", b"a", 0)),
+            first(seed(1).stream("random.password", b"b", 0)),
+            first(seed(1).stream("random.password", b"a", 1)),
+            first(seed(1).stream("random.passworda", b"", 0)),
+        ];
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+        assert_eq!(all[0], first(seed(1).stream("random.password", b"a", 0)));
+    }
+
+    #[test]
+    fn a_stream_is_the_chacha20_keystream_however_it_is_read() {
+        let mut whole = [0; 64];
+        Drbg::new(&[0; 32]).fill(&mut whole).unwrap();
+        assert_eq!(whole[..8], [0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90]);
+        let mut stream = Drbg::new(&[0; 32]);
+        let mut pieces = [0xff; 64];
+        pieces.chunks_mut(7).for_each(|piece| stream.fill(piece).unwrap());
+        assert_eq!(pieces, whole);
+    }
+
+    #[test]
+    fn numbers_below_a_bound_cover_it_evenly() {
+        let mut stream = Drbg::new(&[3; 32]);
+        let mut counts = [0; 7];
+        (0..7000).for_each(|_| counts[stream.below(7).unwrap() as usize] += 1);
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+        assert_eq!((stream.below(1), stream.below(0)), (Ok(0), Ok(0)));
+    }
+
+    #[test]
+    fn nothing_secret_shows_in_debug_output() {
+        let text = format!("{:?} {:?} {:?}", seed(7), seed(7).keys(), Drbg::new(&[7; 32]));
+        assert_eq!(text, "Seed SlotKeys Drbg");
+    }
+}

@@ -1,0 +1,93 @@
+//! What `plan_hash` covers, and what it does not.
+
+use super::sample::{Builder, Piece, Sample};
+use crate::kind::{NodeKind, Position, ValueType};
+use crate::record::{Span, u32_le};
+use crate::steps::Steps;
+
+/// One shell step with these pieces.
+fn one_step(pieces: &[Piece<'_>]) -> Sample {
+    let mut builder = Builder::default();
+    builder.node(NodeKind::Shell, 1, &[], pieces);
+    with_steps(builder.0)
+}
+
+fn with_steps(steps: Steps) -> Sample {
+    Sample { steps, ..Sample::new() }
+}
+
+#[test]
+fn how_text_is_cut_into_parts_has_no_influence() {
+    let whole = one_step(&[Piece::Text("echo hi "), Piece::Slot(0, Position::Word)]).plan_hash();
+    let cut = one_step(&[Piece::Text("ec"), Piece::Text(""), Piece::Text("ho hi "), Piece::Slot(0, Position::Word), Piece::Text("")]);
+    assert_eq!(whole, cut.plan_hash());
+    assert_ne!(whole, one_step(&[Piece::Text("echo hi"), Piece::Slot(0, Position::Word)]).plan_hash());
+}
+
+#[test]
+fn a_slots_number_and_position_count() {
+    let hash = |slot, position| one_step(&[Piece::Slot(slot, position)]).plan_hash();
+    assert_ne!(hash(0, Position::Word), hash(1, Position::Word));
+    assert_ne!(hash(0, Position::Word), hash(0, Position::DoubleQuoted));
+}
+
+#[test]
+fn control_flow_nodes_have_no_influence_and_groups_have() {
+    let build = |wrap: Option<NodeKind>| {
+        let mut builder = Builder::default();
+        if let Some(kind) = wrap {
+            builder.node(kind, 3, &[], &[]);
+        }
+        builder.node(NodeKind::Let, 1, &[], &[Piece::Text("date")]);
+        builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("echo "), Piece::Binding(u32::from(wrap.is_some()))]);
+        with_steps(builder.0).plan_hash()
+    };
+    let bare = build(None);
+    for kind in NodeKind::ALL.iter().filter(|kind| kind.is_flow()) {
+        assert_eq!(build(Some(*kind)), bare, "{kind:?}");
+    }
+    assert_ne!(build(Some(NodeKind::Group)), bare);
+}
+
+#[test]
+fn places_names_ids_and_secrets_have_no_influence() {
+    let base = Sample::new();
+    let mut other = Sample::new();
+    for node in &mut other.steps.nodes {
+        node.span = Span::NONE;
+        node.header = crate::record::TextRef::EMPTY;
+    }
+    for slot in &mut other.slots.slots {
+        slot.commitment = [7; 32];
+        slot.display = crate::record::TextRef::EMPTY;
+        slot.span = Span::NONE;
+    }
+    other.terms.source_name = "/elsewhere.opl".into();
+    other.terms.arguments[0].name = "stage".into();
+    other.terms.not_after = None;
+    assert_eq!(base.plan_hash(), other.plan_hash());
+}
+
+#[test]
+fn everything_that_changes_the_work_changes_the_hash() {
+    let changes: [(&str, fn(&mut Sample)); 12] = [
+        ("nothing", |_| {}),
+        ("target", |s| s.target.push('x')),
+        ("argument", |s| s.terms.arguments[1].value[1] = 4),
+        ("arguments swapped", |s| s.terms.arguments.swap(0, 1)),
+        ("kind", |s| s.steps.nodes[1].kind = NodeKind::Timeout.number().into()),
+        ("subtree", |s| s.steps.nodes[3].subtree = u32_le::from_native(8)),
+        ("scalar", |s| s.steps.args[0].scalar = 4.into()),
+        ("type", |s| s.steps.args[0].value_type = ValueType::Duration.number()),
+        ("parameter", |s| s.steps.args[0].param = 9),
+        ("computed scalar", |s| s.steps.args[3].slot = 1.into()),
+        ("slot key", |s| s.slots.text[4] = b'X'),
+        ("public value", |s| s.slots.slots[1].flags = 0.into()),
+    ];
+    let mut hashes = std::collections::HashSet::new();
+    for (what, change) in changes {
+        let mut sample = Sample::new();
+        change(&mut sample);
+        assert!(hashes.insert(sample.plan_hash()), "{what}");
+    }
+}

@@ -1,0 +1,547 @@
+//! The vectors in `spec/vectors/plan/`: files with their verdicts, one defect each.
+//!
+//! They are part of the format and are read as they lie there. `cargo test -p opal-format -- --ignored write_missing_vectors` adds files that
+//! the list below has and the directory has not; it never changes one.
+
+use super::draft::{Draft, sign, signature_section};
+use super::sample::{Builder, Piece, Sample, public, seed, signer};
+use crate::archive;
+use crate::envelope::{self, EnvelopeError};
+use crate::error::Rule;
+use crate::hash::HashAlgorithm;
+use crate::kind::{NodeKind, PlanType, Position, ValueType};
+use crate::reader::RawPlan;
+use crate::record::{Range, TextRef};
+use crate::section::Section;
+use crate::seed::Drbg;
+use crate::signature::{NAMESPACE_PLAN, SshSignature};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+const INDEX: &str = "verdicts.tsv";
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors/plan")
+}
+
+/// What a reader says: a code, then for an accepted plan its digests and whether its envelope opens with key 1. (It does not where bytes
+/// before ENVELOPE were changed after sealing.)
+fn verdict(bytes: &[u8]) -> String {
+    let read = || {
+        let plan = RawPlan::copy(bytes, 1 << 20)?.authenticate()?;
+        let contract = plan.decode()?;
+        contract.check_plan_hash()?;
+        let opens = match contract.unseal(&signer(1)) {
+            Ok(opened) if opened.as_bytes() == seed().as_bytes() => "opens",
+            Ok(_) => "wrong seed",
+            Err(EnvelopeError::Mismatch) => "mismatch",
+            Err(_) => "refused",
+        };
+        Ok::<_, crate::error::FormatError>(format!("ok\t{}\t{}\t{opens}", contract.contract_hash, contract.header.plan_hash))
+    };
+    read().unwrap_or_else(|error| format!("{}\t-\t-\t-", error.code()))
+}
+
+#[test]
+fn every_vector_gets_its_stated_verdict() {
+    let index = std::fs::read_to_string(folder().join(INDEX)).unwrap();
+    let mut stated: BTreeMap<_, _> = index.lines().skip(1).map(|line| line.split_once('\t').unwrap()).collect();
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == INDEX {
+            continue;
+        }
+        let expected = stated.remove(name.as_str()).unwrap_or_else(|| panic!("{name} has no verdict"));
+        assert_eq!(verdict(&std::fs::read(&path).unwrap()), expected, "{name}");
+        checked += 1;
+    }
+    assert!(stated.is_empty(), "no files for {stated:?}");
+    assert!(checked > 100, "only {checked} vectors");
+}
+
+#[test]
+fn every_rule_has_a_vector() {
+    let index = std::fs::read_to_string(folder().join(INDEX)).unwrap();
+    let codes: BTreeSet<_> = index.lines().filter_map(|line| line.split('\t').nth(1)).collect();
+    for rule in Rule::ALL {
+        assert!(codes.contains(rule.code()), "{rule:?}");
+    }
+}
+
+#[test]
+#[ignore = "writes files: for whoever adds a vector"]
+fn write_missing_vectors() {
+    std::fs::create_dir_all(folder()).unwrap();
+    let mut index = String::from("file\tverdict\tcontract_hash\tplan_hash\tenvelope\n");
+    for (name, code, bytes) in list() {
+        let name = format!("{name}.plan");
+        let path = folder().join(&name);
+        if !path.exists() {
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let verdict = verdict(&std::fs::read(&path).unwrap());
+        assert_eq!(verdict.split('\t').next(), Some(code), "{name}");
+        writeln!(index, "{name}\t{verdict}").unwrap();
+    }
+    std::fs::write(folder().join(INDEX), index).unwrap();
+}
+
+type Vector = (&'static str, &'static str, Vec<u8>);
+
+fn list() -> Vec<Vector> {
+    [accepted(), headers(), sections(), signatures(), terms(), slots(), steps()].concat()
+}
+
+/// The sample with a change to its tables, signed.
+fn tables(change: impl FnOnce(&mut Sample)) -> Vec<u8> {
+    let mut draft = Draft::new(&Sample::new());
+    let mut sample = Sample::new();
+    change(&mut sample);
+    draft.start[12..16].copy_from_slice(&u32::try_from(sample.steps.nodes.len()).unwrap().to_le_bytes());
+    draft.start[16..20].copy_from_slice(&u32::try_from(sample.slots.slots.len()).unwrap().to_le_bytes());
+    draft
+        .put(Section::Terms, &archive::write(Section::Terms, &sample.terms).unwrap())
+        .put(Section::Program, &archive::write(Section::Program, &sample.program).unwrap())
+        .put(Section::Steps, &archive::write(Section::Steps, &sample.steps).unwrap())
+        .put(Section::Values, &archive::write(Section::Values, &sample.slots).unwrap())
+        .signed()
+}
+
+/// The sample with a change to its bytes before SIGNATURE, signed.
+fn body(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = Draft::new(&Sample::new()).body();
+    change(&mut body);
+    sign(&body)
+}
+
+/// The signed sample with a change to its bytes.
+fn raw(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Sample::new().signed(&[1]);
+    change(&mut bytes);
+    bytes
+}
+
+/// The sample with a change to its sections, signed.
+fn draft(change: impl FnOnce(&mut Draft)) -> Vec<u8> {
+    let mut draft = Draft::new(&Sample::new());
+    change(&mut draft);
+    draft.signed()
+}
+
+fn accepted() -> Vec<Vector> {
+    let blake3 = Sample { algorithm: HashAlgorithm::Blake3, ..Sample::new() };
+    vec![
+        ("valid_signed", "ok", Sample::new().signed(&[1])),
+        ("valid_unsigned", "ok", Sample::new().signed(&[])),
+        ("valid_two-signers", "ok", Sample::new().signed(&[1, 2])),
+        ("valid_blake3", "ok", blake3.signed(&[1])),
+        ("valid_minor-version", "ok", body(|b| b[6] = 7)),
+        ("valid_unknown-section", "ok", draft(|d| d.sections.insert(2, (*b"NEWS", 0, vec![1, 2, 3])))),
+        ("valid_unknown-section-last", "ok", draft(|d| d.sections.push((*b"NEWS", 0, vec![])))),
+        ("valid_sha256-signature", "ok", with_signatures(&[sha256_signature()])),
+    ]
+}
+
+fn headers() -> Vec<Vector> {
+    let target = |length: u16, text: &[u8]| {
+        draft(|d| {
+            d.start.truncate(96);
+            d.start.extend_from_slice(&length.to_le_bytes());
+            d.start.extend_from_slice(text);
+            d.start.resize(d.start.len().next_multiple_of(16), 0);
+        })
+    };
+    vec![
+        ("header_empty", "plan_truncated", vec![]),
+        ("header_cut-in-magic", "plan_truncated", raw(|b| b.truncate(3))),
+        ("header_cut-in-version", "plan_truncated", raw(|b| b.truncate(7))),
+        ("header_foreign-file", "plan_bad_magic", b"#!/bin/sh\necho this is no plan\n".to_vec()),
+        ("header_magic-reversed", "plan_bad_magic", raw(|b| b[..4].reverse())),
+        ("header_magic-only", "plan_truncated", b"OPAL".to_vec()),
+        ("header_major-version", "plan_unsupported_version", raw(|b| b[4] = 2)),
+        ("header_hash-algorithm", "plan_unknown_number", raw(|b| b[11] = 2)),
+        ("header_other-hash-algorithm", "signature_mismatch", raw(|b| b[11] = 1)),
+        ("header_compressed", "plan_compressed", body(|b| b[8] |= 1)),
+        ("header_signed-bit", "plan_signed_bit", body(|b| b[8] = 0)),
+        ("header_reserved-flag", "plan_reserved_bits", body(|b| b[9] = 0x80)),
+        ("header_quick-mode", "plan_not_resolved", body(|b| b[10] = 0)),
+        ("header_unknown-mode", "plan_unknown_number", body(|b| b[10] = 2)),
+        ("header_step-count", "plan_count_mismatch", body(|b| b[12] += 1)),
+        ("header_value-count", "plan_count_mismatch", body(|b| b[16] -= 1)),
+        ("header_provenance-length", "plan_count_mismatch", body(|b| b[20] += 1)),
+        ("header_too-many-steps", "plan_too_large", body(|b| b[15] = 0xff)),
+        ("header_too-many-values", "plan_too_large", body(|b| b[19] = 0xff)),
+        ("header_provenance-too-long", "plan_too_large", body(|b| b[23] = 0xff)),
+        ("header_plan-hash", "plan_hash_mismatch", body(|b| b[64] ^= 1)),
+        ("target_too-long", "plan_too_large", target(1025, &[b'x'; 1025])),
+        ("target_not-utf8", "plan_not_utf8", target(2, b"\xc3\x28")),
+        ("target_padding", "plan_padding", target(6, b"deploy!")),
+        (
+            "target_cut",
+            "plan_truncated",
+            sign(&{
+                let mut short = Draft::new(&Sample::new()).start;
+                short[96..98].copy_from_slice(&1000_u16.to_le_bytes());
+                short
+            }),
+        ),
+    ]
+}
+
+fn sections() -> Vec<Vector> {
+    let without = |section: Section| {
+        draft(|d| {
+            d.sections.remove(d.index(section));
+        })
+    };
+    let garbage = |section: Section| Draft::new(&Sample::new()).put(section, &[0xff; 64]).signed();
+    let sealed = |recipients: &[u8]| {
+        let keys: Vec<_> = recipients.iter().map(|number| public(*number)).collect();
+        envelope::seal_with(&seed(), &keys, &HashAlgorithm::Sha256.plain(b""), Drbg::new(&[9; 32])).unwrap()
+    };
+    let enveloped = |bytes: &[u8]| Draft::new(&Sample::new()).put(Section::Envelope, bytes).signed();
+    let mut swapped = sealed(&[1, 2]);
+    swapped.rotate_left(112);
+    let mut weak = sealed(&[1]);
+    weak[..32].fill(0);
+    vec![
+        ("section_no-terms", "plan_missing_section", without(Section::Terms)),
+        ("section_no-program", "plan_missing_section", without(Section::Program)),
+        ("section_no-steps", "plan_missing_section", without(Section::Steps)),
+        ("section_no-values", "plan_missing_section", without(Section::Values)),
+        ("section_no-envelope", "plan_missing_section", without(Section::Envelope)),
+        ("section_no-provenance", "plan_missing_section", without(Section::Provenance)),
+        ("section_twice", "plan_duplicate_section", draft(|d| d.sections.insert(1, d.sections[0].clone()))),
+        ("section_out-of-order", "plan_section_order", draft(|d| d.sections.swap(2, 3))),
+        ("section_signature-inside", "plan_section_order", draft(|d| d.sections.push((*b"SIGN", 1, vec![])))),
+        ("section_unknown-critical", "plan_unknown_critical", draft(|d| d.sections.push((*b"NEWS", 1, vec![])))),
+        ("section_reserved-flag", "plan_reserved_bits", draft(|d| d.sections[0].1 |= 0x100)),
+        ("section_unknown-reserved-flag", "plan_reserved_bits", draft(|d| d.sections.push((*b"NEWS", 2, vec![])))),
+        ("section_reserved-bytes", "plan_reserved_bits", body(|b| b[112 + 6] = 1)),
+        ("section_terms-not-critical", "plan_section_flags", draft(|d| d.sections[0].1 = 0)),
+        ("section_provenance-critical", "plan_section_flags", draft(|d| d.sections[5].1 = 1)),
+        ("section_padding", "plan_padding", body(|b| *b.last_mut().unwrap() = 1)),
+        ("section_too-long", "plan_truncated", body(|b| b[112 + 8 + 3] = 0x7f)),
+        ("section_length-overflow", "plan_truncated", body(|b| b[112 + 8..112 + 16].fill(0xff))),
+        (
+            "section_cut-frame",
+            "plan_truncated",
+            sign(&[Draft::new(&Sample::new()).start.as_slice(), b"TERM\x01\0\0\0\x10\0\0\0\0\0\0\0"].concat()),
+        ),
+        ("section_too-many", "plan_too_large", draft(|d| (0..30).for_each(|_| d.sections.push((*b"NEWS", 0, vec![]))))),
+        ("archive_terms", "plan_archive_invalid", garbage(Section::Terms)),
+        ("archive_program", "plan_archive_invalid", garbage(Section::Program)),
+        ("archive_steps", "plan_archive_invalid", garbage(Section::Steps)),
+        ("archive_values", "plan_archive_invalid", garbage(Section::Values)),
+        ("archive_empty", "plan_archive_invalid", Draft::new(&Sample::new()).put(Section::Steps, &[]).signed()),
+        ("archive_trailing-byte", "plan_archive_invalid", draft(|d| d.sections[2].2.push(0))),
+        ("provenance_not-utf8", "plan_not_utf8", draft(|d| d.sections[5].2[0] = 0xff)),
+        ("envelope_empty", "plan_envelope_malformed", enveloped(&[])),
+        ("envelope_cut", "plan_envelope_malformed", enveloped(&sealed(&[1])[..111])),
+        ("envelope_twice", "plan_envelope_malformed", enveloped(&sealed(&[1]).repeat(2))),
+        ("envelope_unsorted", "plan_envelope_malformed", enveloped(&swapped)),
+        ("envelope_weak-key", "plan_envelope_malformed", enveloped(&weak)),
+        ("envelope_too-many", "plan_envelope_malformed", enveloped(&sealed(&[1]).repeat(65))),
+    ]
+}
+
+fn blob(number: u8) -> Vec<u8> {
+    SshSignature::sign(&signer(number), NAMESPACE_PLAN, &Sample::new().file().contract_hash().bytes).unwrap().to_blob()
+}
+
+fn sha256_signature() -> Vec<u8> {
+    use crate::signature::{MessageHash, signed_data};
+    use ed25519_dalek::Signer as _;
+    let data = signed_data(NAMESPACE_PLAN, MessageHash::Sha256, &Sample::new().file().contract_hash().bytes);
+    SshSignature::from_raw(public(1), NAMESPACE_PLAN, MessageHash::Sha256, signer(1).sign(&data).to_bytes()).to_blob()
+}
+
+/// The sample with a SIGNATURE section that holds these bytes as signatures.
+fn with_signatures(blobs: &[Vec<u8>]) -> Vec<u8> {
+    let mut list = u32::try_from(blobs.len()).unwrap().to_le_bytes().to_vec();
+    for blob in blobs {
+        list.extend_from_slice(&u32::try_from(blob.len()).unwrap().to_le_bytes());
+        list.extend_from_slice(blob);
+    }
+    with_list(&list)
+}
+
+fn with_list(list: &[u8]) -> Vec<u8> {
+    [Draft::new(&Sample::new()).body(), signature_section(list)].concat()
+}
+
+fn changed(blob: &[u8], offset: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut blob = blob.to_vec();
+    blob[offset..offset + bytes.len()].copy_from_slice(bytes);
+    vec![blob]
+}
+
+fn signatures() -> Vec<Vector> {
+    let good = blob(1);
+    let mut pair = [blob(1), blob(2)];
+    pair.sort_by_key(|blob| blob[33..65].to_vec());
+    pair.reverse();
+    let foreign = SshSignature::sign(&signer(1), NAMESPACE_PLAN, &[7; 32]).unwrap().to_blob();
+    let vouch = SshSignature::sign(&signer(1), "opal-vouch", &Sample::new().file().contract_hash().bytes).unwrap().to_blob();
+    let find = |needle: &[u8]| good.windows(needle.len()).position(|window| window == needle).unwrap();
+    let last = good.len() - 1;
+    let listed = |extra: &[u8]| [1_u32.to_le_bytes().as_slice(), &u32::try_from(good.len()).unwrap().to_le_bytes(), &good, extra].concat();
+    let section = Draft::new(&Sample::new()).body().len();
+    vec![
+        ("signature_changed", "signature_mismatch", with_signatures(&changed(&good, last - 40, &[good[last - 40] ^ 1]))),
+        ("signature_scalar-not-reduced", "signature_mismatch", with_signatures(&changed(&good, last, &[good[last] | 0xe0]))),
+        ("signature_other-contract", "signature_mismatch", with_signatures(&[foreign])),
+        (
+            "signature_one-of-two-wrong",
+            "signature_mismatch",
+            raw(|b| {
+                *b = Sample::new().signed(&[1, 2]);
+                let at = section + 24 + good.len() - 40;
+                b[at] ^= 1;
+            }),
+        ),
+        ("signature_contents-changed", "signature_mismatch", raw(|b| b[200] ^= 1)),
+        ("signature_vouch-namespace", "signature_namespace", with_signatures(&[vouch])),
+        ("signature_weak-key", "signature_key", with_signatures(&changed(&good, 33, &[&[1_u8][..], &[0; 31]].concat()))),
+        (
+            "signature_key-not-canonical",
+            "signature_key",
+            with_signatures(&changed(&good, 33, &[&[0xee_u8][..], &[0xff; 30], &[0x7f]].concat())),
+        ),
+        ("signature_not-sshsig", "signature_malformed", with_signatures(&changed(&good, 0, b"SSHSIX"))),
+        ("signature_version", "signature_malformed", with_signatures(&changed(&good, 9, &[2]))),
+        ("signature_key-type", "signature_malformed", with_signatures(&changed(&good, find(b"ssh-ed25519"), b"ssh-ed44819"))),
+        ("signature_hash", "signature_malformed", with_signatures(&changed(&good, find(b"sha512"), b"sha384"))),
+        ("signature_trailing-byte", "signature_malformed", with_signatures(&[[good.as_slice(), &[0]].concat()])),
+        ("signature_empty", "signature_malformed", with_signatures(&[vec![]])),
+        ("signature_twice", "signature_order", with_signatures(&[good.clone(), good.clone()])),
+        ("signature_unsorted", "signature_order", with_signatures(&pair)),
+        ("signature_too-many", "plan_too_large", with_list(&17_u32.to_le_bytes())),
+        ("signature_too-long", "plan_too_large", with_signatures(&[vec![0; 513]])),
+        ("signature_list-cut", "plan_truncated", with_list(&listed(&[])[..100])),
+        ("signature_list-empty", "plan_truncated", with_list(&[])),
+        ("signature_count-lowered", "plan_padding", with_list(&[&0_u32.to_le_bytes(), &listed(&[])[4..]].concat())),
+        ("signature_padding", "plan_padding", with_list(&listed(&[1]))),
+        ("signature_trailing-zeros", "plan_trailing_data", with_list(&listed(&[0; 32]))),
+        ("signature_not-critical", "plan_section_flags", raw(|b| b[section + 4] = 0)),
+        ("signature_other-tag", "plan_unknown_critical", raw(|b| b[section] = b'X')),
+        ("signature_section-of-another-kind", "plan_no_trailer", raw(|b| b[section..section + 4].copy_from_slice(b"TERM"))),
+        ("trailer_cut", "plan_no_trailer", raw(|b| b.truncate(b.len() - 1))),
+        ("trailer_cut-block", "plan_no_trailer", raw(|b| b.truncate(b.len() - 16))),
+        ("trailer_appended-byte", "plan_no_trailer", raw(|b| b.push(0))),
+        ("trailer_appended-block", "plan_no_trailer", raw(|b| b.extend_from_slice(&[0; 16]))),
+        ("trailer_magic", "plan_no_trailer", raw(|b| *b.last_mut().unwrap() = b'M')),
+        (
+            "trailer_length-beyond-file",
+            "plan_no_trailer",
+            raw(|b| {
+                let at = b.len() - 16;
+                b[at + 3] = 1;
+            }),
+        ),
+        (
+            "trailer_length-not-aligned",
+            "plan_no_trailer",
+            raw(|b| {
+                let at = b.len() - 16;
+                b[at] += 1;
+            }),
+        ),
+    ]
+}
+
+fn terms() -> Vec<Vector> {
+    vec![
+        ("terms_plan-type-adaptive", "plan_type_reserved", tables(|s| s.terms.plan_type = PlanType::Adaptive.number())),
+        ("terms_plan-type-unknown", "plan_type_reserved", tables(|s| s.terms.plan_type = 200)),
+        ("terms_instruction-set", "terms_instruction_set", tables(|s| s.terms.instruction_set = 2)),
+        ("terms_argument-not-canonical", "terms_argument", tables(|s| s.terms.arguments[1].value.push(0))),
+        ("terms_argument-twice", "terms_argument", tables(|s| s.terms.arguments[1].name = "env".into())),
+        ("terms_argument-unnamed", "terms_argument", tables(|s| s.terms.arguments[1].name.clear())),
+        ("terms_umask", "terms_umask", tables(|s| s.terms.umask = 0o1000)),
+        ("terms_pass-env-unsorted", "terms_pass_env", tables(|s| s.terms.pass_env.reverse())),
+        ("terms_pass-env-twice", "terms_pass_env", tables(|s| s.terms.pass_env = vec!["A".into(), "A".into()])),
+        ("terms_pass-env-equals", "terms_pass_env", tables(|s| s.terms.pass_env = vec!["A=B".into()])),
+        ("terms_pass-env-nul", "terms_pass_env", tables(|s| s.terms.pass_env = vec!["A\0".into()])),
+        ("terms_pass-env-empty-name", "terms_pass_env", tables(|s| s.terms.pass_env = vec![String::new()])),
+        ("terms_shell-relative", "terms_shell", tables(|s| s.terms.shell = "bash".into())),
+        ("terms_shell-nul", "terms_shell", tables(|s| s.terms.shell = "/bin/bash\0".into())),
+        ("terms_source-name-nul", "terms_source_name", tables(|s| s.terms.source_name = "a\0b".into())),
+    ]
+}
+
+fn slots() -> Vec<Vector> {
+    vec![
+        ("slot_reserved", "table_reserved", tables(|s| s.slots.slots[0].reserved = 1.into())),
+        (
+            "slot_key-twice",
+            "slot_key",
+            tables(|s| {
+                s.slots.slots[2].key = TextRef::new(u32::try_from(s.slots.text.len()).unwrap(), 9);
+                s.slots.text.extend_from_slice(b"env.TOKEN");
+            }),
+        ),
+        ("slot_key-empty", "slot_key", tables(|s| s.slots.slots[0].key = TextRef::EMPTY)),
+        (
+            "slot_key-too-long",
+            "slot_key",
+            tables(|s| {
+                s.slots.slots[0].key = TextRef::new(u32::try_from(s.slots.text.len()).unwrap(), (64 << 10) + 1);
+                s.slots.text.resize(s.slots.text.len() + (64 << 10) + 1, b'k');
+            }),
+        ),
+        ("slot_text-outside", "table_text", tables(|s| s.slots.slots[0].key = TextRef::new(u32::MAX, 2))),
+        (
+            "slot_text-shared",
+            "table_text",
+            tables(|s| s.slots.slots[2].value = TextRef::new(0, u32::try_from(s.slots.text.len()).unwrap())),
+        ),
+        ("slot_flags", "slot_flags", tables(|s| s.slots.slots[0].flags = 8.into())),
+        ("slot_type", "slot_type", tables(|s| s.slots.slots[0].value_type = 8)),
+        ("slot_unscrubbed", "slot_unscrubbed", tables(|s| s.slots.slots[0].unscrubbed = 9)),
+        ("slot_display-length", "slot_display", tables(|s| s.slots.slots[0].display = TextRef::EMPTY)),
+        (
+            "slot_display-digit",
+            "slot_display",
+            tables(|s| {
+                let at = s.slots.slots[0].display.offset.to_native() as usize;
+                s.slots.text[at] = b'0';
+            }),
+        ),
+        ("slot_secret-with-value", "slot_value", tables(|s| s.slots.slots[1].flags = 0.into())),
+        ("slot_public-without-value", "slot_value", tables(|s| s.slots.slots[1].value = TextRef::EMPTY)),
+        ("slot_public-of-other-type", "slot_value", tables(|s| s.slots.slots[1].value_type = ValueType::Int.number())),
+    ]
+}
+
+fn steps() -> Vec<Vector> {
+    let step = |change: fn(&mut crate::steps::Steps)| tables(|s| change(&mut s.steps));
+    let built = |build: fn(&mut Builder)| {
+        tables(|s| {
+            let mut builder = Builder::default();
+            build(&mut builder);
+            s.steps = builder.0;
+        })
+    };
+    let depth = |depth: u32| {
+        tables(|s| {
+            let mut builder = Builder::default();
+            (0..depth).for_each(|level| builder.node(NodeKind::Group, depth - level + 1, &[], &[]));
+            builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            s.steps = builder.0;
+        })
+    };
+    vec![
+        ("node_kind", "node_kind", step(|s| s.nodes[0].kind = 99.into())),
+        ("node_kind-zero", "node_kind", step(|s| s.nodes[0].kind = 0.into())),
+        ("node_reserved", "table_reserved", step(|s| s.nodes[0].reserved = 1.into())),
+        ("node_subtree-zero", "node_subtree", step(|s| s.nodes[0].subtree = 0.into())),
+        ("node_subtree-beyond-table", "node_subtree", step(|s| s.nodes[9].subtree = 3.into())),
+        ("node_subtree-beyond-parent", "node_subtree", step(|s| s.nodes[1].subtree = 3.into())),
+        ("node_subtree-overflow", "node_subtree", step(|s| s.nodes[0].subtree = u32::MAX.into())),
+        ("node_leaf-with-children", "node_leaf_children", step(|s| s.nodes[1].kind = NodeKind::Shell.number().into())),
+        (
+            "node_step-after-catch",
+            "node_try_children",
+            built(|b| {
+                b.node(NodeKind::Try, 3, &[], &[]);
+                b.node(NodeKind::Catch, 1, &[], &[]);
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            }),
+        ),
+        (
+            "node_two-catches",
+            "node_try_children",
+            built(|b| {
+                b.node(NodeKind::Try, 3, &[], &[]);
+                b.node(NodeKind::Catch, 1, &[], &[]);
+                b.node(NodeKind::Catch, 1, &[], &[]);
+            }),
+        ),
+        (
+            "node_catch-after-finally",
+            "node_try_children",
+            built(|b| {
+                b.node(NodeKind::Try, 3, &[], &[]);
+                b.node(NodeKind::Finally, 1, &[], &[]);
+                b.node(NodeKind::Catch, 1, &[], &[]);
+            }),
+        ),
+        ("node_catch-at-top", "node_outside_try", built(|b| b.node(NodeKind::Catch, 1, &[], &[]))),
+        (
+            "node_finally-in-group",
+            "node_outside_try",
+            built(|b| {
+                b.node(NodeKind::Try, 3, &[], &[]);
+                b.node(NodeKind::Group, 2, &[], &[]);
+                b.node(NodeKind::Finally, 1, &[], &[]);
+            }),
+        ),
+        ("node_too-deep", "node_depth", depth(257)),
+        ("node_command-of-retry", "node_command", built(|b| b.node(NodeKind::Retry, 1, &[], &[Piece::Text("true")]))),
+        ("node_args-outside", "table_range", step(|s| s.nodes[0].args = Range::new(99, 1))),
+        ("node_args-shared", "table_range", step(|s| s.nodes[0].args = Range::new(0, 2))),
+        ("node_parts-shared", "table_range", step(|s| s.nodes[2].parts = s.nodes[6].parts)),
+        ("node_parts-overflow", "table_range", step(|s| s.nodes[2].parts = Range::new(u32::MAX, u32::MAX))),
+        ("node_header-outside", "table_text", step(|s| s.nodes[0].header = TextRef::new(0, u32::MAX))),
+        ("arg_order", "arg_order", step(|s| s.args.swap(0, 1))),
+        ("arg_twice", "arg_order", step(|s| s.args[1].param = 0)),
+        ("arg_reserved", "table_reserved", step(|s| s.args[0].reserved = 1.into())),
+        ("arg_type-unknown", "arg_type", step(|s| s.args[0].value_type = 0)),
+        ("arg_type-array", "arg_type", step(|s| s.args[0].value_type = ValueType::Array.number())),
+        ("arg_bool", "arg_value", step(|s| s.args[0].value_type = ValueType::Bool.number())),
+        (
+            "arg_float-nan",
+            "arg_value",
+            step(|s| {
+                s.args[0].value_type = ValueType::Float.number();
+                s.args[0].scalar = f64::NAN.to_bits().cast_signed().into();
+            }),
+        ),
+        ("arg_slot-missing", "arg_value", step(|s| s.args[3].slot = 4.into())),
+        ("arg_slot-and-scalar", "arg_value", step(|s| s.args[3].scalar = 1.into())),
+        ("arg_string-with-scalar", "arg_value", step(|s| s.args[2].scalar = 1.into())),
+        ("part_kind", "part_kind", step(|s| s.parts[0].kind = 3)),
+        ("part_reserved", "table_reserved", step(|s| s.parts[0].reserved = 1.into())),
+        ("part_text-with-position", "part_fields", step(|s| s.parts[0].position = 1)),
+        ("part_slot-with-length", "part_fields", step(|s| s.parts[1].second = 1.into())),
+        ("part_position", "part_position", step(|s| s.parts[1].position = 8)),
+        ("part_position-argument-in-command", "part_position", step(|s| s.parts[1].position = Position::Argument.number())),
+        ("part_position-word-in-argument", "part_position", step(|s| s.parts.last_mut().unwrap().position = 0)),
+        ("part_slot-missing", "part_slot", step(|s| s.parts[1].first = 3.into())),
+        ("part_text-outside", "table_text", step(|s| s.parts[0].second = u32::MAX.into())),
+        (
+            "part_binding-later",
+            "part_binding",
+            built(|b| {
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Binding(1)]);
+                b.node(NodeKind::Let, 1, &[], &[Piece::Text("date")]);
+            }),
+        ),
+        ("part_binding-itself", "part_binding", built(|b| b.node(NodeKind::Let, 1, &[], &[Piece::Binding(0)]))),
+        (
+            "part_binding-no-let",
+            "part_binding",
+            built(|b| {
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Text("date")]);
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Binding(0)]);
+            }),
+        ),
+        ("valid_no-steps", "ok", {
+            let mut sample = Sample::new();
+            sample.steps = crate::steps::Steps::default();
+            sample.signed(&[1])
+        }),
+        ("valid_deepest", "ok", {
+            let mut sample = Sample::new();
+            let mut builder = Builder::default();
+            (0..256).for_each(|level| builder.node(NodeKind::Group, 257 - level, &[], &[]));
+            builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            sample.steps = builder.0;
+            sample.signed(&[1])
+        }),
+    ]
+}
