@@ -70,7 +70,8 @@ fn places_names_ids_and_secrets_have_no_influence() {
 
 #[test]
 fn everything_that_changes_the_work_changes_the_hash() {
-    let changes: [(&str, fn(&mut Sample)); 12] = [
+    type Change = fn(&mut Sample);
+    let changes: [(&str, Change); 12] = [
         ("nothing", |_| {}),
         ("target", |s| s.target.push('x')),
         ("argument", |s| s.terms.arguments[1].value[1] = 4),
