@@ -2,5 +2,6 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod env_file;
 pub mod source;
 pub mod span;

@@ -1,7 +1,7 @@
 //! Durations in the language's form: `2h15m`, `1w1d`, `-4m`, `0s`.
 //!
 //! A duration is an `i64` count of nanoseconds. Units are `y w d h m s ms us ns`, where a year is 365 days; they
-//! stand in descending order, each at most once, with integer counts. [`parse`] accepts every text that [`format`]
+//! stand in descending order, each at most once, with integer counts. [`parse`] accepts every text that [`format()`]
 //! writes, and `parse(&format(n)) == Ok(n)` for every `n`.
 
 use std::fmt::Write as _;

@@ -8,7 +8,6 @@
 //! (what they say), `guard` and `policy` (how strict this run is), `judge` (whether a contract is trusted), `lock`
 //! and `ledger` (whether it may run now).
 
-pub mod env_file;
 pub mod guard;
 pub mod identity;
 pub mod judge;

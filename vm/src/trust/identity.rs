@@ -9,7 +9,7 @@ use opal_format::identity::{Identity, KeyError};
 use zeroize::Zeroizing;
 
 use super::locations::HostPaths;
-use super::safe_path::{SafeDir, SafePathError, forbid, read_capped};
+use super::safe_path::{PathCause, SafeDir, SafePathError, forbid, read_capped};
 use super::{Failure, exit};
 
 const FILE: &str = "identity";
@@ -95,9 +95,9 @@ pub fn own_or_create(paths: &HostPaths, comment: &str) -> Result<(Identity, bool
     let file = made.to_openssh().map_err(bad)?;
     match dir.write_file(FILE, file.as_bytes(), 0o600, false) {
         Ok(()) => {}
-        Err(SafePathError::Exists { path }) => {
+        Err(error) if error.cause == PathCause::Exists => {
             // Another process was faster: both must go on with the same key.
-            let theirs = from_dir(&dir, FILE, forbid::ANY_ACCESS)?.ok_or(SafePathError::Exists { path })?;
+            let theirs = from_dir(&dir, FILE, forbid::ANY_ACCESS)?.ok_or(error)?;
             return Ok((theirs, false));
         }
         Err(error) => return Err(error.into()),
@@ -116,11 +116,11 @@ pub fn from_named_file(path: &Path) -> Result<Identity, IdentityError> {
     let file: File = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(unreadable)?;
     let data = file.metadata().map_err(unreadable)?;
     if !data.is_file() {
-        return Err(SafePathError::NotRegular { path: path.to_owned() }.into());
+        return Err(PathCause::NotRegular.at(path).into());
     }
     if data.mode() & forbid::ANY_ACCESS != 0 {
         let (mode, forbidden) = (data.mode() & 0o7777, forbid::ANY_ACCESS);
-        return Err(SafePathError::Mode { path: path.to_owned(), mode, forbidden }.into());
+        return Err(PathCause::Mode { mode, forbidden }.at(path).into());
     }
     let bytes = Zeroizing::new(read_capped(&file, path, KEY_SIZE_MAX)?);
     Identity::from_openssh(&bytes).map_err(|cause| IdentityError::Key { path: path.to_owned(), cause })
@@ -137,7 +137,7 @@ pub fn for_unsealing(paths: &HostPaths, named: &[PathBuf]) -> Result<Vec<Identit
     }
     let mut found = Vec::new();
     found.extend(own(paths)?);
-    if paths.euid == paths.system_owner
+    if paths.is_system()
         && let Some(dir) = SafeDir::open(&paths.etc.join("ssh"), paths.system_owner)?
     {
         match from_dir(&dir, HOST_KEY, forbid::ALL_BUT_GROUP_READ) {
@@ -192,7 +192,7 @@ mod tests {
         chmod(&file, 0o640);
         let refused = own(&paths).expect_err("too open");
         assert_eq!((refused.code(), refused.exit()), ("unsafe_mode", 78));
-        assert!(matches!(from_named_file(&file), Err(IdentityError::Path(SafePathError::Mode { .. }))));
+        assert!(matches!(from_named_file(&file), Err(IdentityError::Path(SafePathError { cause: PathCause::Mode { .. }, .. }))));
     }
 
     #[test]

@@ -6,10 +6,11 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use opal_format::hash::Digest;
 use opal_format::identity::PublicKey;
 
 use super::locations::HostPaths;
-use super::pattern::{HashName, matches};
+use super::pattern::matches;
 use super::policy::{Policy, SignerEntry};
 use super::revoked::Revoked;
 use super::safe_path::{SafePathError, forbid};
@@ -113,13 +114,13 @@ pub struct Question<'a> {
     /// The keys whose signatures over this contract verified, strictly and in the namespace `opal-plan`.
     pub verified: &'a [PublicKey],
     /// The contract's hash.
-    pub contract: &'a HashName,
+    pub contract: Digest,
     /// Its target.
     pub target: &'a str,
     /// The name of its source.
     pub source: &'a str,
     /// `--expect`.
-    pub expect: Option<&'a HashName>,
+    pub expect: Option<Digest>,
     /// `--allow-unsigned`.
     pub allow_unsigned: bool,
     /// The moment of the decision, taken once per run.
@@ -209,7 +210,7 @@ pub enum Untrusted {
     #[error("this contract has been revoked: {contract}")]
     RevokedContract {
         /// Its hash.
-        contract: HashName,
+        contract: Digest,
     },
     /// `/etc/opal/revoked` lists a key that signed.
     #[error("this contract is signed by a revoked key: {}", key.fingerprint())]
@@ -221,7 +222,7 @@ pub enum Untrusted {
     #[error("this is not the contract you expect: it is {actual}")]
     Unexpected {
         /// The hash of this contract.
-        actual: HashName,
+        actual: Digest,
     },
     /// There are no signatures.
     #[error("the contract is not signed")]
@@ -229,7 +230,7 @@ pub enum Untrusted {
         /// Whether the policy insists.
         required: bool,
         /// Its hash.
-        contract: HashName,
+        contract: Digest,
     },
     /// There are signatures, none of which counts.
     #[error("no signature is trusted here: {}", list(assessments))]
@@ -239,7 +240,7 @@ pub enum Untrusted {
         /// Whether the policy insists.
         required: bool,
         /// The contract's hash.
-        contract: HashName,
+        contract: Digest,
     },
     /// The only signers that count elsewhere may not sign this.
     #[error("the signer `{principal}` may not sign this target from this source")]
@@ -315,14 +316,14 @@ fn list(assessments: &[Assessment]) -> String {
 /// # Errors
 /// One [`Untrusted`] reason, the first in the module's order.
 pub fn judge(question: &Question<'_>, trust: &TrustSet, rules: &Rules<'_>) -> Result<Decision, Untrusted> {
-    let contract = question.contract.clone();
+    let contract = question.contract;
     if trust.revoked.has_contract(&contract) {
         return Err(Untrusted::RevokedContract { contract });
     }
     if let Some(key) = question.verified.iter().find(|key| trust.revoked.has_key(key)) {
         return Err(Untrusted::RevokedKey { key: *key });
     }
-    if question.expect.is_some_and(|expected| *expected != contract) {
+    if question.expect.is_some_and(|expected| expected != contract) {
         return Err(Untrusted::Unexpected { actual: contract });
     }
     let mut keys = question.verified.to_vec();
@@ -424,7 +425,7 @@ mod tests {
         (0..count).map(|_| Identity::generate("k").expect("random").public()).collect()
     }
 
-    fn contract(digit: &str) -> HashName {
+    fn contract(digit: &str) -> Digest {
         format!("sha256:{}", digit.repeat(64)).parse().expect("hash")
     }
 
@@ -441,7 +442,7 @@ mod tests {
     /// A question about contract `a` with these signatures, on 2026-01-01.
     struct Asked {
         verified: Vec<PublicKey>,
-        expect: Option<HashName>,
+        expect: Option<Digest>,
         allow_unsigned: bool,
         threshold: u32,
         require_signature: bool,
@@ -463,10 +464,10 @@ mod tests {
         fn judge(&self, trust: &TrustSet) -> Result<Decision, Untrusted> {
             let question = Question {
                 verified: &self.verified,
-                contract: &contract("a"),
+                contract: contract("a"),
                 target: "deploy",
                 source: "ops/deploy.opl",
-                expect: self.expect.as_ref(),
+                expect: self.expect,
                 allow_unsigned: self.allow_unsigned,
                 now: "2026-01-01T12:00:00Z".parse().expect("time"),
             };
@@ -538,9 +539,9 @@ mod tests {
         assert_eq!(everything(&by_key), "key_revoked");
         let by_print = TrustSet { revoked: revoked(&k[1].fingerprint()), ..trust.clone() };
         assert_eq!(everything(&by_print), "key_revoked");
-        let by_contract = TrustSet { revoked: revoked(contract("a").as_str()), ..trust.clone() };
+        let by_contract = TrustSet { revoked: revoked(&contract("a").to_string()), ..trust.clone() };
         assert_eq!(everything(&by_contract), "contract_revoked");
-        let others = TrustSet { revoked: revoked(contract("b").as_str()), ..trust };
+        let others = TrustSet { revoked: revoked(&contract("b").to_string()), ..trust };
         assert!(matches!(asked(&k).basis(&others), Basis::Signed { .. }));
     }
 

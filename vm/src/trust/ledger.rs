@@ -4,11 +4,11 @@
 //! orderly end. A run that died leaves its entry started: the contract is neither forgotten nor repeated.
 
 use jiff::Timestamp;
+use opal_format::hash::Digest;
 use serde_json::{Value, json};
 
-use super::locations::HostPaths;
-use super::pattern::HashName;
-use super::safe_path::{SafeDir, SafePathError, forbid};
+use super::locations::{HostPaths, file_name};
+use super::safe_path::{PathCause, SafeDir, SafePathError, forbid};
 use super::{Failure, exit};
 
 const ENTRY_SIZE_MAX: u64 = 4096;
@@ -95,8 +95,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unusable`] or [`LedgerError::Damaged`].
-    pub fn entry(&self, contract: &HashName) -> Result<Option<Entry>, LedgerError> {
-        let name = contract.file_name();
+    pub fn entry(&self, contract: &Digest) -> Result<Option<Entry>, LedgerError> {
+        let name = file_name(contract);
         let Some(bytes) = self.dir.read_file(&name, forbid::WRITING, ENTRY_SIZE_MAX)? else {
             return Ok(None);
         };
@@ -107,7 +107,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::AlreadyRun`], or what [`Ledger::entry`] refuses.
-    pub fn check_unused(&self, contract: &HashName, resume: Option<&str>) -> Result<(), LedgerError> {
+    pub fn check_unused(&self, contract: &Digest, resume: Option<&str>) -> Result<(), LedgerError> {
         match self.entry(contract)? {
             Some(entry) if entry.finished || resume != Some(entry.run_id.as_str()) => Err(LedgerError::AlreadyRun { entry }),
             _ => Ok(()),
@@ -118,11 +118,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::AlreadyRun`] if there is an entry, or [`LedgerError::Unusable`].
-    pub fn start(&self, contract: &HashName, run_id: &str, now: Timestamp) -> Result<(), LedgerError> {
+    pub fn start(&self, contract: &Digest, run_id: &str, now: Timestamp) -> Result<(), LedgerError> {
         let entry = Entry { run_id: run_id.to_owned(), started: now, finished: false };
         match self.write(contract, &entry, false) {
-            Err(SafePathError::Exists { .. }) => {
-                let name = contract.file_name();
+            Err(error) if error.cause == PathCause::Exists => {
+                let name = file_name(contract);
                 let entry = self.entry(contract)?.ok_or(LedgerError::Damaged { name })?;
                 Err(LedgerError::AlreadyRun { entry })
             }
@@ -134,28 +134,28 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unusable`], or [`LedgerError::Damaged`] if the contract's entry is gone.
-    pub fn finish(&self, contract: &HashName) -> Result<(), LedgerError> {
-        let name = contract.file_name();
+    pub fn finish(&self, contract: &Digest) -> Result<(), LedgerError> {
+        let name = file_name(contract);
         let entry = self.entry(contract)?.ok_or(LedgerError::Damaged { name })?;
         Ok(self.write(contract, &Entry { finished: true, ..entry }, true)?)
     }
 
-    fn write(&self, contract: &HashName, entry: &Entry, replace: bool) -> Result<(), SafePathError> {
+    fn write(&self, contract: &Digest, entry: &Entry, replace: bool) -> Result<(), SafePathError> {
         let text = json!({
             "schema": SCHEMA,
-            "contract_hash": contract.as_str(),
+            "contract_hash": contract.to_string(),
             "run_id": entry.run_id,
             "started": entry.started.to_string(),
             "state": if entry.finished { "finished" } else { "started" },
         });
-        self.dir.write_file(&contract.file_name(), format!("{text}\n").as_bytes(), 0o600, replace)
+        self.dir.write_file(&file_name(contract), format!("{text}\n").as_bytes(), 0o600, replace)
     }
 }
 
-fn decode(bytes: &[u8], contract: &HashName) -> Option<Entry> {
+fn decode(bytes: &[u8], contract: &Digest) -> Option<Entry> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     let text = |key: &str| value.get(key).and_then(Value::as_str);
-    if text("schema")? != SCHEMA || text("contract_hash")? != contract.as_str() {
+    if text("schema")? != SCHEMA || text("contract_hash")? != contract.to_string() {
         return None;
     }
     let finished = match text("state")? {
@@ -171,7 +171,7 @@ mod tests {
     use super::super::locations::fixture;
     use super::*;
 
-    fn contract() -> HashName {
+    fn contract() -> Digest {
         format!("blake3:{}", "ab".repeat(32)).parse().expect("hash")
     }
 
@@ -215,7 +215,7 @@ mod tests {
         let (paths, temp) = fixture::host();
         let ledger = Ledger::open(&paths).expect("usable");
         ledger.start(&contract(), "R1", now()).expect("recorded");
-        let file = temp.path().join("lib/opal/ledger").join(contract().file_name());
+        let file = temp.path().join("lib/opal/ledger").join(file_name(&contract()));
         let entry = std::fs::read_to_string(&file).expect("entry");
         for damaged in [String::new(), entry.replace("started\"}", "begun\"}"), entry.replace("abab", "acac")] {
             assert_ne!(damaged, entry);

@@ -7,9 +7,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use nix::errno::Errno;
 use nix::unistd::{Uid, geteuid};
+use opal_format::hash::Digest;
 
-use super::safe_path::{SafeDir, SafePathError, forbid};
+use super::safe_path::{PathCause, SafeDir, SafePathError, forbid};
 
 /// Upper bound for policy and trust files, in bytes.
 pub const TRUST_FILE_SIZE_MAX: u64 = 1 << 20;
@@ -107,32 +109,31 @@ impl HostPaths {
         self.make(self.xdg_state_home.as_deref(), &[".local", "state"], "XDG_STATE_HOME")
     }
 
-    /// The directory for locks: `/run/opal` for root, `$XDG_RUNTIME_DIR/opal` if that is there, else the state directory.
+    /// The directory for locks: `/run/opal` for root, `$XDG_RUNTIME_DIR/opal` if that is there, else in the state directory.
     ///
     /// # Errors
     /// A [`SafePathError`] if it is not safe or cannot be made.
     pub fn make_lock_dir(&self) -> Result<SafeDir, SafePathError> {
-        if self.euid == self.system_owner {
-            return SafeDir::open_or_create(&self.run.join(NAME), self.euid);
-        }
-        let runtime = self.xdg_runtime_dir.as_deref();
-        match runtime.map(|base| SafeDir::open(base, self.euid)).transpose()?.flatten() {
+        let base = if self.is_system() { Some(&self.run) } else { self.xdg_runtime_dir.as_ref() };
+        match base.map(|base| SafeDir::open(base, self.euid)).transpose()?.flatten() {
             Some(base) => base.child_or_create(NAME),
             None => self.make_state_dir()?.child_or_create("locks"),
         }
     }
 
-    /// The directory of the ledger of single-use contracts: `/var/lib/opal` for root, else in the state directory.
+    /// The directory of the ledger of single-use contracts: in `/var/lib/opal` for root, else in the state directory.
     ///
     /// # Errors
     /// A [`SafePathError`] if it is not safe or cannot be made.
     pub fn make_ledger_dir(&self) -> Result<SafeDir, SafePathError> {
-        let base = if self.euid == self.system_owner {
-            SafeDir::open_or_create(&self.var_lib.join(NAME), self.euid)?
-        } else {
-            self.make_state_dir()?
-        };
+        let base = if self.is_system() { existing(&self.var_lib, self.euid)?.child_or_create(NAME)? } else { self.make_state_dir()? };
         base.child_or_create("ledger")
+    }
+
+    /// Whether the effective user owns the system's files.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        self.euid == self.system_owner
     }
 
     /// The host's time zone, which times without a zone in trust files are in: `/etc/localtime`, else UTC. `TZ`
@@ -146,15 +147,23 @@ impl HostPaths {
         if let Some(base) = xdg {
             return SafeDir::open_or_create(&base.join(NAME), self.euid);
         }
-        let home = self.home.as_deref().ok_or(SafePathError::Unset { variable })?;
-        // A home directory that is not there is nobody's to make.
-        let mut dir = SafeDir::open(home, self.euid)?
-            .ok_or_else(|| SafePathError::Read { path: home.to_owned(), errno: nix::errno::Errno::ENOENT })?;
+        let home = self.home.as_deref().ok_or(PathCause::Unset.at(variable))?;
+        let mut dir = existing(home, self.euid)?;
         for name in below_home {
             dir = dir.child_or_create(name)?;
         }
         dir.child_or_create(NAME)
     }
+}
+
+/// Opens a directory that is nobody's to make, such as a home directory.
+fn existing(path: &Path, owner: Uid) -> Result<SafeDir, SafePathError> {
+    SafeDir::open(path, owner)?.ok_or_else(|| PathCause::Read(Errno::ENOENT).at(path))
+}
+
+/// A file name for what belongs to a contract or plan.
+pub(super) fn file_name(hash: &Digest) -> String {
+    hash.to_string().replace(':', "-")
 }
 
 fn non_empty(value: Option<OsString>) -> Option<OsString> {
@@ -216,7 +225,7 @@ mod tests {
         let (mut paths, temp) = fixture::host();
         paths.home = None;
         assert!(paths.config_dir().expect("none").is_none());
-        assert!(matches!(paths.make_state_dir(), Err(SafePathError::Unset { variable: "XDG_STATE_HOME" })));
+        assert_eq!(paths.make_state_dir().expect_err("unset"), PathCause::Unset.at("XDG_STATE_HOME"));
         paths.home = Some(temp.path().join("nobody"));
         assert!(paths.make_state_dir().is_err());
         assert!(!temp.path().join("nobody").exists());
@@ -245,6 +254,7 @@ mod tests {
         assert_eq!(paths.read_etc("policy.toml").expect("safe").as_deref(), Some(&b"x"[..]));
         let file = temp.path().join("etc/opal/policy.toml");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).expect("chmod");
-        assert!(matches!(paths.read_etc("policy.toml"), Err(SafePathError::Mode { .. })));
+        let refused = paths.read_etc("policy.toml").expect_err("unsafe");
+        assert!(matches!(refused.cause, PathCause::Mode { .. }));
     }
 }

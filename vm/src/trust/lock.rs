@@ -10,10 +10,10 @@ use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use jiff::Timestamp;
+use opal_format::hash::Digest;
 
-use super::locations::HostPaths;
-use super::pattern::HashName;
-use super::safe_path::{SafePathError, errno_of, read_capped};
+use super::locations::{HostPaths, file_name};
+use super::safe_path::{PathCause, SafePathError, errno_of, read_capped};
 use super::{Failure, exit};
 
 const HOLDER_SIZE_MAX: u64 = 4096;
@@ -66,9 +66,9 @@ impl RunLock {
     ///
     /// # Errors
     /// [`LockError::Held`], or [`LockError::Unusable`], on which the caller decides.
-    pub fn acquire(paths: &HostPaths, plan: &HashName, run_id: &str, now: Timestamp) -> Result<Self, LockError> {
+    pub fn acquire(paths: &HostPaths, plan: &Digest, run_id: &str, now: Timestamp) -> Result<Self, LockError> {
         let dir = paths.make_lock_dir()?;
-        let name = format!("{}.lock", plan.file_name());
+        let name = format!("{}.lock", file_name(plan));
         let path = dir.path().join(&name);
         let mut file = dir.open_or_create_file(&name)?;
         match file.try_lock() {
@@ -79,7 +79,7 @@ impl RunLock {
                 return Err(LockError::Held { holder: Some(holder).filter(|text| !text.is_empty()) });
             }
             Err(TryLockError::Error(error)) => {
-                return Err(SafePathError::Write { path, errno: errno_of(&error) }.into());
+                return Err(PathCause::Write(errno_of(&error)).at(path).into());
             }
         }
         // For the message to others only: what the file holds decides nothing.
@@ -87,7 +87,7 @@ impl RunLock {
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(|error| SafePathError::Write { path, errno: errno_of(&error) })?;
+            .map_err(|error| PathCause::Write(errno_of(&error)).at(path))?;
         Ok(Self { file })
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::process::{Command, Stdio};
 
-    fn plan(digit: &str) -> HashName {
+    fn plan(digit: &str) -> Digest {
         format!("sha256:{}", digit.repeat(64)).parse().expect("hash")
     }
 

@@ -1,7 +1,4 @@
-//! OpenSSH's patterns, and the names of contracts.
-
-use std::fmt;
-use std::str::FromStr;
+//! OpenSSH's patterns.
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters and `?` for one. Compares bytes.
 #[must_use]
@@ -44,50 +41,6 @@ pub fn list_accepts(list: &str, text: &str) -> bool {
     accepted
 }
 
-/// The name of a contract or of a plan's work: `sha256:` or `blake3:` and 64 hexadecimal digits, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HashName(String);
-
-/// A text that is no [`HashName`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a hash: `sha256:` or `blake3:` and 64 hexadecimal digits")]
-pub struct HashNameError {
-    /// The text.
-    pub text: String,
-}
-
-impl HashName {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// A file name for what belongs to it.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        self.0.replace(':', "-")
-    }
-}
-
-impl FromStr for HashName {
-    type Err = HashNameError;
-
-    fn from_str(text: &str) -> Result<Self, HashNameError> {
-        let digits = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("blake3:"));
-        match digits {
-            Some(digits) if digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(Self(text.to_ascii_lowercase())),
-            _ => Err(HashNameError { text: text.to_owned() }),
-        }
-    }
-}
-
-impl fmt::Display for HashName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,17 +62,6 @@ mod tests {
         assert!(!list_accepts("opal-*,!opal-plan", "opal-plan"));
         assert!(!list_accepts("!x", "opal-plan"));
         assert!(!list_accepts("", ""));
-    }
-
-    #[test]
-    fn hash_names_are_whole_and_lower_case() {
-        let digits = "AB".repeat(32);
-        let name: HashName = format!("sha256:{digits}").parse().expect("a hash");
-        assert_eq!(name.as_str(), format!("sha256:{}", digits.to_lowercase()));
-        assert!(!name.file_name().contains(':'));
-        for text in ["", "sha256:", &digits, &format!("sha1:{digits}"), &format!("sha256:{digits}0")] {
-            assert!(text.parse::<HashName>().is_err(), "{text}");
-        }
     }
 
     proptest! {

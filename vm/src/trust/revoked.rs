@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use opal_format::hash::Digest;
 use opal_format::identity::PublicKey;
 
-use super::pattern::HashName;
 use super::signers::{LineCause, LineError, content_lines};
 
 /// Characters of an unpadded base64 SHA-256 digest.
@@ -18,12 +18,12 @@ const FINGERPRINT_DIGITS: usize = 43;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
     fingerprints: BTreeSet<String>,
-    contracts: BTreeSet<HashName>,
+    contracts: BTreeSet<Digest>,
 }
 
 enum Entry {
     Fingerprint(String),
-    Contract(HashName),
+    Contract(Digest),
 }
 
 impl Revoked {
@@ -50,7 +50,7 @@ impl Revoked {
 
     /// Whether a contract is revoked.
     #[must_use]
-    pub fn has_contract(&self, contract: &HashName) -> bool {
+    pub fn has_contract(&self, contract: &Digest) -> bool {
         self.contracts.contains(contract)
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn keys_fingerprints_and_contracts_are_found_again() {
         let key: PublicKey = KEY.parse().expect("key");
-        let contract: HashName = format!("blake3:{}", "0f".repeat(32)).parse().expect("hash");
+        let contract: Digest = format!("blake3:{}", "0f".repeat(32)).parse().expect("hash");
         for text in [format!("{KEY} left the company"), format!("# x\n\n{} # stolen", key.fingerprint())] {
             let revoked = read(&text).expect("reads");
             assert!(revoked.has_key(&key) && !revoked.has_contract(&contract), "{text}");

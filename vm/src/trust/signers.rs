@@ -9,12 +9,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use opal_format::identity::{ALGORITHM, KeyError, PublicKey};
+use opal_format::signature::NAMESPACE_PLAN;
 
 use super::pattern::list_accepts;
 use super::{Failure, exit};
-
-/// The namespace of signatures of contracts.
-pub const NAMESPACE: &str = "opal-plan";
 
 /// One line: a key and what its signatures are good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +49,7 @@ impl Signer {
     /// # Errors
     /// The first [`Inactive`] reason against it.
     pub fn check_active(&self, now: Timestamp) -> Result<(), Inactive> {
-        if self.namespaces.as_ref().is_some_and(|list| !list_accepts(list, NAMESPACE)) {
+        if self.namespaces.as_ref().is_some_and(|list| !list_accepts(list, NAMESPACE_PLAN)) {
             return Err(Inactive::Namespace);
         }
         // Entries are written to the second.
@@ -116,7 +114,7 @@ pub enum LineCause {
     /// A quote without its partner.
     #[error("a double quote is not closed")]
     OpenQuote,
-    /// Not YYYYMMDD[HHMM[SS]][Z].
+    /// Not OpenSSH's form of a time.
     #[error("`{text}` is not a time: YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC")]
     Time {
         /// The text.
@@ -238,7 +236,7 @@ fn set<T>(
     Ok(())
 }
 
-/// Reads OpenSSH's YYYYMMDD[HHMM[SS]][Z].
+/// Reads `YYYYMMDD[HHMM[SS]][Z]`.
 fn parse_time(text: &str, zone: &TimeZone) -> Result<Timestamp, LineCause> {
     let bad = || LineCause::Time { text: text.to_owned() };
     let (digits, zone) = match text.strip_suffix('Z').or_else(|| text.strip_suffix("UTC")) {
