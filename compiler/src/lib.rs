@@ -1,6 +1,7 @@
 //! The Opal compiler.
 
 pub mod ast;
+pub mod check;
 pub mod diagnostic;
 pub mod env_file;
 pub mod source;

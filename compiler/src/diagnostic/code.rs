@@ -107,4 +107,45 @@ codes! {
     LoneCd Warning "lone-cd" "a `cd` whose effect ends with its own step";
     ValueInSecondInterpreter Warning "value-in-second-interpreter" "a value in the program text of a second interpreter";
     OlderSyntax Warning "older-syntax" "an older spelling";
+
+    // Names.
+    DuplicateCommand Error "duplicate-command" "two commands with one name";
+    DuplicateVariable Error "duplicate-variable" "a variable is declared twice in one block";
+    DuplicateParameter Error "duplicate-parameter" "two parameters with one name";
+    UnknownVariable Error "unknown-variable" "a variable that is not visible here";
+    UnknownCommand Error "unknown-command" "a command that does not exist";
+    UnknownDecorator Error "unknown-decorator" "an execution decorator that does not exist";
+    UnknownNamespace Error "unknown-namespace" "a value decorator that does not exist";
+    CommandAsValue Error "command-as-value" "a command where a value is wanted";
+    Recursion Error "recursion" "a command that calls itself";
+    VariableCycle Error "variable-cycle" "a variable whose value depends on itself";
+    BindingIsVariable Error "binding-is-variable" "a runtime binding with the name of a variable";
+    BindingInExpression Error "binding-in-expression" "a runtime binding where the plan needs a value";
+    BindingInParallel Error "binding-in-parallel" "a runtime binding as a branch of `@parallel`";
+    ShellVariable Error "shell-variable" "`$NAME` of the shell where an Opal variable has this name";
+
+    // Arguments.
+    UnknownArgument Error "unknown-argument" "an argument that is not taken";
+    MissingArgument Error "missing-argument" "an argument that must be given";
+    DuplicateArgument Error "duplicate-argument" "an argument that is given twice";
+    TooManyArguments Error "too-many-arguments" "more arguments than are taken";
+    LiteralRequired Error "literal-required" "a computed value where it must be written out";
+
+    // Types and values.
+    WrongType Error "wrong-type" "a value of another type than is wanted";
+    FieldOfScalar Error "field-of-scalar" "a field of a value that has none";
+    IndexOutOfRange Error "index-out-of-range" "an index outside its collection";
+    UnknownKey Error "unknown-key" "a key that the Map does not have";
+    DuplicateKey Error "duplicate-key" "a Map with two values for one key";
+    BackwardRange Error "backward-range" "a range whose end lies before its start";
+
+    // The whole.
+    NothingToPlan Error "nothing-to-plan" "a source without a command and without work";
+    PipelineUnavailable Error "pipeline-unavailable" "`|>`, which this instruction set lacks";
+    LimitExceeded Error "limit-exceeded" "more than a program can hold";
+    UnreachablePattern Warning "unreachable-pattern" "a pattern that is never tried, or that nothing can match";
+    Shadowing Warning "shadowing" "a name that hides an outer one";
+    UnusedVariable Warning "unused-variable" "a variable that nothing reads";
+    UnusedParameter Warning "unused-parameter" "a parameter that nothing reads";
+    SecretArgument Warning "secret-argument" "a secret in the argument list of a program, which others can see";
 }

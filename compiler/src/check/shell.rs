@@ -1,0 +1,159 @@
+//! Shell text: the values that stand in it and where.
+
+use super::Checker;
+use super::scope::Kind;
+use super::shape::Shape;
+use super::typed::{Expr, ExprKind, Part, Template, Variable};
+use crate::ast::{self, Place, Quoting, ShellPart, ShellReference, ShellText};
+use crate::diagnostic::{Code, Diagnostic};
+use opal_format::kind::{Position, ValueType};
+
+/// Commands that bash runs itself: their arguments show in no process table.
+const BUILTINS: [&str; 9] = ["echo", "printf", "test", "[", "[[", "export", "read", ":", "cd"];
+
+impl Checker<'_> {
+    /// Shell text as a template; `name` is that of a runtime binding.
+    pub(super) fn template(&mut self, text: &ShellText, name: Option<&str>) -> Template {
+        self.check_shell_variables(text);
+        let mut builder = Builder::default();
+        for part in &text.parts {
+            match part {
+                ShellPart::Text { text, .. } => builder.text(text),
+                ShellPart::Reference(reference) => {
+                    let value = self.hole(&reference.reference);
+                    self.check_hole(text, reference, &value);
+                    builder.hole(value, reference.position);
+                }
+            }
+        }
+        Template { span: text.span, name: name.map(str::to_owned), parts: builder.finish() }
+    }
+
+    fn check_shell_variables(&mut self, text: &ShellText) {
+        for variable in &text.variables {
+            let name = variable.name.as_str();
+            if text.assigned.iter().any(|assigned| assigned == name) {
+                continue;
+            }
+            let Some(known) = self.visible(name) else { continue };
+            known.used = true;
+            let (span, kind) = (known.span, known.kind);
+            let what = if kind == Kind::Binding { "runtime binding" } else { "variable" };
+            self.report(
+                Diagnostic::new(Code::ShellVariable, variable.span, format!("`${name}` asks the shell, but `{name}` is a {what} of Opal"))
+                    .with_label(span, "declared here")
+                    .with_help(format!("write `@var.{name}`")),
+            );
+        }
+    }
+
+    fn check_hole(&mut self, text: &ShellText, reference: &ShellReference, value: &Expr) {
+        let position = reference.position;
+        if position.place == Place::Integer {
+            self.expect_type(value, ValueType::Int, "a place where the shell evaluates arithmetic");
+        }
+        if let Shape::Map(_) = value.shape {
+            self.report(
+                Diagnostic::new(Code::WrongType, value.span, "a Map cannot stand in a command")
+                    .with_help("pick a value by key, or all of them: `.*`"),
+            );
+        }
+        if position.place != Place::Word || self.is_runtime_binding(value) {
+            return;
+        }
+        let command = reference.command.and_then(|command| text.commands.get(command as usize));
+        let Some(program) = command.and_then(|command| command.name.as_deref()).filter(|name| !BUILTINS.contains(name)) else { return };
+        if let Some(secret) = self.secret_in(value) {
+            self.report(
+                Diagnostic::new(
+                    Code::SecretArgument,
+                    value.span,
+                    format!("`{secret}` becomes an argument of `{program}`, which every user of the host can read in the process table"),
+                )
+                .with_help("hand it over by standard input or by the environment of that program: `NAME=@… program`"),
+            );
+        }
+    }
+
+    fn is_runtime_binding(&self, value: &Expr) -> bool {
+        let ExprKind::Load(local @ Variable::Local(_)) = value.kind else { return false };
+        self.frame.known.iter().rev().find(|known| known.variable == local).is_some_and(|known| known.kind == Kind::Binding)
+    }
+}
+
+/// Puts parts together.
+#[derive(Default)]
+struct Builder {
+    parts: Vec<Part>,
+    /// The double quotes around a redirection were closed before a value and open again after it.
+    reopen: bool,
+}
+
+impl Builder {
+    fn text(&mut self, text: &str) {
+        let mut text = text.to_owned();
+        if std::mem::take(&mut self.reopen) {
+            if text.starts_with('"') {
+                text.remove(0);
+            } else {
+                text.insert(0, '"');
+            }
+        }
+        self.push(text);
+    }
+
+    fn push(&mut self, text: String) {
+        match self.parts.last_mut() {
+            Some(Part::Text(last)) => last.push_str(&text),
+            _ if text.is_empty() => {}
+            _ => self.parts.push(Part::Text(text)),
+        }
+    }
+
+    /// A value in the target of a redirection must be known as such, so it stands outside the double quotes around it, which mean the same
+    /// to the shell there.
+    fn hole(&mut self, value: Expr, position: ast::Position) {
+        let quoted_redirect = position.place == Place::Redirect && position.quoting == Quoting::Double;
+        if quoted_redirect {
+            if !std::mem::take(&mut self.reopen) {
+                self.close_quotes();
+            }
+        } else if std::mem::take(&mut self.reopen) {
+            self.push("\"".to_owned());
+        }
+        self.reopen = quoted_redirect;
+        let place = if quoted_redirect { Position::Redirect } else { position_of(position) };
+        self.parts.push(Part::Hole { value, position: place, alone: position.alone && !quoted_redirect });
+    }
+
+    fn close_quotes(&mut self) {
+        match self.parts.last_mut() {
+            Some(Part::Text(last)) if last.ends_with('"') && !last.ends_with("\\\"") => {
+                last.pop();
+                if last.is_empty() {
+                    self.parts.pop();
+                }
+            }
+            _ => self.push("\"".to_owned()),
+        }
+    }
+
+    fn finish(mut self) -> Vec<Part> {
+        if self.reopen {
+            self.push("\"".to_owned());
+        }
+        self.parts
+    }
+}
+
+fn position_of(position: ast::Position) -> Position {
+    match (position.place, position.quoting) {
+        (Place::Integer, _) => Position::Integer,
+        (Place::HereDocument, _) | (_, Quoting::HereDocument) => Position::HereDocument,
+        (_, Quoting::Double) => Position::DoubleQuoted,
+        (Place::Word, Quoting::Bare) => Position::Word,
+        (Place::CommandWord, Quoting::Bare) => Position::CommandWord,
+        (Place::Assignment, Quoting::Bare) => Position::Assignment,
+        (Place::Redirect, Quoting::Bare) => Position::Redirect,
+    }
+}
