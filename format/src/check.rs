@@ -9,7 +9,7 @@ use crate::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
 use crate::limits;
 use crate::record::{Range, TextRef};
 use crate::section::Section;
-use crate::seed::{BASE58, DISPLAY_ID_LENGTH};
+use crate::seed::{DISPLAY_ID_LENGTH, is_base58};
 use crate::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, SlotsView};
 use crate::steps::{Arg, Node, Part, PartKind, StepsView};
 use crate::terms::Terms;
@@ -66,7 +66,7 @@ fn slot<'a>(slot: &Slot, text: &mut Pool<'a>, keys: &mut HashSet<&'a [u8]>) -> R
     let key = text.take(slot.key)?;
     require(!key.is_empty() && key.len() <= limits::KEY_LENGTH && keys.insert(key), Rule::SlotKey)?;
     let display = text.take(slot.display)?;
-    require(display.len() == DISPLAY_ID_LENGTH && display.iter().all(|digit| BASE58.contains(digit)), Rule::SlotDisplay)?;
+    require(display.len() == DISPLAY_ID_LENGTH && display.iter().all(is_base58), Rule::SlotDisplay)?;
     let value = text.take(slot.value)?;
     require(if slot.is_public() { canonical::check(value) == Ok(value_type) } else { value.is_empty() }, Rule::SlotValue)
 }

@@ -115,13 +115,13 @@ pub struct Canonical {
 }
 
 /// Small fields are gathered up to this many bytes before they are hashed.
-const GATHER: usize = 16 * 1024;
+const GATHER: usize = 8 * 1024;
 
 impl Canonical {
     /// Starts a digest for the use `name`, such as `plan`.
     #[must_use]
     pub fn new(algorithm: HashAlgorithm, name: &str) -> Self {
-        let mut canonical = Self { state: State::new(algorithm), pending: Vec::new() };
+        let mut canonical = Self { state: State::new(algorithm), pending: Vec::with_capacity(GATHER) };
         canonical.length("opal/v1/".len().saturating_add(name.len())).raw(b"opal/v1/").raw(name.as_bytes());
         canonical
     }
@@ -152,15 +152,13 @@ impl Canonical {
     }
 
     /// Adds bytes whose number was added before, or is fixed.
+    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        if bytes.len() >= GATHER {
+        if self.pending.len().saturating_add(bytes.len()) <= GATHER {
+            self.pending.extend_from_slice(bytes);
+        } else {
             self.flush();
             self.state.update(bytes);
-        } else {
-            self.pending.extend_from_slice(bytes);
-            if self.pending.len() >= GATHER {
-                self.flush();
-            }
         }
         self
     }

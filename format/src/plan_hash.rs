@@ -63,8 +63,8 @@ fn hash_steps(hash: &mut Canonical, steps: StepsView<'_>) -> Result<(), FormatEr
         let end = index.saturating_add(node.subtree.to_native() as usize);
         let length = number_of(end).zip(number_of(index)).and_then(|(end, start)| end.checked_sub(start));
         let args = node.args.of(steps.args).ok_or_else(|| refuse(Section::Steps, index, Rule::Range))?;
-        hash.u32(node.kind.to_native().into()).u32(length.ok_or_else(|| refuse(Section::Steps, index, Rule::Subtree))?);
-        hash.u32(node.args.count.to_native());
+        let length = length.ok_or_else(|| refuse(Section::Steps, index, Rule::Subtree))?;
+        hash.u32(node.kind.to_native().into()).u32(length).u32(node.args.count.to_native());
         for arg in args {
             hash.u8(arg.param).u8(arg.value_type).i64(arg.scalar.to_native()).u32(arg.slot.to_native());
             hash_parts(hash, steps, arg.parts, &before, index)?;

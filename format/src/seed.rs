@@ -100,6 +100,12 @@ pub const DISPLAY_ID_LENGTH: usize = 8;
 /// The digits of a display id: Base58 as Bitcoin orders it.
 pub const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
+/// Whether a byte is one of the digits in [`BASE58`]: letters and numbers without those that look alike.
+#[must_use]
+pub const fn is_base58(digit: &u8) -> bool {
+    digit.is_ascii_alphanumeric() && !matches!(*digit, b'0' | b'O' | b'I' | b'l')
+}
+
 impl SlotKeys {
     /// The commitment to a value: a keyed hash of the slot's key, the type and the canonical encoding.
     #[must_use]
@@ -222,6 +228,11 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == DISPLAY_ID_LENGTH && id.bytes().all(|digit| BASE58.contains(&digit))));
         assert_ne!(keys.display_id(b"env.A", b"x"), keys.display_id(b"env.B", b"x"));
         assert_eq!(keys.display_id(b"env.A", b"x"), seed(1).keys().display_id(b"env.A", b"x"));
+    }
+
+    #[test]
+    fn the_test_for_base58_agrees_with_its_digits() {
+        assert!((0..=255).all(|byte: u8| is_base58(&byte) == BASE58.contains(&byte)));
     }
 
     #[test]
