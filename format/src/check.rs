@@ -1,7 +1,8 @@
 //! The rules of the tables (spec/plan-format.md, "Rules of the tables"): what is checked of a plan beyond being a valid archive.
 //!
-//! One pass over each table, without recursion. Every record, part and byte of text may be used once only, in any order; that bounds
-//! the work of whoever walks a checked plan by the size of its file. PROGRAM is left to the program verifier.
+//! One pass over each table, without recursion. Every argument and part belongs to one node, in any order, so that walking a plan takes
+//! time in proportion to its tables. Nodes may share text, up to a limit for all together; slots may not. PROGRAM is left to the program
+//! verifier.
 
 use crate::canonical;
 use crate::error::{FormatError, Rule};
@@ -52,7 +53,7 @@ pub(crate) fn terms(terms: &Terms, instruction_set: u32, offset: usize) -> Resul
 /// Checks the slot table.
 pub(crate) fn slots(view: SlotsView<'_>, offset: usize) -> Result<(), FormatError> {
     let mut keys = HashSet::with_capacity(view.slots.len());
-    let mut text = Pool::new(view.text);
+    let mut text = Pool { text: view.text, left: view.text.len() };
     view.slots.iter().enumerate().try_for_each(|(index, record)| {
         slot(record, &mut text, &mut keys).map_err(|rule| FormatError::Table { section: Section::Values, index, rule, offset })
     })
@@ -73,7 +74,7 @@ fn slot<'a>(slot: &Slot, text: &mut Pool<'a>, keys: &mut HashSet<&'a [u8]>) -> R
 
 /// Checks the step tree against a plan with `slots` slots.
 pub(crate) fn steps(view: StepsView<'_>, slots: usize, offset: usize) -> Result<(), FormatError> {
-    let mut checker = StepChecker { view, slots, text: Pool::new(view.text), args: 0, parts: 0, open: Vec::new() };
+    let mut checker = StepChecker { view, slots, text: Pool { text: view.text, left: limits::TEXT }, args: 0, parts: 0, open: Vec::new() };
     for (index, node) in view.nodes.iter().enumerate() {
         checker.node(index, node).map_err(|rule| FormatError::Table { section: Section::Steps, index, rule, offset })?;
     }
@@ -206,21 +207,16 @@ fn claim<'a, T>(range: Range, table: &'a [T], used: &mut usize) -> Result<&'a [T
     Ok(records)
 }
 
-/// A text pool. All references together may not claim more bytes than it has.
+/// A text pool, and how many bytes may still be referred to.
 struct Pool<'a> {
     text: &'a [u8],
-    used: usize,
+    left: usize,
 }
 
 impl<'a> Pool<'a> {
-    const fn new(text: &'a [u8]) -> Self {
-        Self { text, used: 0 }
-    }
-
     fn take(&mut self, reference: TextRef) -> Result<&'a [u8], Rule> {
         let bytes = reference.of(self.text).ok_or(Rule::Text)?;
-        self.used = self.used.saturating_add(bytes.len());
-        require(self.used <= self.text.len(), Rule::Text)?;
+        self.left = self.left.checked_sub(bytes.len()).ok_or(Rule::TextTotal)?;
         Ok(bytes)
     }
 }

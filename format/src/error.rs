@@ -271,7 +271,8 @@ macro_rules! rules {
 rules! {
     Reserved "table_reserved" "a reserved field is not zero"
     Range "table_range" "a range leaves its table, or records are used twice"
-    Text "table_text" "a text leaves its pool, or its bytes are used twice"
+    Text "table_text" "a text leaves its pool"
+    TextTotal "table_text_total" "texts refer to more bytes than they may together"
     NodeKind "node_kind" "the node's kind is unknown"
     Subtree "node_subtree" "the subtree is empty or leaves its parent"
     LeafChildren "node_leaf_children" "a node of this kind has no children"

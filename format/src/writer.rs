@@ -1,6 +1,7 @@
 //! Writing a plan file.
 
 use crate::archive;
+use crate::check;
 use crate::envelope::{self, EnvelopeError};
 use crate::error::FormatError;
 use crate::hash::{Digest, HashAlgorithm};
@@ -62,7 +63,7 @@ impl PlanContents<'_> {
     /// Writes the contract, its seed sealed to `recipients`, without a signature.
     ///
     /// # Errors
-    /// [`WriteError::Format`] where a limit is exceeded or a table refers outside itself, or [`WriteError::Envelope`].
+    /// [`WriteError::Format`] where a reader would refuse the file, or [`WriteError::Envelope`].
     pub fn write(&self, seed: &Seed, recipients: &[PublicKey]) -> Result<PlanFile, WriteError> {
         self.write_with(seed, recipients, Drbg::from_system().map_err(EnvelopeError::from)?)
     }
@@ -73,6 +74,9 @@ impl PlanContents<'_> {
     /// As [`PlanContents::write`].
     pub fn write_with(&self, seed: &Seed, recipients: &[PublicKey], random: Drbg) -> Result<PlanFile, WriteError> {
         let Self { algorithm, terms, steps, slots, target, .. } = *self;
+        check::terms(terms, self.program.instruction_set, 0)?;
+        check::slots(slots.view(), 0)?;
+        check::steps(steps.view(), slots.slots.len(), 0)?;
         let plan_hash = plan_hash(algorithm, target, &terms.arguments, steps.view(), slots.view())?;
         let header = Header {
             version_minor: VERSION_MINOR,

@@ -396,7 +396,7 @@ fn slots() -> Vec<Vector> {
         ("slot_text-outside", "table_text", tables(|s| s.slots.slots[0].key = TextRef::new(u32::MAX, 2))),
         (
             "slot_text-shared",
-            "table_text",
+            "table_text_total",
             tables(|s| s.slots.slots[2].value = TextRef::new(0, u32::try_from(s.slots.text.len()).unwrap())),
         ),
         ("slot_flags", "slot_flags", tables(|s| s.slots.slots[0].flags = 8.into())),
@@ -486,6 +486,23 @@ fn steps() -> Vec<Vector> {
         ("node_args-shared", "table_range", step(|s| s.nodes[0].args = Range::new(0, 2))),
         ("node_parts-shared", "table_range", step(|s| s.nodes[2].parts = s.nodes[6].parts)),
         ("node_parts-overflow", "table_range", step(|s| s.nodes[2].parts = Range::new(u32::MAX, u32::MAX))),
+        (
+            "node_text-total",
+            "table_text_total",
+            step(|s| {
+                let length = 64 << 10;
+                s.text.resize(length, b'x');
+                s.nodes.truncate(3);
+                s.parts = vec![s.parts[0]; 4097];
+                s.parts.iter_mut().for_each(|part| (part.first, part.second) = (0.into(), u32::try_from(length).unwrap().into()));
+                s.nodes[2].parts = Range::new(0, 4097);
+            }),
+        ),
+        ("valid_text-shared", "ok", {
+            let mut sample = Sample::new();
+            sample.steps.parts[2] = sample.steps.parts[0];
+            sample.signed(&[1])
+        }),
         ("node_header-outside", "table_text", step(|s| s.nodes[0].header = TextRef::new(0, u32::MAX))),
         ("arg_order", "arg_order", step(|s| s.args.swap(0, 1))),
         ("arg_twice", "arg_order", step(|s| s.args[1].param = 0)),
