@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
-};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use nix::unistd::pipe2;
 use zeroize::Zeroize as _;
 
@@ -49,13 +47,7 @@ pub struct LaneOptions<'a> {
 
 impl Default for LaneOptions<'_> {
     fn default() -> Self {
-        Self {
-            executable: None,
-            new_session: true,
-            stdin: None,
-            lock: None,
-            grace: Duration::from_secs(5),
-        }
+        Self { executable: None, new_session: true, stdin: None, lock: None, grace: Duration::from_secs(5) }
     }
 }
 
@@ -191,12 +183,7 @@ impl Lane {
     }
 
     fn try_open(options: &LaneOptions<'_>) -> io::Result<Self> {
-        let (socket, theirs) = socketpair(
-            AddressFamily::Unix,
-            SockType::Stream,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )?;
+        let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
         let (out, out_write) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, err_write) = pipe2(OFlag::O_CLOEXEC)?;
         for pipe in [&out, &err] {
@@ -229,12 +216,8 @@ impl Lane {
                 | flag(sys::is_ignored(Signal::SIGHUP), hello::HUP_IGNORED),
         );
         wire::put_u32(&mut lane.request, millis(options.grace));
-        let fds: Vec<_> = [options.stdin, options.lock]
-            .into_iter()
-            .flatten()
-            .collect();
-        lane.send(&fds)
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let fds: Vec<_> = [options.stdin, options.lock].into_iter().flatten().collect();
+        lane.send(&fds).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         Ok(lane)
     }
 
@@ -242,12 +225,7 @@ impl Lane {
     ///
     /// # Errors
     /// [`LaneError::Lost`], [`LaneError::TooLong`]. How the program fares is no error.
-    pub fn run(
-        &mut self,
-        command: &StepCommand<'_>,
-        limits: &Limits<'_>,
-        sink: &mut dyn Sink,
-    ) -> Result<StepOutcome, LaneError> {
+    pub fn run(&mut self, command: &StepCommand<'_>, limits: &Limits<'_>, sink: &mut dyn Sink) -> Result<StepOutcome, LaneError> {
         let request = &mut self.request;
         wire::begin(request, kind::START);
         let mut flags = if command.keep { start::KEEP } else { 0 };
@@ -259,10 +237,7 @@ impl Lane {
         request.push(flags);
         wire::put_u32(request, command.umask);
         for list in [command.arguments, command.environment] {
-            wire::put_u32(
-                request,
-                u32::try_from(list.len()).map_err(|_| LaneError::TooLong)?,
-            );
+            wire::put_u32(request, u32::try_from(list.len()).map_err(|_| LaneError::TooLong)?);
         }
         wire::put_str(request, command.program);
         wire::put_str(request, command.directory);
@@ -278,11 +253,7 @@ impl Lane {
     ///
     /// # Errors
     /// [`LaneError::Lost`].
-    pub fn end(
-        &mut self,
-        limits: &Limits<'_>,
-        sink: &mut dyn Sink,
-    ) -> Result<StepOutcome, LaneError> {
+    pub fn end(&mut self, limits: &Limits<'_>, sink: &mut dyn Sink) -> Result<StepOutcome, LaneError> {
         wire::begin(&mut self.request, kind::END);
         wire::put_u32(&mut self.request, millis(limits.grace));
         self.send(&[])?;
@@ -310,12 +281,7 @@ impl Lane {
         }
     }
 
-    fn finish(
-        &mut self,
-        limits: &Limits<'_>,
-        keep: bool,
-        sink: &mut dyn Sink,
-    ) -> Result<StepOutcome, LaneError> {
+    fn finish(&mut self, limits: &Limits<'_>, keep: bool, sink: &mut dyn Sink) -> Result<StepOutcome, LaneError> {
         let mut seen = limits.seen;
         let mut deadline = limits.deadline;
         let mut stopped = None;
@@ -378,29 +344,19 @@ impl Lane {
 
     /// The signal that steps have not had yet.
     fn to_pass_on(&self, first: Option<First>) -> Option<Signal> {
-        first
-            .filter(|first| !(first.from_terminal && self.shares_terminal))
-            .map(|first| first.signal)
+        first.filter(|first| !(first.from_terminal && self.shares_terminal)).map(|first| first.signal)
     }
 
     /// Tells the watcher to end the step: `signal`, `grace`, KILL.
     fn terminate(&mut self, signal: Option<Signal>, grace: Duration) -> Result<(), LaneError> {
         wire::begin(&mut self.request, kind::TERMINATE);
-        wire::put_u32(
-            &mut self.request,
-            signal.map_or(0, |signal| (signal as i32).cast_unsigned()),
-        );
+        wire::put_u32(&mut self.request, signal.map_or(0, |signal| (signal as i32).cast_unsigned()));
         wire::put_u32(&mut self.request, millis(grace));
         self.send(&[])
     }
 
     /// Reads once from each pipe whose bit is set. Gives how many bytes there were.
-    fn pass_on(
-        &mut self,
-        ready: u32,
-        sink: &mut dyn Sink,
-        broken: &mut Option<io::Error>,
-    ) -> usize {
+    fn pass_on(&mut self, ready: u32, sink: &mut dyn Sink, broken: &mut Option<io::Error>) -> usize {
         let mut total = 0usize;
         for (n, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
             let Some(pipe) = self.pipes.get(n).filter(|_| ready >> n & 1 != 0) else {
@@ -426,13 +382,7 @@ impl Lane {
         let mut left = usize::MAX;
         if keep {
             let size = |pipe: &OwnedFd| fcntl(pipe, FcntlArg::F_GETPIPE_SZ).unwrap_or(0);
-            left = self
-                .pipes
-                .iter()
-                .map(size)
-                .sum::<i32>()
-                .try_into()
-                .unwrap_or(CHUNK);
+            left = self.pipes.iter().map(size).sum::<i32>().try_into().unwrap_or(CHUNK);
         }
         loop {
             let read = self.pass_on(3, sink, broken);
@@ -459,22 +409,14 @@ impl Lane {
             let count = body.u32()?;
             let one = |_| {
                 let (pid, name) = body.i32().zip(body.str())?;
-                Some(Process {
-                    pid,
-                    name: name.to_string_lossy().into_owned(),
-                })
+                Some(Process { pid, name: name.to_string_lossy().into_owned() })
             };
             (0..count).map(one).collect::<Option<Vec<_>>>()
         };
         let leftovers = processes()?;
         let survivors = processes()?;
         self.reader.consume();
-        Some(StepOutcome {
-            ended,
-            stopped: None,
-            leftovers,
-            survivors,
-        })
+        Some(StepOutcome { ended, stopped: None, leftovers, survivors })
     }
 
     fn fd(&self) -> Result<BorrowedFd<'_>, LaneError> {
@@ -509,13 +451,7 @@ impl Lane {
         let mut rest: &[u8] = &self.request;
         while !rest.is_empty() {
             let slices = [IoSlice::new(rest)];
-            match sendmsg::<()>(
-                self.fd()?.as_raw_fd(),
-                &slices,
-                control,
-                MsgFlags::MSG_NOSIGNAL,
-                None,
-            ) {
+            match sendmsg::<()>(self.fd()?.as_raw_fd(), &slices, control, MsgFlags::MSG_NOSIGNAL, None) {
                 Ok(n) => {
                     rest = rest.get(n..).unwrap_or_default();
                     control = &[];

@@ -2,12 +2,16 @@
 //!
 //! `spec/` holds the written specifications. This crate has no parser for the language and no network code.
 
+pub mod admission;
+pub mod cli;
 pub mod compare;
+pub mod confine;
 pub mod decorators;
 pub mod duration;
 pub mod lane;
 pub mod plan;
 pub mod program;
+pub mod refusal;
 pub mod signals;
 pub mod sys;
 pub mod trust;

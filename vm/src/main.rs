@@ -1,4 +1,6 @@
 //! The `opal-vm` command.
-fn main() {
+
+fn main() -> std::process::ExitCode {
     opal_vm::watcher::maybe_run();
+    std::process::ExitCode::from(opal_vm::cli::main(std::env::args_os().collect()))
 }

@@ -73,15 +73,7 @@ impl Signals {
         let fd = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let before = SigSet::thread_get_mask()?;
         watched.thread_block()?;
-        Ok(Self {
-            fd,
-            watched,
-            before,
-            cancel,
-            kill,
-            phase: AtomicU8::new(Phase::Run as u8),
-            first: Mutex::new(None),
-        })
+        Ok(Self { fd, watched, before, cancel, kill, phase: AtomicU8::new(Phase::Run as u8), first: Mutex::new(None) })
     }
 
     /// How far the run has been asked to stop, by what has been taken so far.
@@ -104,11 +96,7 @@ impl Signals {
     /// readable, so poll with the phase that was acted upon.
     #[must_use]
     pub fn poll_fds(&self, seen: Phase) -> [BorrowedFd<'_>; 2] {
-        let next = if seen == Phase::Run {
-            &self.cancel
-        } else {
-            &self.kill
-        };
+        let next = if seen == Phase::Run { &self.cancel } else { &self.kill };
         [self.fd.as_fd(), next.as_fd()]
     }
 
@@ -129,11 +117,7 @@ impl Signals {
     fn take(&self, first: &mut Option<First>, signal: Signal, from_terminal: bool, at: Instant) {
         let phase = match *first {
             None => {
-                *first = Some(First {
-                    signal,
-                    from_terminal,
-                    at,
-                });
+                *first = Some(First { signal, from_terminal, at });
                 Phase::Cancel
             }
             Some(_) if signal == Signal::SIGINT => Phase::Kill,
@@ -190,12 +174,7 @@ mod tests {
         let mut first = None;
         let start = Instant::now();
         for (signal, ms) in events {
-            signals.take(
-                &mut first,
-                *signal,
-                false,
-                start + Duration::from_millis(*ms),
-            );
+            signals.take(&mut first, *signal, false, start + Duration::from_millis(*ms));
         }
         signals.phase()
     }
@@ -210,30 +189,15 @@ mod tests {
 
     #[test]
     fn an_interrupt_after_any_signal_kills() {
-        assert_eq!(
-            after(&[(Signal::SIGINT, 0), (Signal::SIGINT, 1)]),
-            Phase::Kill
-        );
-        assert_eq!(
-            after(&[(Signal::SIGTERM, 0), (Signal::SIGINT, 1)]),
-            Phase::Kill
-        );
+        assert_eq!(after(&[(Signal::SIGINT, 0), (Signal::SIGINT, 1)]), Phase::Kill);
+        assert_eq!(after(&[(Signal::SIGTERM, 0), (Signal::SIGINT, 1)]), Phase::Kill);
     }
 
     #[test]
     fn the_same_signal_kills_only_a_second_later() {
-        assert_eq!(
-            after(&[(Signal::SIGTERM, 0), (Signal::SIGTERM, 999)]),
-            Phase::Cancel
-        );
-        assert_eq!(
-            after(&[(Signal::SIGTERM, 0), (Signal::SIGTERM, 1000)]),
-            Phase::Kill
-        );
-        assert_eq!(
-            after(&[(Signal::SIGTERM, 0), (Signal::SIGHUP, 5000)]),
-            Phase::Cancel
-        );
+        assert_eq!(after(&[(Signal::SIGTERM, 0), (Signal::SIGTERM, 999)]), Phase::Cancel);
+        assert_eq!(after(&[(Signal::SIGTERM, 0), (Signal::SIGTERM, 1000)]), Phase::Kill);
+        assert_eq!(after(&[(Signal::SIGTERM, 0), (Signal::SIGHUP, 5000)]), Phase::Cancel);
     }
 
     #[test]

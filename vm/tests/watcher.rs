@@ -25,32 +25,18 @@ struct Marker(String);
 impl Marker {
     fn new() -> Self {
         let mut random = [0u8; 16];
-        std::io::Read::read_exact(
-            &mut std::fs::File::open("/dev/urandom").unwrap(),
-            &mut random,
-        )
-        .unwrap();
-        Self(format!(
-            "OPAL_TEST_MARK={:032x}",
-            u128::from_ne_bytes(random)
-        ))
+        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut random).unwrap();
+        Self(format!("OPAL_TEST_MARK={:032x}", u128::from_ne_bytes(random)))
     }
 
     fn carriers(&self) -> Vec<i32> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
             let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            if environ
-                .split(|b| *b == 0)
-                .any(|entry| entry == self.0.as_bytes())
-            {
+            if environ.split(|b| *b == 0).any(|entry| entry == self.0.as_bytes()) {
                 found.push(pid);
             }
         }
@@ -61,11 +47,7 @@ impl Marker {
     fn assert_gone(&self, what: &str) {
         let patience = Instant::now() + Duration::from_secs(10);
         while !self.carriers().is_empty() {
-            assert!(
-                Instant::now() < patience,
-                "{what}: survivors {:?}",
-                self.carriers()
-            );
+            assert!(Instant::now() < patience, "{what}: survivors {:?}", self.carriers());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -74,11 +56,7 @@ impl Marker {
     fn await_count(&self, n: usize) {
         let patience = Instant::now() + Duration::from_secs(10);
         while self.carriers().len() < n {
-            assert!(
-                Instant::now() < patience,
-                "only {:?} came up",
-                self.carriers()
-            );
+            assert!(Instant::now() < patience, "only {:?} came up", self.carriers());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -98,21 +76,11 @@ fn lane() -> Lane {
 
 fn lane_with(options: LaneOptions<'_>) -> Lane {
     let executable = Some(Path::new(OPAL_VM));
-    Lane::open(&LaneOptions {
-        executable,
-        grace: Duration::from_millis(200),
-        ..options
-    })
-    .unwrap()
+    Lane::open(&LaneOptions { executable, grace: Duration::from_millis(200), ..options }).unwrap()
 }
 
 fn limits() -> Limits<'static> {
-    Limits {
-        deadline: None,
-        signals: None,
-        seen: Phase::Run,
-        grace: Duration::from_millis(200),
-    }
+    Limits { deadline: None, signals: None, seen: Phase::Run, grace: Duration::from_millis(200) }
 }
 
 #[derive(Default)]
@@ -148,10 +116,7 @@ fn bash_with(
 ) -> StepOutcome {
     let script = CString::new(script).unwrap();
     let path = CString::new(format!("PATH={}", std::env::var("PATH").unwrap())).unwrap();
-    let owned: Vec<CString> = environment
-        .iter()
-        .map(|e| CString::new(*e).unwrap())
-        .collect();
+    let owned: Vec<CString> = environment.iter().map(|e| CString::new(*e).unwrap()).collect();
     let environment: Vec<&CStr> = owned.iter().map(|e| &**e).chain([&*path]).collect();
     let command = StepCommand {
         program: c"/bin/bash",
@@ -177,39 +142,20 @@ const SHAPES: [(&str, &str, usize); 7] = [
     ("background grandchild", "sleep 600 & sleep 600", 2),
     ("TERM ignored", "trap '' TERM; sleep 600; sleep 600", 2),
     ("new session", "setsid sleep 600 & sleep 600", 2),
-    (
-        "disowned tree",
-        "(sleep 600 & sleep 600 & wait) & disown; sleep 600",
-        4,
-    ),
-    (
-        "double-fork daemon",
-        "(setsid bash -c 'sleep 600 & exit' </dev/null >/dev/null 2>&1 &); sleep 600",
-        2,
-    ),
-    (
-        "leader exits first",
-        "(sleep 600 & exec setsid sleep 600) & exit 0",
-        2,
-    ),
+    ("disowned tree", "(sleep 600 & sleep 600 & wait) & disown; sleep 600", 4),
+    ("double-fork daemon", "(setsid bash -c 'sleep 600 & exit' </dev/null >/dev/null 2>&1 &); sleep 600", 2),
+    ("leader exits first", "(sleep 600 & exec setsid sleep 600) & exit 0", 2),
 ];
 
 #[test]
 fn exit_statuses_and_signals_arrive_as_they_are() {
     let mut lane = lane();
     for code in 0..=255 {
-        assert_eq!(
-            bash(&mut lane, &format!("exit {code}")).0.ended,
-            Ended::Exit(code)
-        );
+        assert_eq!(bash(&mut lane, &format!("exit {code}")).0.ended, Ended::Exit(code));
     }
     for signal in (1..=64).filter(|n| ![3, 17, 18, 19, 20, 21, 22, 23, 28, 32, 33].contains(n)) {
         let script = format!("ulimit -c 0; kill -{signal} $$; sleep 5");
-        assert_eq!(
-            bash(&mut lane, &script).0.ended,
-            Ended::Signal(signal),
-            "signal {signal}"
-        );
+        assert_eq!(bash(&mut lane, &script).0.ended, Ended::Signal(signal), "signal {signal}");
     }
 }
 
@@ -222,25 +168,15 @@ fn output_of_each_step_is_complete_and_its_own() {
         assert_eq!(output.stdout(), format!("out{n}\n"));
         assert_eq!(output.stderr, format!("err{n}\n").into_bytes());
     }
-    let (_, output) = bash(
-        &mut lane,
-        "head -c 3000000 /dev/zero; head -c 1000000 /dev/zero >&2",
-    );
-    assert_eq!(
-        (output.stdout.len(), output.stderr.len()),
-        (3_000_000, 1_000_000)
-    );
+    let (_, output) = bash(&mut lane, "head -c 3000000 /dev/zero; head -c 1000000 /dev/zero >&2");
+    assert_eq!((output.stdout.len(), output.stderr.len()), (3_000_000, 1_000_000));
 }
 
 #[test]
 fn output_comes_while_the_step_runs() {
     let mut lane = lane();
     let (read, write) = nix::unistd::pipe().unwrap();
-    let fifo = format!(
-        "/proc/{}/fd/{}",
-        std::process::id(),
-        std::os::fd::AsRawFd::as_raw_fd(&read)
-    );
+    let fifo = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&read));
     let mut write = std::fs::File::from(write);
     // The step goes on only when its first line has been seen.
     let mut seen = Vec::new();
@@ -260,19 +196,12 @@ fn output_comes_while_the_step_runs() {
 fn a_step_sees_nothing_of_the_vm_but_three_descriptors() {
     // Not close-on-exec: the watcher inherits it, the step must not.
     let leaked = nix::unistd::dup(std::io::stderr()).unwrap();
-    nix::fcntl::fcntl(
-        &leaked,
-        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-    )
-    .unwrap();
+    nix::fcntl::fcntl(&leaked, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let mut lane = lane();
     let (_, output) = bash(&mut lane, "exec ls /proc/self/fd");
     // ls has the directory itself open as well.
     assert_eq!(output.stdout(), "0\n1\n2\n3\n");
-    let (_, output) = bash(
-        &mut lane,
-        "readlink /proc/self/fd/0; exec cat /proc/self/status",
-    );
+    let (_, output) = bash(&mut lane, "readlink /proc/self/fd/0; exec cat /proc/self/status");
     let text = output.stdout();
     assert!(text.starts_with("/dev/null\n"), "{text}");
     for field in ["SigBlk:", "SigIgn:"] {
@@ -282,11 +211,7 @@ fn a_step_sees_nothing_of_the_vm_but_three_descriptors() {
         assert_eq!(set & 0x7fff_ffff, 0, "{line}");
     }
     let (outcome, _) = bash(&mut lane, "exec 3</dev/tty");
-    assert_ne!(
-        outcome.ended,
-        Ended::Exit(0),
-        "a new session has no terminal"
-    );
+    assert_ne!(outcome.ended, Ended::Exit(0), "a new session has no terminal");
 }
 
 #[test]
@@ -297,13 +222,7 @@ fn directory_umask_arguments_and_environment_are_those_asked_for() {
     let long = CString::new(format!("LONG={}", "x".repeat(120_000))).unwrap();
     let command = StepCommand {
         program: c"/bin/sh",
-        arguments: &[
-            c"name",
-            c"-c",
-            c"umask; pwd; echo \"$0\" \"$1\"; echo ${#LONG}; env | wc -l",
-            c"",
-            c"a  b",
-        ],
+        arguments: &[c"name", c"-c", c"umask; pwd; echo \"$0\" \"$1\"; echo ${#LONG}; env | wc -l", c"", c"a  b"],
         environment: &[&long, c"PATH=/usr/bin:/bin"],
         directory: &place,
         umask: 0o027,
@@ -314,10 +233,7 @@ fn directory_umask_arguments_and_environment_are_those_asked_for() {
     let outcome = lane.run(&command, &limits(), &mut output).unwrap();
     assert_eq!(outcome.ended, Ended::Exit(0));
     let lines: Vec<&str> = output.stdout().lines().collect();
-    assert_eq!(
-        &lines[..4],
-        ["0027", place.to_str().unwrap(), " a  b", "120000"]
-    );
+    assert_eq!(&lines[..4], ["0027", place.to_str().unwrap(), " a  b", "120000"]);
 }
 
 #[test]
@@ -332,39 +248,16 @@ fn what_cannot_be_started_says_why() {
         keep: false,
         stdio: [None; 3],
     };
-    let mut ended = |program, directory| {
-        lane.run(
-            &command(program, directory),
-            &limits(),
-            &mut Output::default(),
-        )
-        .unwrap()
-        .ended
-    };
-    assert_eq!(
-        ended(c"/nowhere/at/all", c"/"),
-        Ended::NoProgram(Errno::ENOENT)
-    );
+    let mut ended = |program, directory| lane.run(&command(program, directory), &limits(), &mut Output::default()).unwrap().ended;
+    assert_eq!(ended(c"/nowhere/at/all", c"/"), Ended::NoProgram(Errno::ENOENT));
     assert_eq!(ended(c"/etc", c"/"), Ended::NoProgram(Errno::EACCES));
-    assert_eq!(
-        ended(c"/bin/sh", c"/nowhere"),
-        Ended::NoDirectory(Errno::ENOENT)
-    );
+    assert_eq!(ended(c"/bin/sh", c"/nowhere"), Ended::NoDirectory(Errno::ENOENT));
     let long = CString::new("x".repeat(200_000)).unwrap();
     let arguments: [&CStr; 2] = [c"x", &long];
-    let too_long = StepCommand {
-        arguments: &arguments,
-        ..command(c"/bin/sh", c"/")
-    };
-    let outcome = lane
-        .run(&too_long, &limits(), &mut Output::default())
-        .unwrap();
+    let too_long = StepCommand { arguments: &arguments, ..command(c"/bin/sh", c"/") };
+    let outcome = lane.run(&too_long, &limits(), &mut Output::default()).unwrap();
     assert_eq!(outcome.ended, Ended::NoProgram(Errno::E2BIG));
-    assert_eq!(
-        bash(&mut lane, "exit 7").0.ended,
-        Ended::Exit(7),
-        "the lane goes on"
-    );
+    assert_eq!(bash(&mut lane, "exit 7").0.ended, Ended::Exit(7), "the lane goes on");
 }
 
 #[test]
@@ -375,10 +268,7 @@ fn a_program_that_makes_its_output_non_blocking_does_not_hurt_the_next() {
         eprintln!("skipped: no python3");
         return;
     }
-    let (outcome, output) = bash(
-        &mut lane,
-        "exec python3 -c 'import fcntl; print(fcntl.fcntl(1, fcntl.F_GETFL) & 0o4000)'",
-    );
+    let (outcome, output) = bash(&mut lane, "exec python3 -c 'import fcntl; print(fcntl.fcntl(1, fcntl.F_GETFL) & 0o4000)'");
     assert_eq!((outcome.ended, output.stdout()), (Ended::Exit(0), "0\n"));
 }
 
@@ -388,27 +278,14 @@ fn a_timeout_leaves_nothing_of_any_shape() {
     for (name, script, _) in SHAPES {
         let marker = Marker::new();
         let deadline = Some(Instant::now() + Duration::from_millis(150));
-        let limits = Limits {
-            deadline,
-            ..limits()
-        };
-        let outcome = bash_with(
-            &mut lane,
-            script,
-            &[&marker.0],
-            false,
-            &limits,
-            &mut Output::default(),
-        );
+        let limits = Limits { deadline, ..limits() };
+        let outcome = bash_with(&mut lane, script, &[&marker.0], false, &limits, &mut Output::default());
         assert_eq!(marker.carriers(), [0; 0], "{name}");
         assert_eq!(outcome.survivors, []);
         if name == "leader exits first" {
             assert_eq!(outcome.leftovers.len(), 2, "{name}");
         } else {
-            assert!(
-                matches!(outcome.stopped, Some(Stopped::Timeout)),
-                "{name}: {outcome:?}"
-            );
+            assert!(matches!(outcome.stopped, Some(Stopped::Timeout)), "{name}: {outcome:?}");
         }
     }
 }
@@ -418,14 +295,7 @@ fn what_a_successful_step_leaves_running_is_ended_and_named() {
     let mut lane = lane();
     let marker = Marker::new();
     let script = "sleep 600 & setsid sleep 601 & exit 0";
-    let outcome = bash_with(
-        &mut lane,
-        script,
-        &[&marker.0],
-        false,
-        &limits(),
-        &mut Output::default(),
-    );
+    let outcome = bash_with(&mut lane, script, &[&marker.0], false, &limits(), &mut Output::default());
     assert_eq!(outcome.ended, Ended::Exit(0));
     let names: Vec<&str> = outcome.leftovers.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(names, ["sleep", "sleep"]);
@@ -440,18 +310,8 @@ fn detached_processes_live_until_the_end_of_their_scope() {
     let mut lane = lane();
     let marker = Marker::new();
     let mut output = Output::default();
-    let outcome = bash_with(
-        &mut lane,
-        "sleep 600 & echo up",
-        &[&marker.0],
-        true,
-        &limits(),
-        &mut output,
-    );
-    assert_eq!(
-        (outcome.ended, outcome.leftovers.len()),
-        (Ended::Exit(0), 0)
-    );
+    let outcome = bash_with(&mut lane, "sleep 600 & echo up", &[&marker.0], true, &limits(), &mut output);
+    assert_eq!((outcome.ended, outcome.leftovers.len()), (Ended::Exit(0), 0));
     bash_with(&mut lane, "true", &[], true, &limits(), &mut output);
     assert_eq!(marker.carriers().len(), 1);
     let outcome = lane.end(&limits(), &mut output).unwrap();
@@ -473,14 +333,7 @@ fn the_output_of_detached_processes_is_passed_on_while_they_live() {
         }
         Ok(())
     };
-    bash_with(
-        &mut lane,
-        "(sleep 0.1; echo later; sleep 600) & echo first",
-        &[],
-        true,
-        &limits(),
-        &mut sink,
-    );
+    bash_with(&mut lane, "(sleep 0.1; echo later; sleep 600) & echo first", &[], true, &limits(), &mut sink);
     lane.pump(stop.as_fd(), &mut sink).unwrap();
     lane.end(&limits(), &mut sink).unwrap();
     assert_eq!(seen, b"first\nlater\n");
@@ -490,18 +343,8 @@ fn the_output_of_detached_processes_is_passed_on_while_they_live() {
 fn output_that_cannot_be_passed_on_stops_the_step() {
     let mut lane = lane();
     let mut sink = |_: Stream, _: &[u8]| Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-    let outcome = bash_with(
-        &mut lane,
-        "while :; do echo y; done",
-        &[],
-        false,
-        &limits(),
-        &mut sink,
-    );
-    assert!(
-        matches!(outcome.stopped, Some(Stopped::Output(_))),
-        "{outcome:?}"
-    );
+    let outcome = bash_with(&mut lane, "while :; do echo y; done", &[], false, &limits(), &mut sink);
+    assert!(matches!(outcome.stopped, Some(Stopped::Output(_))), "{outcome:?}");
 }
 
 #[test]
@@ -521,40 +364,23 @@ fn a_step_can_read_from_and_write_to_given_descriptors() {
         stdio: [Some(file.as_fd()), Some(write.as_fd()), None],
     };
     let mut output = Output::default();
-    assert_eq!(
-        lane.run(&command, &limits(), &mut output).unwrap().ended,
-        Ended::Exit(0)
-    );
+    assert_eq!(lane.run(&command, &limits(), &mut output).unwrap().ended, Ended::Exit(0));
     drop(write);
     let mut line = String::new();
-    BufReader::new(std::fs::File::from(read))
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(std::fs::File::from(read)).read_line(&mut line).unwrap();
     assert_eq!((line.as_str(), output.stdout.len()), ("given\n", 0));
 }
 
 #[test]
 fn a_lock_is_held_until_the_watcher_is_gone() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let held = nix::fcntl::Flock::lock(
-        file.reopen().unwrap(),
-        nix::fcntl::FlockArg::LockExclusiveNonblock,
-    )
-    .unwrap();
-    let mut lane = lane_with(LaneOptions {
-        lock: Some(held.as_fd()),
-        ..LaneOptions::default()
-    });
+    let held = nix::fcntl::Flock::lock(file.reopen().unwrap(), nix::fcntl::FlockArg::LockExclusiveNonblock).unwrap();
+    let mut lane = lane_with(LaneOptions { lock: Some(held.as_fd()), ..LaneOptions::default() });
     bash(&mut lane, "true");
     // Closing without unlocking, as the death of the VM does.
     // The guard unlocks on drop, so the description is kept by the watcher alone after this.
     std::mem::forget(held);
-    let again = || {
-        nix::fcntl::Flock::lock(
-            file.reopen().unwrap(),
-            nix::fcntl::FlockArg::LockExclusiveNonblock,
-        )
-    };
+    let again = || nix::fcntl::Flock::lock(file.reopen().unwrap(), nix::fcntl::FlockArg::LockExclusiveNonblock);
     assert!(again().is_err());
     drop(lane);
 }
@@ -572,10 +398,7 @@ fn play_the_vm() {
     let marker = std::env::var("OPAL_TEST_STEP_MARK").unwrap();
     let signals = Signals::install().unwrap();
     let mut lane = lane();
-    let mut limits = Limits {
-        signals: Some(&signals),
-        ..limits()
-    };
+    let mut limits = Limits { signals: Some(&signals), ..limits() };
     if let Ok(grace) = std::env::var("OPAL_TEST_GRACE_MS") {
         limits.grace = Duration::from_millis(grace.parse().unwrap());
     }
@@ -606,9 +429,7 @@ impl Vm {
         let mut actions = PosixSpawnFileActions::init().unwrap();
         actions.add_dup2(write.as_raw_fd(), 1).unwrap();
         let mut attributes = PosixSpawnAttr::init().unwrap();
-        attributes
-            .set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)
-            .unwrap();
+        attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK).unwrap();
         let blocked = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
         attributes.set_sigmask(&SigSet::from_iter(blocked)).unwrap();
         let own = std::env::current_exe().unwrap();
@@ -620,10 +441,7 @@ impl Vm {
             CString::new(format!("OPAL_TEST_GRACE_MS={grace_ms}")).unwrap(),
         ];
         let pid = posix_spawn(&own, &actions, &attributes, &arguments, &environment).unwrap();
-        Self {
-            pid,
-            stdout: read.into(),
-        }
+        Self { pid, stdout: read.into() }
     }
 
     fn send(&self, signal: Signal) {
@@ -661,11 +479,7 @@ fn each_first_signal_ends_every_shape_then_cleanup_runs_and_the_vm_ends_by_it() 
 #[test]
 fn a_second_interrupt_kills_without_waiting_for_the_grace() {
     let marker = Marker::new();
-    let vm = Vm::start(
-        "trap 'echo' INT TERM; while :; do sleep 600; done",
-        &marker,
-        600_000,
-    );
+    let vm = Vm::start("trap 'echo' INT TERM; while :; do sleep 600; done", &marker, 600_000);
     marker.await_count(2);
     vm.send(Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(100));
@@ -694,14 +508,7 @@ fn a_killed_vm_leaves_nothing_of_any_shape() {
 fn a_killed_vm_ends_detached_processes_too() {
     let marker = Marker::new();
     let mut lane = lane();
-    bash_with(
-        &mut lane,
-        "setsid sleep 600 &",
-        &[&marker.0],
-        true,
-        &limits(),
-        &mut Output::default(),
-    );
+    bash_with(&mut lane, "setsid sleep 600 &", &[&marker.0], true, &limits(), &mut Output::default());
     marker.await_count(1);
     // To the watcher the end of a lane and the death of its VM are the same event.
     drop(lane);
@@ -716,13 +523,7 @@ fn many_steps_leave_no_descriptors_and_no_children_behind() {
     let mut counts = HashSet::new();
     for _ in 0..20 {
         bash(&mut lane, "exit 0");
-        counts.insert(
-            bash(&mut lane, "exec ls /proc/$PPID/fd")
-                .1
-                .stdout()
-                .lines()
-                .count(),
-        );
+        counts.insert(bash(&mut lane, "exec ls /proc/$PPID/fd").1.stdout().lines().count());
     }
     assert_eq!(counts.len(), 1, "the watcher's descriptors: {counts:?}");
     assert!(fds() > 0);

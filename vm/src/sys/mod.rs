@@ -1,10 +1,7 @@
 //! The only module with unsafe code: what the kernel offers and `nix` does not wrap safely.
 //!
 //! Nothing here decides anything. Tests: the process tests in `vm/tests/` pass through every function.
-#![expect(
-    unsafe_code,
-    reason = "system calls without a safe wrapper; each block states why it is sound"
-)]
+#![expect(unsafe_code, reason = "system calls without a safe wrapper; each block states why it is sound")]
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -44,14 +41,7 @@ pub fn default_dispositions(keep: &[Signal]) {
 /// included, so that no program it starts ever sees one.
 pub fn close_on_exec_above_2() {
     // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed; only flags change.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3u32,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if done == 0 {
         return;
     }
@@ -60,10 +50,7 @@ pub fn close_on_exec_above_2() {
         return;
     };
     for entry in dir.flatten() {
-        let number = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok());
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
         if let Some(fd) = number.filter(|fd| *fd > 2) {
             // SAFETY: F_SETFD changes a flag and nothing else, also of a descriptor that is
             // owned elsewhere in this process.
@@ -110,19 +97,10 @@ pub fn wait_any() -> Result<Option<(i32, WaitStatus)>, Errno> {
 ///
 /// # Errors
 /// What `recvmsg` says; `EAGAIN` when nothing is there.
-pub fn receive(
-    socket: BorrowedFd<'_>,
-    into: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
-) -> Result<usize, Errno> {
+pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
     let mut space = nix::cmsg_space!([i32; FDS_MAX]);
     let mut slices = [IoSliceMut::new(into)];
-    let message = recvmsg::<()>(
-        socket.as_raw_fd(),
-        &mut slices,
-        Some(&mut space),
-        MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC,
-    )?;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC)?;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(numbers) = control {
             for number in numbers {

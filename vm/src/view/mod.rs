@@ -15,8 +15,16 @@ pub use path::{Paths, path_of};
 pub use tree::tree;
 
 use opal_format::hash::Digest;
+use opal_format::kind::NodeKind;
 use opal_format::slots::SlotsView;
 use opal_format::steps::StepsView;
+
+/// Number of nodes that run something themselves.
+#[must_use]
+pub fn step_count(steps: StepsView<'_>) -> usize {
+    let runs = |node: &&opal_format::steps::Node| NodeKind::from_number(node.kind.to_native()).is_some_and(NodeKind::is_leaf);
+    steps.nodes.iter().filter(runs).count()
+}
 
 /// How placeholders look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

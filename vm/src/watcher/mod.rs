@@ -60,9 +60,7 @@ pub fn maybe_run() {
         return;
     }
     let stdin = std::io::stdin();
-    let socket = fstat(&stdin).is_ok_and(|stat| {
-        SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK
-    });
+    let socket = fstat(&stdin).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK);
     if socket {
         let done = Watcher::start(stdin.as_fd()).map(Watcher::serve);
         std::process::exit(if done.is_ok() { 0 } else { 70 });
@@ -131,11 +129,7 @@ impl Watcher {
         // Requests carry secrets; neither core dumps nor other processes of the user may see them.
         prctl::set_dumpable(false)?;
         let socket = stdin.try_clone_to_owned().map_err(|_| Errno::last())?;
-        let null = nix::fcntl::open(
-            c"/dev/null",
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
+        let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         dup2_stdin(&null)?;
 
         let mut reader = Reader::default();
@@ -158,11 +152,7 @@ impl Watcher {
             dup2_stdin(&stdin)?;
         }
         let lock = take(hello::LOCK);
-        let keep: &[Signal] = if has(hello::HUP_IGNORED) {
-            &[Signal::SIGHUP]
-        } else {
-            &[]
-        };
+        let keep: &[Signal] = if has(hello::HUP_IGNORED) { &[Signal::SIGHUP] } else { &[] };
         sys::default_dispositions(keep);
 
         let session = has(hello::SESSION);
@@ -178,10 +168,7 @@ impl Watcher {
         let sigchld = SigSet::from_iter([Signal::SIGCHLD]);
         Ok(Self {
             socket,
-            children: SignalFd::with_flags(
-                &sigchld,
-                SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
-            )?,
+            children: SignalFd::with_flags(&sigchld, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,
             reader,
             attributes,
             actions: PosixSpawnFileActions::init()?,
@@ -266,22 +253,14 @@ impl Watcher {
     }
 
     fn request(&mut self, kind: u8) {
-        let body = self
-            .reader
-            .frame()
-            .map(|(_, body)| body)
-            .unwrap_or_default();
+        let body = self.reader.frame().map(|(_, body)| body).unwrap_or_default();
         match kind {
             kind::START if self.job.is_none() => {
                 let fds = std::mem::take(&mut self.reader.fds);
                 let job = match self.spawn(Body(self.reader.frame().map_or(&[], |f| f.1)), &fds) {
                     Ok(job) => job,
                     // Nothing was started, so nothing that runs is this step's.
-                    Err(status) => Job {
-                        status,
-                        keep: true,
-                        ..Job::new(None)
-                    },
+                    Err(status) => Job { status, keep: true, ..Job::new(None) },
                 };
                 self.populated |= job.main.is_some();
                 self.last = job.main.or(self.last);
@@ -339,8 +318,7 @@ impl Watcher {
             }
         }
         let actions = own.as_ref().unwrap_or(&self.actions);
-        let pid = posix_spawn(path, actions, &self.attributes, &arguments, &environment)
-            .map_err(program)?;
+        let pid = posix_spawn(path, actions, &self.attributes, &arguments, &environment).map_err(program)?;
         let mut job = Job::new(Some(pid.as_raw()));
         job.keep = flags & start::KEEP != 0;
         Ok(job)
@@ -353,10 +331,7 @@ impl Watcher {
         match &mut job.ending {
             Some(ending) => ending.kill_at = ending.kill_at.min(kill_at),
             None => {
-                job.ending = Some(Ending {
-                    kill_at,
-                    give_up_at: None,
-                });
+                job.ending = Some(Ending { kill_at, give_up_at: None });
                 if let Some(signal) = signal {
                     self.signal(&tree::descendants(), signal);
                 }
@@ -373,10 +348,7 @@ impl Watcher {
             }
         }
         // Children, but none to be seen: there is no usable /proc. The group is what is left to try.
-        if let Some(group) = self
-            .last
-            .filter(|_| pids.is_empty() && self.populated && self.session)
-        {
+        if let Some(group) = self.last.filter(|_| pids.is_empty() && self.populated && self.session) {
             let _ = killpg(Pid::from_raw(group), signal);
         }
     }
@@ -441,12 +413,7 @@ impl Watcher {
             wire::put_u32(frame, u32::try_from(list.len()).unwrap_or(0));
             for process in list {
                 wire::put_u32(frame, process.pid.cast_unsigned());
-                let name: Vec<u8> = process
-                    .name
-                    .bytes()
-                    .filter(|b| *b != 0)
-                    .chain([0])
-                    .collect();
+                let name: Vec<u8> = process.name.bytes().filter(|b| *b != 0).chain([0]).collect();
                 frame.extend_from_slice(&name);
             }
         }
@@ -467,14 +434,7 @@ impl Watcher {
 
 impl Job {
     fn new(main: Option<i32>) -> Self {
-        Self {
-            main,
-            status: (ended::EXIT, 0),
-            keep: false,
-            leftovers: Vec::new(),
-            settled_at: None,
-            ending: None,
-        }
+        Self { main, status: (ended::EXIT, 0), keep: false, leftovers: Vec::new(), settled_at: None, ending: None }
     }
 }
 
@@ -484,10 +444,7 @@ fn millis(value: Option<u32>) -> Duration {
 
 /// Waits until one of `fds` is readable or the time has come; bit `n` of the answer is `fds[n]`.
 pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], until: Option<Instant>) -> Result<u32, Errno> {
-    let mut list: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
-        .collect();
+    let mut list: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     let timeout = until.map_or(PollTimeout::NONE, |until| {
         // Rounded up, so that the time has come when poll returns for it.
         let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
@@ -497,7 +454,5 @@ pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], until: Option<Instant>) -> R
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno),
     }
-    Ok(list.iter().enumerate().fold(0, |bits, (n, fd)| {
-        bits | u32::from(fd.any().unwrap_or(false)) << n
-    }))
+    Ok(list.iter().enumerate().fold(0, |bits, (n, fd)| bits | u32::from(fd.any().unwrap_or(false)) << n))
 }

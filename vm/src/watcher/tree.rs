@@ -52,11 +52,8 @@ fn scan(own: i32, found: &mut Vec<i32>) {
     let Ok(all) = fs::read_dir("/proc") else {
         return;
     };
-    let parents: Vec<(i32, i32)> = all
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| Some((pid, stat(pid)?.2)))
-        .collect();
+    let parents: Vec<(i32, i32)> =
+        all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(|pid| Some((pid, stat(pid)?.2))).collect();
     let mut frontier = vec![own];
     while let Some(parent) = frontier.pop() {
         for (pid, _) in parents.iter().filter(|(_, of)| *of == parent) {

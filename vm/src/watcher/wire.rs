@@ -163,8 +163,7 @@ impl Reader {
     /// Drops the first frame and overwrites its bytes, which may have held secrets.
     pub(crate) fn consume(&mut self) {
         let end = self.length().map_or(0, |n| n.saturating_add(4));
-        self.buffer
-            .copy_within(end.min(self.filled)..self.filled, 0);
+        self.buffer.copy_within(end.min(self.filled)..self.filled, 0);
         let rest = self.filled.saturating_sub(end);
         if let Some(old) = self.buffer.get_mut(rest..self.filled) {
             zeroize::Zeroize::zeroize(old);

@@ -1,0 +1,335 @@
+//! From a file to a plan that equals its contract, in the order of DESIGN §9: policy, read, signature, structure, terms, program, policy on
+//! what it asks for, (lock and ledger, by the caller), source, seed, replan, compare. Nothing here has an effect outside this process.
+
+use crate::compare::{Drift, DriftCode, compare, failed};
+use crate::decorators::value_decorator;
+use crate::plan::{Cause, Host, Mode, Options, Plan, PlanError};
+use crate::program::table::limits;
+use crate::program::verify::{Verified, verify};
+use crate::refusal::Refusal;
+use crate::trust::guard::{Caller, Reason};
+use crate::trust::identity;
+use crate::trust::judge::{Basis, Decision, Question, Rules, TrustSet, judge};
+use crate::trust::locations::HostPaths;
+use crate::trust::policy::Policy;
+use jiff::Timestamp;
+use opal_format::canonical::CanonicalValue;
+use opal_format::hash::Digest;
+use opal_format::identity::{Identity, PublicKey};
+use opal_format::kind::PlanType;
+use opal_format::plan_hash::plan_hash;
+use opal_format::read_file::read_path;
+use opal_format::reader::{Authenticated, Contract};
+use opal_format::seed::Seed;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What the command line asks for.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The contract; `-` is standard input.
+    pub plan: PathBuf,
+    /// `--source`.
+    pub source: Option<PathBuf>,
+    /// `--identity`, repeatable.
+    pub identities: Vec<PathBuf>,
+    /// `--expect`.
+    pub expect: Option<Digest>,
+    /// `--allow-unsigned`.
+    pub allow_unsigned: bool,
+    /// `--max-size` in bytes.
+    pub max_size: Option<usize>,
+}
+
+/// This host, looked at once.
+pub struct Site {
+    /// Where its files are.
+    pub paths: HostPaths,
+    /// `/etc/opal/policy.toml`, or the defaults.
+    pub policy: Policy,
+    /// Why the run is guarded; empty if it is not.
+    pub guarded: Vec<Reason>,
+    /// Base of relative paths.
+    pub base: PathBuf,
+    /// The moment of all decisions.
+    pub now: Timestamp,
+}
+
+impl Site {
+    /// Looks at this host. Loads the policy first of all.
+    ///
+    /// # Errors
+    /// A policy that cannot be believed or read, or no current directory.
+    pub fn here(paths: HostPaths, caller: &Caller, now: Timestamp) -> Result<Self, Refusal> {
+        let found = Policy::load(&paths)?;
+        let guarded = caller.guarded(found.is_some());
+        let base = std::env::current_dir().map_err(|error| {
+            Refusal::new("no_base_directory", 66, format!("the current directory cannot be used: {}", crate::plan::os_reason(&error)))
+        })?;
+        Ok(Self { paths, policy: found.unwrap_or_default(), guarded, base, now })
+    }
+
+    /// Whether the run is guarded.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        !self.guarded.is_empty()
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        self.policy.trust_rules(self.guarded.contains(&Reason::SetUid))
+    }
+}
+
+/// Reads a plan and authenticates its bytes.
+///
+/// # Errors
+/// A file that cannot be read, is too large, or holds a signature that does not verify.
+pub fn read(request: &Request) -> Result<Authenticated, Refusal> {
+    let name = request.plan.display().to_string();
+    let raw = read_path(&request.plan, request.max_size.unwrap_or(opal_format::limits::FILE_SIZE))
+        .map_err(|error| Refusal::from_read(&error, &name))?;
+    raw.authenticate().map_err(|error| Refusal::from_format(&error, &name))
+}
+
+/// A contract that may be replanned as far as trust, terms, program and policy go.
+pub struct Admitted<'a> {
+    /// The contract.
+    pub contract: Contract<'a>,
+    /// Its program.
+    pub program: Verified<'a>,
+    /// Why it is trusted.
+    pub trust: Decision,
+}
+
+/// Judges an authenticated plan: trust, structure, terms, program, policy.
+///
+/// # Errors
+/// The first refusal in that order.
+pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Result<Admitted<'a>, Refusal> {
+    let file = request.plan.display().to_string();
+    let keys: Vec<PublicKey> = plan.signers().collect();
+    let own = identity::own(&site.paths)?.map(|identity| identity.public());
+    let trust = TrustSet::load(&site.paths, own, site.is_guarded(), &site.policy)?;
+    let question = |target, source| Question {
+        verified: &keys,
+        contract: plan.contract_hash(),
+        target,
+        source,
+        expect: request.expect,
+        allow_unsigned: request.allow_unsigned,
+        now: site.now,
+    };
+    let rules = site.rules();
+    // Whether anyone trusted stands behind these bytes is settled before they are interpreted; which targets that signer may sign for can
+    // only be asked afterwards.
+    judge(&question("", ""), &trust, &Rules { entries: &[], ..rules })?;
+    let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
+    let decision = judge(&question(contract.header.target, &contract.terms.source_name), &trust, &rules)?;
+    contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
+    check_expiry(&contract, site.now)?;
+    let program = verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
+    check_policy(&contract, site)?;
+    Ok(Admitted { contract, program, trust: decision })
+}
+
+/// The validity time, judged once.
+fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refusal> {
+    match contract.terms.not_after {
+        Some(end) if now.as_second() > end => {
+            let when = Timestamp::from_second(end).map_or_else(|_| end.to_string(), |end| end.to_string());
+            Err(Refusal::new("contract_expired", 21, format!("the contract expired at {when}"))
+                .help("make a new one, with `--expires` for another period"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_policy(contract: &Contract<'_>, site: &Site) -> Result<(), Refusal> {
+    let policy = &site.policy;
+    let terms = &contract.terms;
+    for import in contract.program.imports {
+        if let Some(decorator) = value_decorator(import.decorator.to_native()) {
+            policy.check_decorator(decorator.name)?;
+        }
+    }
+    for node in contract.steps.nodes {
+        if let Some(kind) = opal_format::kind::NodeKind::from_number(node.kind.to_native()) {
+            policy.check_decorator(kind.name().trim_start_matches('@'))?;
+        }
+    }
+    if !terms.pass_env.is_empty() {
+        policy.check_decorator("env")?;
+    }
+    let not_after = terms.not_after.map(Timestamp::from_second).transpose();
+    let made = Timestamp::from_second(contract.header.timestamp);
+    let (Ok(not_after), Ok(made)) = (not_after, made) else {
+        return Err(Refusal::new("malformed", 65, "a time in the contract is out of range"));
+    };
+    policy.check_dates(made, not_after, site.now)?;
+    policy.check_plan_type(PlanType::from_number(terms.plan_type).unwrap_or(PlanType::Adaptive))?;
+    policy.check_shell(&terms.shell)?;
+    policy.check_steps(contract.steps.nodes.len())?;
+    Ok(())
+}
+
+/// What replanning gave.
+pub struct Replanned {
+    /// The fresh plan, where there is one.
+    pub plan: Option<Plan>,
+    /// What moved; nothing if the fresh plan equals the contract.
+    pub drift: Vec<Drift>,
+    /// Whether the source file was there and compared.
+    pub source_checked: bool,
+    /// The contract's seed.
+    pub seed: Seed,
+}
+
+/// Compares the source, opens the envelope, replans and compares.
+///
+/// # Errors
+/// A policy that wants the source, a seed that no key here opens, or a shell that is not here. Drift is no error.
+pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<Replanned, Refusal> {
+    let contract = &admitted.contract;
+    let (source_checked, source_drift) = check_source(admitted, request, site)?;
+    site.policy.check_source(source_checked)?;
+    check_shell(&contract.terms.shell)?;
+    let seed = unseal(contract, request, site)?;
+    let arguments = contract
+        .terms
+        .arguments
+        .iter()
+        .map(|argument| CanonicalValue::decode(&argument.value))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
+    let mut drift: Vec<Drift> = source_drift.into_iter().collect();
+    let plan = match confined_plan(admitted, site, &seed, &arguments) {
+        Ok(plan) => {
+            let fresh = plan_hash(
+                contract.header.algorithm,
+                contract.header.target,
+                &contract.terms.arguments,
+                plan.steps.view(),
+                plan.slots.view(),
+            )
+            .map_err(|error| Refusal::new("internal", 70, error.to_string()))?;
+            let moved = compare(contract, &plan, fresh);
+            // Inputs first, the source after them, structure last.
+            let last = moved.iter().position(|drift| drift.code == DriftCode::StructureChanged).unwrap_or(moved.len());
+            let source = std::mem::take(&mut drift);
+            drift.extend(moved);
+            drift.splice(last..last, source);
+            Some(plan)
+        }
+        Err(error) => match error.cause {
+            Cause::Internal(what) => return Err(Refusal::new("internal", 70, format!("internal error in the planner: {what}"))),
+            _ => {
+                drift.insert(0, failed(contract, &error));
+                None
+            }
+        },
+    };
+    Ok(Replanned { plan, drift, source_checked, seed })
+}
+
+/// Replans on a thread that alone is confined. No step is ever started from it.
+fn confined_plan(admitted: &Admitted<'_>, site: &Site, seed: &Seed, arguments: &[CanonicalValue]) -> Result<Plan, PlanError> {
+    let host = Host::new(site.base.clone(), &BTreeMap::new());
+    let options = Options {
+        mode: Mode::Resolve,
+        seed,
+        arguments,
+        pass_env: &admitted.contract.terms.pass_env,
+        public_names: None,
+        no_public: admitted.contract.terms.no_public,
+        fuel: limits::FUEL,
+    };
+    let internal = |what| PlanError { cause: Cause::Internal(what), span: opal_format::record::Span::NONE };
+    std::thread::scope(|scope| {
+        let work = || {
+            let _ = crate::confine::this_thread();
+            crate::plan::plan(&admitted.program, &host, &options)
+        };
+        let thread = std::thread::Builder::new().name("replan".to_owned()).spawn_scoped(scope, work);
+        thread.map_err(|_| internal("no thread for planning"))?.join().unwrap_or_else(|_| Err(internal("the planner stopped")))
+    })
+}
+
+fn check_source(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<(bool, Option<Drift>), Refusal> {
+    let contract = &admitted.contract;
+    let name = contract.terms.source_name.clone();
+    let path = match &request.source {
+        Some(path) => path.clone(),
+        None if name == "-" || name.is_empty() => return Ok((false, missing_source(admitted, &name))),
+        None => site.base.join(&name),
+    };
+    match digest_source(&path, contract) {
+        Ok(true) => Ok((true, None)),
+        Ok(false) => {
+            let message = format!(
+                "`{}` is not the source that the contract was made from; the program inside the contract is still as it was signed",
+                path.display()
+            );
+            Ok((true, Some(Drift::plain(DriftCode::SourceChanged, Some(name), message))))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.source.is_none() => {
+            Ok((false, missing_source(admitted, &name)))
+        }
+        Err(error) => {
+            let reason = crate::plan::os_reason(&error);
+            Err(Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}")).at(path.display().to_string()))
+        }
+    }
+}
+
+/// An absent source is made up for by a trusted signature or `--expect`, not by `--allow-unsigned`.
+fn missing_source(admitted: &Admitted<'_>, name: &str) -> Option<Drift> {
+    matches!(admitted.trust.basis, Basis::Unsigned).then(|| {
+        let message = format!("the source `{name}` is not here, and no trusted signature or `--expect` stands in for it");
+        Drift::plain(DriftCode::SourceMissing, Some(name.to_owned()), message)
+    })
+}
+
+fn digest_source(path: &Path, contract: &Contract<'_>) -> std::io::Result<bool> {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    /// Sources are at most this long (DESIGN §11).
+    const SOURCE_MAX: u64 = 16 << 20;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(SOURCE_MAX.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(contract.header.algorithm.plain(&bytes) == contract.header.source_hash)
+}
+
+fn check_shell(shell: &str) -> Result<(), Refusal> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let usable = std::fs::metadata(shell).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0);
+    if usable {
+        return Ok(());
+    }
+    Err(Refusal::new("shell_missing", 69, format!("the contract runs its steps in `{shell}`, which is not here"))
+        .help("install bash there, or make the contract where bash has the same path"))
+}
+
+fn unseal(contract: &Contract<'_>, request: &Request, site: &Site) -> Result<Seed, Refusal> {
+    let identities = identity::for_unsealing(&site.paths, &request.identities)?;
+    for identity in &identities {
+        if let Ok(seed) = contract.unseal(&identity.signing) {
+            return Ok(seed);
+        }
+    }
+    let recipients: Vec<String> = contract.recipients.iter().map(PublicKey::fingerprint).collect();
+    let sealed = if recipients.is_empty() { "nobody".to_owned() } else { recipients.join(", ") };
+    Err(Refusal::new("infra_missing:seed_keystore", 69, format!("no key here opens this contract; it is sealed to {sealed}"))
+        .help(recipient_help(&identities)))
+}
+
+/// The `--recipient` that would have worked.
+fn recipient_help(identities: &[Identity]) -> String {
+    match identities.first() {
+        Some(identity) => format!("plan with `--recipient '{}'`", identity.public()),
+        None => "make a key for this host with `opalc keygen`, and plan with `--recipient` and its public half; or name one with `--identity FILE`".to_owned(),
+    }
+}

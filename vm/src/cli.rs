@@ -1,0 +1,53 @@
+//! The `opal-vm` command line.
+//!
+//! Results go to stdout, everything else to stderr. Every ending says what had an effect; a refusal has one cause, one code and one exit status.
+
+mod inspect;
+mod options;
+mod output;
+mod run;
+mod verify;
+
+use crate::admission::Site;
+use crate::refusal::Refusal;
+use crate::trust::guard::Caller;
+use crate::trust::locations::HostPaths;
+use jiff::Timestamp;
+use output::Output;
+
+/// Runs the command line and returns its exit status.
+#[must_use]
+pub fn main(arguments: Vec<std::ffi::OsString>) -> u8 {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
+        // The message of a panic may quote data, so only its place is shown.
+        let _ = output::to_stderr(&format!(
+            "error[internal]: this is a bug in opal-vm{place}\nhelp: please report it with the command that you ran\n"
+        ));
+    }));
+    let matches = match options::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let text = error.render().to_string();
+            if error.use_stderr() {
+                let _ = output::to_stderr(&text);
+                return 64;
+            }
+            return output::to_stdout(&text).map_or_else(|error| error.exit, |()| 0);
+        }
+    };
+    let Some((name, matches)) = matches.subcommand() else { return 64 };
+    let out = Output::new(matches);
+    let outcome = match name {
+        "inspect" => inspect::inspect(matches, &out),
+        "verify" => verify::verify(matches, &out),
+        "run" => run::run(matches, &out),
+        _ => Err(Refusal::new("usage", 64, "unknown command")),
+    };
+    outcome.unwrap_or_else(|refusal| out.refuse(&refusal))
+}
+
+/// Looks at this host.
+fn site() -> Result<Site, Refusal> {
+    Site::here(HostPaths::from_environment(), &Caller::from_environment(), Timestamp::now())
+}

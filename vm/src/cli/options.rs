@@ -1,0 +1,102 @@
+//! Options of every command.
+
+use crate::admission::Request;
+use crate::refusal::Refusal;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::path::PathBuf;
+
+/// The command line.
+pub(super) fn command() -> Command {
+    let plan = || {
+        Arg::new("plan")
+            .long("plan")
+            .value_name("FILE")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+            .help("the contract; - is standard input")
+    };
+    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON for machines");
+    let color = || {
+        Arg::new("color")
+            .long("color")
+            .value_name("WHEN")
+            .value_parser(["auto", "always", "never"])
+            .default_value("auto")
+            .help("use colour")
+    };
+    let max_size = || {
+        Arg::new("max-size")
+            .long("max-size")
+            .value_name("BYTES")
+            .value_parser(value_parser!(u32))
+            .help("largest contract to read (default 64 MiB)")
+    };
+    let trust = [
+        Arg::new("source").long("source").value_name("FILE").value_parser(value_parser!(PathBuf)).help("where the source is here"),
+        Arg::new("identity")
+            .long("identity")
+            .value_name("FILE")
+            .action(ArgAction::Append)
+            .value_parser(value_parser!(PathBuf))
+            .help("a private key that opens the contract (repeatable)"),
+        Arg::new("expect").long("expect").value_name("HASH").help("the contract hash that was reviewed"),
+        Arg::new("allow-unsigned").long("allow-unsigned").action(ArgAction::SetTrue).help("take a contract without a trusted signature"),
+    ];
+    Command::new("opal-vm")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Verifies contracts against this host and runs them")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            Command::new("inspect").about("Shows what a contract is and what it may touch; needs no keys, network or source").args([
+                plan(),
+                json(),
+                color(),
+                max_size(),
+            ]),
+        )
+        .subcommand(
+            Command::new("verify")
+                .about("Does everything up to the comparison with this host, and runs nothing")
+                .args([plan(), json(), color(), max_size()])
+                .args(trust.clone()),
+        )
+        .subcommand(
+            Command::new("run")
+                .about("Verifies a contract and runs the fresh plan")
+                .args([plan(), json(), color(), max_size()])
+                .args(trust)
+                .arg(
+                    Arg::new("record")
+                        .long("record")
+                        .value_name("DIR")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("where the record of the run goes, or `none` (default: the state directory)"),
+                ),
+        )
+}
+
+/// The request that the options make.
+pub(super) fn request(matches: &ArgMatches) -> Result<Request, Refusal> {
+    let get = |name| matches.try_get_one::<PathBuf>(name).ok().flatten().cloned();
+    let expect = match matches.try_get_one::<String>("expect").ok().flatten() {
+        Some(text) => Some(text.parse().map_err(|error| {
+            Refusal::new("usage", 64, format!("`--expect {text}`: {error}")).help("give the contract hash as `opal-vm inspect` prints it")
+        })?),
+        None => None,
+    };
+    Ok(Request {
+        plan: get("plan").unwrap_or_default(),
+        source: get("source"),
+        identities: matches.try_get_many::<PathBuf>("identity").ok().flatten().map(|files| files.cloned().collect()).unwrap_or_default(),
+        expect,
+        allow_unsigned: flag(matches, "allow-unsigned"),
+        max_size: matches.try_get_one::<u32>("max-size").ok().flatten().and_then(|size| usize::try_from(*size).ok()),
+    })
+}
+
+/// Whether a flag is given.
+pub(super) fn flag(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false)
+}

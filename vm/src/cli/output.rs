@@ -1,0 +1,82 @@
+//! Where text goes, and what happens when it cannot.
+
+use crate::refusal::Refusal;
+use crate::view::Style;
+use clap::ArgMatches;
+use serde_json::{Value, json};
+use std::io::{IsTerminal as _, Write as _};
+
+/// How a command reports.
+pub(super) struct Output {
+    /// JSON on stdout.
+    pub json: bool,
+    /// Placeholders on stdout.
+    pub style: Style,
+    color: bool,
+}
+
+impl Output {
+    pub(super) fn new(matches: &ArgMatches) -> Self {
+        let choice = matches.try_get_one::<String>("color").ok().flatten().map_or("auto", String::as_str);
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = match choice {
+            "always" => true,
+            "never" => false,
+            _ => !plain && std::io::stderr().is_terminal(),
+        };
+        let style = if std::io::stdout().is_terminal() { Style::Terminal } else { Style::Plain };
+        Self { json: super::options::flag(matches, "json"), style, color }
+    }
+
+    /// Shows a refusal after which nothing was run, and returns its exit status.
+    pub(super) fn refuse(&self, refusal: &Refusal) -> u8 {
+        if self.json {
+            let document = json!({
+                "schema": "opal/refusal/v1", "effects": "none", "exit": refusal.exit,
+                "error": { "code": refusal.code, "message": refusal.message, "place": refusal.place, "help": refusal.help },
+            });
+            let _ = self.document(&document);
+        }
+        let mut text = refusal.to_text();
+        if refusal.exit != 64 {
+            text.push_str("effects: none (nothing was run)\n");
+        }
+        let _ = to_stderr(&self.painted(&text));
+        refusal.exit
+    }
+
+    /// Colours the first words of errors and helps.
+    pub(super) fn painted(&self, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        text.split_inclusive('\n')
+            .map(|line| match line.split_once(':') {
+                Some((head, rest)) if head.starts_with("error[") => format!("\x1b[1;31m{head}\x1b[0m:{rest}"),
+                Some((head, rest)) if head.starts_with("warning") => format!("\x1b[1;33m{head}\x1b[0m:{rest}"),
+                Some(("help", rest)) => format!("\x1b[1;36mhelp\x1b[0m:{rest}"),
+                _ => line.to_owned(),
+            })
+            .collect()
+    }
+
+    /// Writes one JSON document.
+    pub(super) fn document(&self, document: &Value) -> Result<(), Refusal> {
+        to_stdout(&format!("{document:#}\n"))
+    }
+}
+
+/// Writes to stdout. A reader that has gone away ends the command as SIGPIPE would.
+pub(super) fn to_stdout(text: &str) -> Result<(), Refusal> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Refusal::new("broken_pipe", 141, "nobody reads the output any more"),
+        _ => Refusal::new("cannot_write", 74, format!("cannot write to standard output: {}", crate::plan::os_reason(&error))),
+    })
+}
+
+/// Writes to stderr.
+pub(super) fn to_stderr(text: &str) -> std::io::Result<()> {
+    let mut stderr = std::io::stderr().lock();
+    stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())
+}

@@ -1,0 +1,152 @@
+//! `opal-vm verify`: everything up to and including compare.
+
+use super::output::{Output, to_stderr, to_stdout};
+use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
+use crate::compare::{Drift, DriftCode};
+use crate::refusal::{Refusal, place};
+use crate::trust::judge::Basis;
+use crate::view::escape;
+use clap::ArgMatches;
+use opal_format::canonical::CanonicalValue;
+use opal_format::reader::Contract;
+use serde_json::json;
+use std::fmt::Write as _;
+
+/// Exit status of drift.
+pub(super) const DRIFT: u8 = 3;
+
+pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
+    let site = super::site()?;
+    let request = super::options::request(matches)?;
+    let plan = read(&request)?;
+    let admitted = admit(&plan, &request, &site)?;
+    for warning in warnings(&admitted, &site) {
+        let _ = to_stderr(&out.painted(&warning));
+    }
+    let replanned = replan(&admitted, &request, &site)?;
+    if !replanned.drift.is_empty() {
+        return report_drift(&admitted.contract, &replanned.drift, &request, out);
+    }
+    succeed(&admitted, &replanned, &site, out)
+}
+
+fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Output) -> Result<u8, Refusal> {
+    let contract = &admitted.contract;
+    if out.json {
+        out.document(&json!({
+            "schema": "opal/verify/v1", "verdict": "same", "effects": "none", "drift": [],
+            "target": contract.header.target,
+            "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
+            "trust": basis(&admitted.trust.basis), "source_checked": replanned.source_checked,
+            "guarded": site.is_guarded(), "steps": contract.steps.nodes.len(), "values": contract.slots.slots.len(),
+        }))?;
+        return Ok(0);
+    }
+    let text = format!(
+        "✓ contract verified: `{}` would run {} on this host exactly as agreed\n  contract: {}\n  plan:     {}\n  trust:    {}\n  source:   {}\n  effects:  none\n",
+        escape(contract.header.target.as_bytes(), false),
+        count(contract),
+        contract.contract_hash,
+        contract.header.plan_hash,
+        basis(&admitted.trust.basis),
+        if replanned.source_checked { "unchanged" } else { "not here, not compared" },
+    );
+    to_stdout(&text)?;
+    Ok(0)
+}
+
+/// Number of steps, in words.
+pub(super) fn count(contract: &Contract<'_>) -> String {
+    let steps = crate::view::step_count(contract.steps);
+    format!("{steps} {}", if steps == 1 { "step" } else { "steps" })
+}
+
+/// Why a contract is trusted.
+pub(super) fn basis(basis: &Basis) -> String {
+    match basis {
+        Basis::Signed { principals } => format!("signed by {}", escape(principals.join(", ").as_bytes(), false)),
+        Basis::Expected => "the hash that was expected".to_owned(),
+        Basis::Unsigned => "unsigned, allowed by the caller".to_owned(),
+    }
+}
+
+/// What a person should know although nothing is wrong.
+pub(super) fn warnings(admitted: &Admitted<'_>, site: &Site) -> Vec<String> {
+    let mut out = Vec::new();
+    if matches!(admitted.trust.basis, Basis::Unsigned) {
+        out.push("warning: nobody trusted has signed this contract\n".to_owned());
+    }
+    if !site.policy.clean_environment(site.is_guarded()) {
+        out.push("environment: inherited, not verified\n".to_owned());
+    }
+    out
+}
+
+/// Shows what moved and returns the exit status of drift.
+pub(super) fn report_drift(contract: &Contract<'_>, drift: &[Drift], request: &Request, out: &Output) -> Result<u8, Refusal> {
+    let command = new_plan_command(contract, &request.plan.display().to_string());
+    if out.json {
+        let drift: Vec<_> = drift.iter().map(Drift::to_json).collect();
+        out.document(&json!({
+            "schema": "opal/verify/v1", "verdict": "drift", "effects": "none", "drift": drift,
+            "target": contract.header.target,
+            "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
+            "help": command,
+        }))?;
+    }
+    let mut text = String::new();
+    for one in drift {
+        describe(&mut text, contract, one);
+    }
+    let _ = writeln!(text, "effects: none (contract and host differ: nothing was run)");
+    let _ = writeln!(text, "help: if the change is wanted, make a new contract and have it reviewed: {command}");
+    let _ = to_stderr(&out.painted(&text));
+    Ok(DRIFT)
+}
+
+fn describe(text: &mut String, contract: &Contract<'_>, drift: &Drift) {
+    let source = escape(contract.terms.source_name.as_bytes(), false);
+    let _ = writeln!(text, "error[{}]: {}", drift.code.name(), drift.message);
+    if drift.span.line.to_native() > 0 {
+        let _ = writeln!(text, "  --> {}", place(&source, &drift.span));
+    }
+    if let Some((was, now)) = &drift.values {
+        let _ = writeln!(text, "  was `{was}`, is now `{now}`");
+    }
+    for step in &drift.reached {
+        let _ = writeln!(text, "  step {} at {}", step.path, place(&source, &step.span));
+        let line = |text: &mut String, label: &str, command: &Option<String>| {
+            let shown = command.as_ref().map_or_else(|| "(no such step)".to_owned(), |command| command.replace('\n', "\n              ┊ "));
+            let _ = writeln!(text, "    {label} {shown}");
+        };
+        line(text, "expected:", &step.expected);
+        if step.actual.is_some() || drift.code == DriftCode::StructureChanged {
+            line(text, "  actual:", &step.actual);
+        }
+    }
+    if drift.more > 0 {
+        let _ = writeln!(text, "  and {} more steps", drift.more);
+    }
+}
+
+/// The command that makes a new contract for the same work.
+fn new_plan_command(contract: &Contract<'_>, plan: &str) -> String {
+    let quote = |text: &str| {
+        let quoted = crate::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, false);
+        escape(&quoted, false)
+    };
+    let mut out = format!("opalc {} {}", quote(&contract.terms.source_name), quote(contract.header.target));
+    for argument in &contract.terms.arguments {
+        let value = match CanonicalValue::decode(&argument.value) {
+            Ok(CanonicalValue::String(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Ok(CanonicalValue::Int(int)) => int.to_string(),
+            Ok(CanonicalValue::Float(float)) => format!("{float:?}"),
+            Ok(CanonicalValue::Bool(bool)) => bool.to_string(),
+            Ok(CanonicalValue::Duration(nanoseconds)) => crate::duration::format(nanoseconds),
+            _ => continue,
+        };
+        let _ = write!(out, " {}", quote(&format!("--{}={value}", argument.name)));
+    }
+    let _ = write!(out, " --resolve -o {}", quote(plan));
+    out
+}
