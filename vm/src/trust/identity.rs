@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn first_uses_at_the_same_time_agree_on_one_identity() {
+        let (paths, _temp) = fixture::host();
+        let made = std::thread::scope(|scope| {
+            let uses: Vec<_> = (0..8).map(|_| scope.spawn(|| own_or_create(&paths, "c").expect("made"))).collect();
+            uses.into_iter().map(|used| used.join().expect("no panic")).collect::<Vec<_>>()
+        });
+        assert_eq!(made.iter().filter(|(_, new)| *new).count(), 1);
+        let own = own(&paths).expect("safe").expect("there").public();
+        assert!(made.iter().all(|(identity, _)| identity.public() == own));
+    }
+
+    #[test]
     fn an_identity_that_others_can_read_is_refused() {
         let (paths, temp) = fixture::host();
         own_or_create(&paths, "c").expect("made");

@@ -368,6 +368,59 @@ mod tests {
         assert_eq!(at("2026-01-01T00:00:00Z", "namespaces=\"git,opal-plan\""), Ok(()));
     }
 
+    #[test]
+    fn ssh_keygen_gives_the_same_verdict_on_every_entry() {
+        use opal_format::{identity::Identity, signature::SshSignature};
+        use std::process::{Command, Stdio};
+
+        let temp = tempfile::tempdir().expect("temp");
+        let identity = Identity::generate("c").expect("random");
+        let signature = SshSignature::sign(&identity.signing, NAMESPACE_PLAN, b"message").expect("signs");
+        let (list, armor) = (temp.path().join("list"), temp.path().join("sig"));
+        std::fs::write(&armor, signature.to_armor().expect("armor")).expect("written");
+        std::fs::write(temp.path().join("message"), "message").expect("written");
+        let times = ["20251231235959Z", "20260101000000Z", "20260101120000Z", "20260102000000Z", "20260102000001Z"];
+        let options = [
+            "",
+            "namespaces=\"opal-plan\"",
+            "namespaces=\"git,opal-*\"",
+            "namespaces=\"opal-*,!opal-plan\"",
+            "namespaces=\"opal-pla?\"",
+            "Namespaces=\"git\"",
+            "namespaces=opal-plan",
+            "namespaces=\"\"",
+            "valid-after=\"20260101Z\"",
+            "valid-before=\"20260102Z\"",
+            "valid-after=\"20260101Z\",valid-before=\"20260102Z\"",
+            "valid-after=\"20260102Z\",valid-before=\"20260101Z\"",
+            "valid-before=\"2026010112Z\"",
+            "valid-before=\"202601011200Z\"",
+            "valid-after=\"20260101115959Z\",namespaces=\"opal-plan\"",
+            "no-such-option",
+            "cert-authority",
+        ];
+        for option in options {
+            let line = format!("a {option} {}\n", identity.public());
+            std::fs::write(&list, &line).expect("written");
+            for time in times {
+                let now = parse_time(time, &TimeZone::UTC).expect("time");
+                let ours = read(&line).is_ok_and(|signers| signers.iter().all(|signer| signer.check_active(now).is_ok()));
+                let verify = Command::new("ssh-keygen")
+                    .args(["-Y", "verify", "-n", NAMESPACE_PLAN, "-I", "a", "-O", &format!("verify-time={time}")])
+                    .args([std::ffi::OsStr::new("-f"), list.as_os_str(), std::ffi::OsStr::new("-s"), armor.as_os_str()])
+                    .stdin(std::fs::File::open(temp.path().join("message")).expect("opens"))
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status();
+                let Ok(verify) = verify else {
+                    println!("skipped: ssh-keygen is not installed");
+                    return;
+                };
+                assert_eq!(ours, verify.success(), "{line}at {time}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
