@@ -12,6 +12,7 @@ pub mod lane;
 pub mod plan;
 pub mod program;
 pub mod refusal;
+pub mod scrub;
 pub mod signals;
 pub mod sys;
 pub mod trust;

@@ -1,0 +1,266 @@
+//! Replaces secret values in everything that leaves the VM (DESIGN §7).
+//!
+//! One automaton finds every form ([`forms`]) of every secret in one pass. Occurrences that overlap become one
+//! range and one placeholder, so no byte of a complete occurrence is ever put out; a plain "leftmost, longest"
+//! would show the tail of a secret whose head is another's tail. Of occurrences that start together
+//! the longest names the placeholder.
+//!
+//! A write may end inside an occurrence. Then the bytes that may belong to one are held back: never more than the
+//! longest form, and only while they are the beginning of one. They are not let go after a time, since a slow
+//! writer would then defeat the scrubber; the other bytes pass at once, so output stays live.
+//!
+//! This guards against accidents, not against a step that wants to leak. The automaton's memory holds the secrets
+//! until the process ends; it is not zeroised.
+
+mod forms;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, MatchKind};
+
+/// Values shorter than this many bytes are not looked for: they would be found everywhere.
+pub const VALUE_MIN: usize = forms::FORM_MIN;
+
+/// Length of the window in which the fast scan looks for the beginning of a form.
+const WINDOW: usize = forms::FORM_MIN;
+
+/// All secrets to be replaced, compiled.
+#[derive(Default)]
+pub struct Patterns {
+    automaton: Option<Compiled>,
+}
+
+struct Compiled {
+    nfa: NFA,
+    start: StateID,
+    /// By state: how many of the last bytes are the beginning of a form.
+    depths: Vec<u32>,
+    /// By pattern: which replacement.
+    owners: Vec<usize>,
+    replacements: Vec<Vec<u8>>,
+    /// By the last two bytes of a window: how far the window can be moved without passing the beginning of a
+    /// form (Wu and Manber).
+    shifts: Box<[u8]>,
+}
+
+impl Patterns {
+    /// Compiles secrets, each with what to show in its place. Values shorter than [`VALUE_MIN`] are left out; the
+    /// caller says so where that matters. The earlier of two equal values wins.
+    #[must_use]
+    pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> Self {
+        let mut patterns: Vec<Vec<u8>> = Vec::new();
+        let mut owners = Vec::new();
+        let mut replacements = Vec::new();
+        for (value, replacement) in secrets {
+            if value.len() >= VALUE_MIN {
+                forms::each(value, &mut |form| {
+                    patterns.push(form);
+                    owners.push(replacements.len());
+                });
+                replacements.push(replacement.as_bytes().to_vec());
+            }
+        }
+        Self { automaton: Compiled::new(&patterns, owners, replacements) }
+    }
+
+    /// Whether there is nothing to replace.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.automaton.is_none()
+    }
+
+    /// Scrubs a whole text.
+    #[must_use]
+    pub fn scrub(self: &Arc<Self>, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut scrubber = Scrubber::new(Arc::clone(self));
+        scrubber.write(text, &mut out);
+        scrubber.finish(&mut out);
+        out
+    }
+}
+
+impl Compiled {
+    fn new(patterns: &[Vec<u8>], owners: Vec<usize>, replacements: Vec<Vec<u8>>) -> Option<Self> {
+        if patterns.is_empty() {
+            return None;
+        }
+        // Building fails only beyond 2^31 states: 2 GiB of forms, above every limit on values.
+        let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok()?;
+        let start = nfa.start_state(Anchored::No).ok()?;
+        let mut depths = Vec::new();
+        let mut shifts = vec![(WINDOW - 1) as u8; 1 << 16].into_boxed_slice();
+        for pattern in patterns {
+            let mut state = start;
+            for (depth, byte) in (1u32..).zip(pattern) {
+                state = nfa.next_state(Anchored::No, state, *byte);
+                if depths.len() <= state.as_usize() {
+                    depths.resize(state.as_usize().saturating_add(1), 0);
+                }
+                if let Some(place) = depths.get_mut(state.as_usize()) {
+                    *place = depth;
+                }
+            }
+            for (end, pair) in (2usize..=WINDOW).zip(pattern.windows(2)) {
+                if let Some(shift) = shifts.get_mut(pair_index(pair)) {
+                    *shift = (*shift).min((WINDOW.saturating_sub(end)) as u8);
+                }
+            }
+        }
+        Some(Self { nfa, start, depths, owners, replacements, shifts })
+    }
+
+    fn depth(&self, state: StateID) -> usize {
+        self.depths.get(state.as_usize()).map_or(0, |depth| *depth as usize)
+    }
+
+    /// The first place at or after `from` where a form may begin; a form that begins in the last few bytes is not
+    /// excluded.
+    fn skip(&self, text: &[u8], from: usize) -> usize {
+        let mut at = from;
+        while let Some(pair) = text.get(at..).and_then(|rest| rest.get(WINDOW - 2..WINDOW)) {
+            match self.shifts.get(pair_index(pair)) {
+                Some(0) | None => break,
+                Some(shift) => at = at.saturating_add(usize::from(*shift)),
+            }
+        }
+        at.min(text.len())
+    }
+
+    /// The longest form that ends in `state`, and its replacement.
+    fn longest(&self, state: StateID) -> Option<(usize, usize)> {
+        (0..self.nfa.match_len(state))
+            .map(|n| self.nfa.match_pattern(state, n))
+            .map(|pattern| (self.nfa.pattern_len(pattern), self.owners.get(pattern.as_usize()).copied().unwrap_or(0)))
+            .reduce(|a, b| if b.0 > a.0 { b } else { a })
+    }
+}
+
+fn pair_index(pair: &[u8]) -> usize {
+    pair.iter().fold(0, |index, byte| index << 8 | usize::from(*byte))
+}
+
+/// A part of the held text that is to be replaced.
+struct Found {
+    range: Range<usize>,
+    /// Length of the occurrence that names the replacement.
+    length: usize,
+    replacement: usize,
+}
+
+/// Scrubs one stream.
+pub struct Scrubber {
+    patterns: Arc<Patterns>,
+    state: Option<StateID>,
+    /// What has been read and not been put out.
+    held: Vec<u8>,
+    /// Occurrences in `held`, in order, disjoint.
+    found: Vec<Found>,
+}
+
+impl Scrubber {
+    /// A scrubber at the beginning of a stream.
+    #[must_use]
+    pub fn new(patterns: Arc<Patterns>) -> Self {
+        Self { patterns, state: None, held: Vec::new(), found: Vec::new() }
+    }
+
+    /// Goes on with other patterns. Call it after [`Scrubber::finish`]: what is held is judged by the new ones only
+    /// from its end.
+    pub fn set_patterns(&mut self, patterns: Arc<Patterns>) {
+        self.patterns = patterns;
+        self.state = None;
+    }
+
+    /// How many bytes are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes the next bytes and appends to `out` what can be put out.
+    pub fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let patterns = Arc::clone(&self.patterns);
+        let Some(compiled) = &patterns.automaton else {
+            out.extend_from_slice(bytes);
+            return;
+        };
+        let mut at = self.held.len();
+        self.held.extend_from_slice(bytes);
+        let mut state = self.state.unwrap_or(compiled.start);
+        while at < self.held.len() {
+            if state == compiled.start {
+                at = compiled.skip(&self.held, at);
+            }
+            let Some(byte) = self.held.get(at) else { break };
+            state = compiled.nfa.next_state(Anchored::No, state, *byte);
+            at = at.saturating_add(1);
+            if compiled.nfa.is_match(state)
+                && let Some((length, replacement)) = compiled.longest(state)
+            {
+                self.note(Found { range: at.saturating_sub(length)..at, length, replacement });
+            }
+        }
+        self.state = Some(state);
+        let certain = self.held.len().saturating_sub(compiled.depth(state));
+        self.put_out(certain, compiled, out);
+    }
+
+    /// Puts out what is held: the stream has ended.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        let patterns = Arc::clone(&self.patterns);
+        if let Some(compiled) = &patterns.automaton {
+            self.put_out(self.held.len(), compiled, out);
+        }
+        self.state = None;
+    }
+
+    /// Adds an occurrence that ends last, and merges those that it overlaps.
+    fn note(&mut self, mut new: Found) {
+        while let Some(last) = self.found.pop_if(|last| last.range.end > new.range.start) {
+            let start = last.range.start.min(new.range.start);
+            if (last.range.start, std::cmp::Reverse(last.length)) < (new.range.start, std::cmp::Reverse(new.length)) {
+                new.length = last.length;
+                new.replacement = last.replacement;
+            }
+            new.range.start = start;
+        }
+        self.found.push(new);
+    }
+
+    /// Puts out the held bytes before `certain`; no occurrence to come begins there. One that reaches beyond stays,
+    /// since it may yet be merged.
+    fn put_out(&mut self, certain: usize, compiled: &Compiled, out: &mut Vec<u8>) {
+        let mut at = 0;
+        let mut done = 0;
+        for found in &self.found {
+            if found.range.end > certain {
+                break;
+            }
+            out.extend_from_slice(self.held.get(at..found.range.start).unwrap_or_default());
+            out.extend_from_slice(compiled.replacements.get(found.replacement).map_or(b"", Vec::as_slice));
+            at = found.range.end;
+            done += 1;
+        }
+        self.found.drain(..done);
+        let end = self.found.first().map_or(certain, |next| next.range.start.min(certain));
+        out.extend_from_slice(self.held.get(at..end).unwrap_or_default());
+        let end = end.max(at);
+        self.held.drain(..end);
+        for found in &mut self.found {
+            found.range = found.range.start.saturating_sub(end)..found.range.end.saturating_sub(end);
+        }
+    }
+}
+
+impl Drop for Scrubber {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.held);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+use super::*;
+use proptest::prelude::*;
+
+fn patterns(secrets: &[(&[u8], &str)]) -> Arc<Patterns> {
+    Arc::new(Patterns::new(secrets.iter().copied()))
+}
+
+/// What scrubbing means, with no automaton and no streaming: every occurrence of every form, overlapping ones
+/// merged, each range replaced by the name of its first and longest occurrence.
+fn reference(secrets: &[(&[u8], &str)], text: &[u8]) -> Vec<u8> {
+    let mut occurrences = Vec::new();
+    for (secret, name) in secrets.iter().filter(|(secret, _)| secret.len() >= VALUE_MIN) {
+        forms::each(secret, &mut |form| {
+            for at in 0..text.len() {
+                if text[at..].starts_with(&form) {
+                    occurrences.push((at, std::cmp::Reverse(form.len()), *name));
+                }
+            }
+        });
+    }
+    occurrences.sort_by_key(|(at, length, _)| (*at, *length));
+    let mut out = Vec::new();
+    let mut at = 0;
+    let mut rest = occurrences.iter().peekable();
+    while let Some((start, length, name)) = rest.next() {
+        out.extend_from_slice(&text[at..*start]);
+        out.extend_from_slice(name.as_bytes());
+        let mut end = start + length.0;
+        while let Some((start, length, _)) = rest.next_if(|(start, ..)| *start < end) {
+            end = end.max(start + length.0);
+        }
+        at = end;
+    }
+    out.extend_from_slice(&text[at..]);
+    out
+}
+
+fn streamed(patterns: &Arc<Patterns>, chunks: &[&[u8]]) -> Vec<u8> {
+    let mut scrubber = Scrubber::new(Arc::clone(patterns));
+    let mut out = Vec::new();
+    chunks.iter().for_each(|chunk| scrubber.write(chunk, &mut out));
+    scrubber.finish(&mut out);
+    out
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+const NASTY: &[u8] = b"p/+ss w\"o'r\\d\n$x<&>\t%\xc3\xa9end";
+
+/// What tools print for [`NASTY`], one entry a tool.
+const PRINTED: [&[u8]; 14] = [
+    NASTY,
+    b"cC8rc3MgdyJvJ3JcZAokeDwmPgklw6llbmQ=",                         // base64
+    b"702f2b7373207722",                                             // the beginning of xxd -p
+    b"p%2F%2Bss%20w%22o'r%5Cd%0A%24x%3C%26%3E%09%25%C3%A9end",       // encodeURIComponent
+    b"p%2F%2Bss+w%22o%27r%5Cd%0A%24x%3C%26%3E%09%25%C3%A9end",       // urlencode in PHP and Python's quote_plus
+    b"p/%2Bss%20w%22o%27r%5Cd%0A%24x%3C%26%3E%09%25%C3%A9end",       // Python's quote
+    b"p/+ss w\\\"o'r\\\\d\\n$x<&>\\t%\xc3\xa9end",                   // JSON.stringify
+    b"p/+ss w\\\"o'r\\\\d\\n$x<&>\\t%\\u00e9end",                    // Python's json.dumps
+    b"p\\/+ss w\\\"o'r\\\\d\\n$x<&>\\t%\\u00e9end",                  // PHP's json_encode
+    b"p/+ss w\\\"o'r\\\\d\\n$x\\u003c\\u0026\\u003e\\t%\xc3\xa9end", // Go's json.Marshal
+    b"p/+ss w\"o'\\''r\\d\n$x<&>\t%\xc3\xa9end",                     // shlex, set -x
+    b"p/+ss w\"o'\"'\"'r\\d\n$x<&>\t%\xc3\xa9end",                   // shlex.quote
+    b"p/+ss w&quot;o&#39;r\\d\n$x&lt;&amp;&gt;\t%\xc3\xa9end",       // html.EscapeString
+    b"p/+ss w\\\"o'r\\\\d\n\\$x<&>\t%\xc3\xa9end",                   // inside double quotes
+];
+
+#[test]
+fn what_tools_print_is_replaced() {
+    let patterns = patterns(&[(NASTY, "<S>")]);
+    for printed in PRINTED.iter().filter(|printed| !printed.starts_with(b"702f")) {
+        let text = [b"before ", *printed, b" after"].concat();
+        assert_eq!(patterns.scrub(&text), b"before <S> after", "{}", String::from_utf8_lossy(printed));
+    }
+    let hex: String = NASTY.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(hex.as_bytes().starts_with(PRINTED[2]));
+    assert_eq!(patterns.scrub(hex.as_bytes()), b"<S>");
+    assert_eq!(patterns.scrub(hex.to_uppercase().as_bytes()), b"<S>");
+}
+
+#[test]
+fn base64_is_found_at_every_place_in_a_group() {
+    let patterns = patterns(&[(b"hunter2-secret", "<S>")]);
+    // printf 'hunter2-secret' | base64; the same after one and after two bytes, and before others.
+    assert_eq!(patterns.scrub(b"aHVudGVyMi1zZWNyZXQ="), b"<S>");
+    assert_eq!(patterns.scrub(b"eGh1bnRlcjItc2VjcmV0"), b"eG<S>");
+    assert_eq!(patterns.scrub(b"eHhodW50ZXIyLXNlY3JldA=="), b"eHh<S>");
+    assert_eq!(patterns.scrub(b"dXNlcjpodW50ZXIyLXNlY3JldA"), b"dXNlcjp<S>");
+}
+
+#[test]
+fn no_split_lets_a_byte_of_a_secret_through() {
+    let secrets: [(&[u8], &str); 4] = [(NASTY, "<S>"), (b"prefix", "<P>"), (b"prefix-and-more", "<Q>"), (b"morsel", "<M>")];
+    let patterns = patterns(&secrets);
+    for text in PRINTED.iter().map(|p| p.to_vec()).chain([b"prefix-and-morsel prefix-and-more-prefix".to_vec()]) {
+        let whole = reference(&secrets, &text);
+        assert_eq!(patterns.scrub(&text), whole);
+        for a in 0..=text.len() {
+            assert_eq!(streamed(&patterns, &[&text[..a], &text[a..]]), whole);
+            let b = (a + text.len()) / 2;
+            assert_eq!(streamed(&patterns, &[&text[..a], &text[a..b], &text[b..]]), whole);
+        }
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(streamed(&patterns, &bytes), whole);
+    }
+}
+
+#[test]
+fn overlapping_secrets_are_one_range() {
+    let patterns = patterns(&[(b"abcd", "<1>"), (b"cdef", "<2>"), (b"efghijkl", "<3>")]);
+    assert_eq!(patterns.scrub(b"xabcdefghijklx"), b"x<1>x");
+    assert_eq!(patterns.scrub(b"abcdcdef"), b"<1><2>");
+    assert_eq!(patterns.scrub(b"abcabcd"), b"abc<1>");
+}
+
+#[test]
+fn a_secret_of_several_lines_is_replaced_line_by_line() {
+    let key = b"-----BEGIN KEY-----\nAAAAlongline1\nok\nBBBBlongline2\n-----END KEY-----\n";
+    let patterns = patterns(&[(key, "<K>")]);
+    assert_eq!(patterns.scrub(key), b"<K>");
+    assert_eq!(patterns.scrub(b"tail: BBBBlongline2\r\n"), b"tail: <K>\r\n");
+    let dos = String::from_utf8_lossy(key).replace('\n', "\r\n");
+    assert!(!contains(&patterns.scrub(dos.as_bytes()), b"longline"));
+    assert_eq!(patterns.scrub(b"ok"), b"ok", "a short line alone is not a secret");
+}
+
+#[test]
+fn base64_broken_into_lines_is_replaced() {
+    let secret: Vec<u8> = (0..200u8).map(|n| b'!' + n % 90).collect();
+    let patterns = patterns(&[(&secret, "<S>")]);
+    let mut all = Vec::new();
+    forms::each(&secret, &mut |form| all.push(form));
+    let whole = all.iter().find(|form| form.ends_with(b"=")).expect("200 bytes are padded");
+    for width in [64, 76] {
+        let text = whole.chunks(width).collect::<Vec<_>>().join(&b'\n');
+        let rows = vec!["<S>"; whole.len().div_ceil(width)].join("\n");
+        assert_eq!(patterns.scrub(&text), rows.as_bytes());
+    }
+}
+
+#[test]
+fn what_cannot_be_part_of_a_secret_is_not_held_back() {
+    let patterns = patterns(&[(b"secret", "<S>")]);
+    let mut scrubber = Scrubber::new(patterns);
+    let mut out = Vec::new();
+    scrubber.write(b"Password: ", &mut out);
+    assert_eq!((out.as_slice(), scrubber.held()), (&b"Password: "[..], 0));
+    scrubber.write(b"sec", &mut out);
+    assert_eq!((out.as_slice(), scrubber.held()), (&b"Password: "[..], 3));
+    scrubber.write(b"ond", &mut out);
+    assert_eq!((out.as_slice(), scrubber.held()), (&b"Password: second"[..], 0));
+    scrubber.write(b"se", &mut out);
+    scrubber.finish(&mut out);
+    assert_eq!(out, b"Password: secondse");
+}
+
+#[test]
+fn short_values_are_left_alone() {
+    let patterns = patterns(&[(b"abc", "<S>"), (b"", "<E>")]);
+    assert!(patterns.is_empty());
+    assert_eq!(patterns.scrub(b"abcabc"), b"abcabc");
+}
+
+proptest! {
+    #[test]
+    fn streaming_equals_the_reference(
+        secrets in prop::collection::vec("[ab\"\n ]{0,9}", 0..5),
+        text in prop::collection::vec(prop::sample::select(&b"aaabb\"\\\n n"[..]), 0..120),
+        planted in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..4),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let named: Vec<(Vec<u8>, String)> =
+            secrets.iter().enumerate().map(|(n, s)| (s.clone().into_bytes(), format!("<{n}>"))).collect();
+        let named: Vec<(&[u8], &str)> = named.iter().map(|(s, n)| (s.as_slice(), n.as_str())).collect();
+        let mut text = text;
+        if !named.is_empty() {
+            for (which, place) in planted {
+                let at = place.index(text.len() + 1);
+                let secret = named[which.index(named.len())].0;
+                text.splice(at..at, secret.iter().copied());
+            }
+        }
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
+        let patterns = patterns(&named);
+        let out = streamed(&patterns, &chunks);
+        prop_assert_eq!(&out, &reference(&named, &text));
+        let longest = patterns.automaton.as_ref().map_or(0, |compiled| compiled.nfa.max_pattern_len());
+        let mut scrubber = Scrubber::new(patterns);
+        for chunk in chunks {
+            scrubber.write(chunk, &mut Vec::new());
+            let pending: usize = scrubber.found.iter().map(|found| found.range.len()).sum();
+            prop_assert!(scrubber.held() <= longest.max(1) + pending);
+        }
+    }
+}
