@@ -2,6 +2,8 @@
 
 pub mod ast;
 pub mod check;
+pub mod cli;
+pub mod contract;
 pub mod diagnostic;
 pub mod env_file;
 pub mod source;

@@ -1,2 +1,5 @@
 //! The `opalc` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    opalc::cli::main()
+}

@@ -6,7 +6,7 @@ use crate::decorators::{Shape, value_decorator};
 use crate::duration;
 use crate::program::verify::verify;
 use crate::refusal::Refusal;
-use crate::view::{PlanView, escape, plan_json, tree};
+use crate::view::{PlanView, Style, escape, plan_json, tree};
 use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
@@ -26,7 +26,7 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     if out.json {
         out.document(&document(&plan, &contract))?;
     } else {
-        to_stdout(&summary(&plan, &contract, out))?;
+        to_stdout(&summary(&plan, &contract, out.style))?;
     }
     Ok(0)
 }
@@ -126,7 +126,9 @@ fn signers(plan: &Authenticated) -> Vec<String> {
     plan.signers().map(|key| format!("{} ({})", key.fingerprint(), key)).collect()
 }
 
-fn document(plan: &Authenticated, contract: &Contract<'_>) -> Value {
+/// The contract as one JSON document.
+#[must_use]
+pub fn document(plan: &Authenticated, contract: &Contract<'_>) -> Value {
     let terms = &contract.terms;
     let arguments: Vec<Value> =
         terms.arguments.iter().map(|argument| json!({ "name": argument.name, "value": argument_text(&argument.value) })).collect();
@@ -160,7 +162,9 @@ fn document(plan: &Authenticated, contract: &Contract<'_>) -> Value {
     Value::Object(out)
 }
 
-fn summary(plan: &Authenticated, contract: &Contract<'_>, out: &Output) -> String {
+/// The contract for people: what it is, what it may touch, its tree.
+#[must_use]
+pub fn summary(plan: &Authenticated, contract: &Contract<'_>, style: Style) -> String {
     let terms = &contract.terms;
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
@@ -192,6 +196,6 @@ fn summary(plan: &Authenticated, contract: &Contract<'_>, out: &Output) -> Strin
     let shown: Vec<String> = unscrubbed(contract).into_iter().map(|(key, reason)| format!("{key} ({reason})")).collect();
     line("not scrubbed:", &if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n              ") });
     text.push('\n');
-    text.push_str(&tree(&plan_view(contract), out.style));
+    text.push_str(&tree(&plan_view(contract), style));
     text
 }

@@ -1,2 +1,0 @@
-//! The `opal` command.
-fn main() {}

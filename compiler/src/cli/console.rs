@@ -1,0 +1,70 @@
+//! Standard output and standard error.
+
+use super::failure::{Failure, exit, reason};
+use opal_vm::view::Style;
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// What `--color` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
+}
+
+impl Color {
+    /// The choice with this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "auto" => Self::Auto,
+            "always" => Self::Always,
+            "never" => Self::Never,
+            _ => return None,
+        })
+    }
+
+    /// Whether standard error is coloured.
+    pub(crate) fn on_stderr(self) -> bool {
+        let quiet = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match self {
+            Self::Auto => !quiet && !dumb && io::stderr().is_terminal(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Whether standard output is a terminal.
+pub(crate) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// How placeholders look on standard output.
+pub(crate) fn stdout_style() -> Style {
+    if stdout_is_terminal() { Style::Terminal } else { Style::Plain }
+}
+
+/// Writes all bytes to standard output.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Pipe,
+        _ => Failure::new(exit::CANNOT_WRITE, "cannot_write", format!("cannot write to standard output: {}", reason(&error)))
+            .with_help("free some space, or write elsewhere with `-o FILE`"),
+    })
+}
+
+/// Writes to standard error. Where that is closed or full there is nobody to tell.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes one JSON document and a line end to standard output.
+pub(crate) fn print_json(document: &serde_json::Value) -> Result<(), Failure> {
+    print(format!("{document:#}\n").as_bytes())
+}

@@ -1,0 +1,166 @@
+//! How a command ends without having done its work: one cause, one code, one exit status, and what to do.
+
+use crate::diagnostic::{self, Diagnostic};
+use crate::source::Source;
+use opal_format::error::FormatError;
+use opal_format::read_file::ReadFileError;
+use opal_vm::view::escape;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Exit statuses (DESIGN §10). 0 is success.
+pub(crate) mod exit {
+    /// Contract and source, or contract and fresh plan, differ.
+    pub(crate) const DIFFERS: u8 = 3;
+    /// The command line is wrong.
+    pub(crate) const USAGE: u8 = 64;
+    /// The source does not compile, or the plan file is malformed.
+    pub(crate) const DATA: u8 = 65;
+    /// An input file is missing or unreadable.
+    pub(crate) const NO_INPUT: u8 = 66;
+    /// Something that the plan needs is missing on this machine.
+    pub(crate) const UNAVAILABLE: u8 = 69;
+    /// A bug.
+    pub(crate) const BUG: u8 = 70;
+    /// Something cannot be written.
+    pub(crate) const CANNOT_WRITE: u8 = 74;
+    /// A trust or identity file is wrong.
+    pub(crate) const CONFIGURATION: u8 = 78;
+    /// As the shell shows a death by SIGPIPE.
+    pub(crate) const PIPE: u8 = 141;
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// One cause outside of any source.
+    Report(Box<Report>),
+    /// What is wrong with a source.
+    Source {
+        /// Exit status.
+        exit: u8,
+        /// The source.
+        source: Box<Source>,
+        /// Errors and warnings, sorted.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// Everything has been said already; this is the exit status.
+    Said(u8),
+    /// Nobody reads standard output any more.
+    Pipe,
+}
+
+/// One cause.
+#[derive(Debug)]
+pub(crate) struct Report {
+    exit: u8,
+    code: &'static str,
+    message: String,
+    place: Option<String>,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// A cause with its exit status and code. Texts from files and users are escaped when it is shown.
+    pub(crate) fn new(exit: u8, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Report(Box::new(Report { exit, code, message: message.into(), place: None, help: None }))
+    }
+
+    /// A wrong command line.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, "usage", message)
+    }
+
+    /// A state that cannot be, unless Opal is wrong.
+    pub(crate) fn bug(message: impl Into<String>) -> Self {
+        Self::new(exit::BUG, "internal", format!("{} (this is a bug in opal)", message.into())).with_help(BUG_HELP)
+    }
+
+    /// With what to do about it.
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+        if let Self::Report(report) = &mut self {
+            report.help = Some(help.into());
+        }
+        self
+    }
+
+    /// With the file or place that it is about.
+    pub(crate) fn at(mut self, place: impl Into<String>) -> Self {
+        if let Self::Report(report) = &mut self {
+            report.place = Some(place.into());
+        }
+        self
+    }
+
+    /// A refusal of a plan file.
+    pub(crate) fn format(error: &FormatError, path: &Path) -> Self {
+        let help = match error {
+            FormatError::UnsupportedVersion { .. } | FormatError::UnknownCritical { .. } => {
+                "use the version of opal that wrote it, or a later one"
+            }
+            FormatError::BadMagic => "name a file that `opalc FILE.opl --resolve -o FILE.plan` wrote",
+            _ => "take it again from where it was made, or make a new one: `opalc FILE.opl --resolve -o FILE.plan`",
+        };
+        Self::new(error.exit_status(), error.code(), error.to_string()).at(path.display().to_string()).with_help(help)
+    }
+
+    /// A plan file that could not be read.
+    pub(crate) fn read_plan(error: &ReadFileError, path: &Path) -> Self {
+        match error {
+            ReadFileError::Format(error) => Self::format(error, path),
+            ReadFileError::NotRegular => Self::new(error.exit_status(), error.code(), error.to_string())
+                .at(path.display().to_string())
+                .with_help("name a plan file, or `-` for standard input"),
+            _ => Self::new(error.exit_status(), error.code(), error.to_string())
+                .at(path.display().to_string())
+                .with_help(format!("check it: `ls -l {}`", path.display())),
+        }
+    }
+
+    /// A refusal by the host's files.
+    pub(crate) fn host(error: &dyn opal_vm::trust::Failure) -> Self {
+        Self::new(error.exit(), error.code(), error.to_string()).with_help(error.help())
+    }
+
+    /// The exit status.
+    pub(crate) fn exit(&self) -> u8 {
+        match self {
+            Self::Report(report) => report.exit,
+            Self::Source { exit, .. } | Self::Said(exit) => *exit,
+            Self::Pipe => exit::PIPE,
+        }
+    }
+
+    /// What standard error shows; empty where nothing is to be said.
+    pub(crate) fn render(&self, color: bool) -> String {
+        match self {
+            Self::Report(report) => report.render(color),
+            Self::Source { source, diagnostics, .. } => diagnostic::render_human(source, diagnostics, color),
+            Self::Said(_) | Self::Pipe => String::new(),
+        }
+    }
+}
+
+/// What a bug report needs.
+pub(crate) const BUG_HELP: &str = "report it with the command line, the source if you can share it, and the output of `opalc --version`";
+
+impl Report {
+    fn render(&self, color: bool) -> String {
+        let safe = |text: &str| escape(text.as_bytes(), true).replace('\n', "\n      ");
+        let (on, off) = if color { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let mut text = format!("{on}error[{}]{off}: {}\n", self.code, safe(&self.message));
+        if let Some(place) = &self.place {
+            let _ = writeln!(text, "  --> {}", safe(place));
+        }
+        if let Some(help) = &self.help {
+            let _ = writeln!(text, "help: {}", safe(help));
+        }
+        text
+    }
+}
+
+/// An operating system error without its number, in lower case as messages are.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}

@@ -1,0 +1,75 @@
+//! Keys that a command line names: who signs, and who may unseal.
+
+use super::console;
+use super::failure::{Failure, exit};
+use super::files;
+use opal_format::identity::{ALGORITHM, Identity, PublicKey};
+use opal_vm::trust::identity;
+use opal_vm::trust::locations::HostPaths;
+use opal_vm::view::escape;
+use std::path::Path;
+
+const RECIPIENTS_FILE_SIZE_MAX: usize = 64 << 10;
+
+/// The caller's own identity, made on first use.
+pub(crate) fn own() -> Result<Identity, Failure> {
+    let paths = HostPaths::from_environment();
+    let (identity, made) = identity::own_or_create(&paths, &user_at_host()).map_err(|error| Failure::host(&error))?;
+    if made {
+        console::say(&format!("made your identity {}\n", describe(&identity.public(), &identity.comment)));
+    }
+    Ok(identity)
+}
+
+/// The private key in the file that `--key` names.
+pub(crate) fn named(path: &Path) -> Result<Identity, Failure> {
+    let public = std::fs::metadata(path).is_ok_and(|data| data.is_file())
+        && files::read_small(path, RECIPIENTS_FILE_SIZE_MAX).is_ok_and(|bytes| bytes.starts_with(ALGORITHM.as_bytes()));
+    if public {
+        let message = format!("`{}` is a public key, and signing through ssh-agent is not supported yet", path.display());
+        let private = path.with_extension("");
+        return Err(Failure::new(exit::UNAVAILABLE, "key_in_agent", message)
+            .with_help(format!("name the file of the private key: `--key {}`", private.display())));
+    }
+    identity::from_named_file(path).map_err(|error| Failure::host(&error))
+}
+
+/// The keys that a `--recipient` gives: one as text, or those of a file, one a line.
+pub(crate) fn recipients(word: &str) -> Result<Vec<PublicKey>, Failure> {
+    if word.starts_with("ssh-") || word.starts_with("ecdsa-") || word.starts_with("sk-") {
+        let key = word.parse().map_err(|error| Failure::usage(format!("`--recipient {word}`: {error}")).with_help(RECIPIENT_HELP))?;
+        return Ok(vec![key]);
+    }
+    let path = Path::new(word);
+    let bytes = files::read_small(path, RECIPIENTS_FILE_SIZE_MAX)?;
+    let malformed = |message: String, line: usize| {
+        Failure::new(exit::DATA, "bad_recipient", message).at(format!("{word}:{line}")).with_help(RECIPIENT_HELP)
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| malformed("this is not an OpenSSH public key".to_owned(), 1))?;
+    let mut keys = Vec::new();
+    for (line, number) in text.lines().map(str::trim).zip(1..) {
+        if !line.is_empty() && !line.starts_with('#') {
+            keys.push(line.parse().map_err(|error: opal_format::identity::KeyError| malformed(error.to_string(), number))?);
+        }
+    }
+    if keys.is_empty() {
+        return Err(malformed("there is no public key in this file".to_owned(), 1));
+    }
+    Ok(keys)
+}
+
+const RECIPIENT_HELP: &str =
+    "give a line like `ssh-ed25519 AAAA…`, or a file with such lines (`/etc/ssh/ssh_host_ed25519_key.pub` of the target)";
+
+/// `SHA256:… (comment)`.
+pub(crate) fn describe(key: &PublicKey, comment: &str) -> String {
+    let comment = escape(comment.as_bytes(), false);
+    if comment.is_empty() { key.fingerprint() } else { format!("{} ({comment})", key.fingerprint()) }
+}
+
+/// Who works where, as key comments and provenance say it.
+pub(crate) fn user_at_host() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name);
+    let host = nix::unistd::gethostname().ok().map(|host| host.to_string_lossy().into_owned());
+    format!("{}@{}", user.as_deref().unwrap_or("unknown"), host.as_deref().unwrap_or("unknown"))
+}
