@@ -34,6 +34,22 @@ where
         .map_err(|Failure| FormatError::Archive { section, offset: located.start })
 }
 
+/// Size and alignment of a table.
+pub(crate) const fn table<T>(records: &[T]) -> (usize, usize) {
+    (size_of_val(records), align_of::<T>())
+}
+
+/// Refuses an archive with bytes beside its root of type `T` and these tables, which follow each other: they would be a hiding place, and
+/// give one plan two encodings. The validator has seen to it that the tables do not overlap.
+pub(crate) fn check_full<T>(located: Located<'_>, tables: &[(usize, usize)]) -> Result<(), FormatError> {
+    let root = (size_of::<T>(), align_of::<T>());
+    let end = tables
+        .iter()
+        .chain([&root])
+        .fold(0_usize, |at, (size, align)| at.checked_next_multiple_of(*align).unwrap_or(usize::MAX).saturating_add(*size));
+    if end == located.bytes.len() { Ok(()) } else { Err(FormatError::TrailingData { what: "archive", offset: located.start }) }
+}
+
 /// The archive of a value. Fails only where memory or 32-bit offsets do not suffice.
 pub(crate) fn write<T>(section: Section, value: &T) -> Result<AlignedVec<16>, FormatError>
 where

@@ -231,6 +231,13 @@ macro_rules! program_view {
             $(#[doc = concat!("See [`Program::", stringify!($field), "`].")] pub $field: &'a [$ty]),+
         }
 
+        impl ProgramView<'_> {
+            /// Size and alignment of each table, in the order in which they lie in an archive.
+            pub(crate) const fn tables(&self) -> [(usize, usize); 14] {
+                [$(crate::archive::table(self.$field)),+]
+            }
+        }
+
         impl Program {
             /// The tables as slices.
             #[must_use]

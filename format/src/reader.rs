@@ -4,7 +4,7 @@
 //! byte before them and checks them all. Only then [`Authenticated::decode`] looks at anything else. Whether the signers are trusted, and
 //! what to do with an unsigned contract, is the caller's decision.
 
-use crate::archive;
+use crate::archive::{self, table};
 use crate::check;
 use crate::envelope::{self, EnvelopeError};
 use crate::error::FormatError;
@@ -189,15 +189,22 @@ impl Authenticated {
         let archived = archive::read::<ArchivedTerms>(Section::Terms, located)?;
         let terms: Terms = rkyv::api::deserialize_using(archived, Strategy::<_, Failure>::wrap(&mut ()))
             .map_err(|Failure| FormatError::Archive { section: Section::Terms, offset: located.start })?;
+        if archive::write(Section::Terms, &terms)?.as_slice() != located.bytes {
+            return Err(FormatError::TrailingData { what: "archive", offset: located.start });
+        }
         let located_program = sections.expect(Section::Program)?;
         let program = archive::read::<ArchivedProgram>(Section::Program, located_program)?.view();
+        archive::check_full::<ArchivedProgram>(located_program, &program.tables())?;
         check::terms(&terms, program.instruction_set, located.start)?;
 
         let located = sections.expect(Section::Values)?;
         let slots = archive::read::<ArchivedSlots>(Section::Values, located)?.view();
+        archive::check_full::<ArchivedSlots>(located, &[table(slots.slots), table(slots.text)])?;
         count("number of values", header.values, slots.slots.len(), header::AT_VALUES)?;
         let located_steps = sections.expect(Section::Steps)?;
         let steps = archive::read::<ArchivedSteps>(Section::Steps, located_steps)?.view();
+        let tables = [table(steps.nodes), table(steps.args), table(steps.parts), table(steps.text)];
+        archive::check_full::<ArchivedSteps>(located_steps, &tables)?;
         count("number of steps", header.steps, steps.nodes.len(), header::AT_STEPS)?;
         check::slots(slots, located.start)?;
         check::steps(steps, slots.slots.len(), located_steps.start)?;

@@ -202,6 +202,13 @@ fn sections() -> Vec<Vector> {
         let keys: Vec<_> = recipients.iter().map(|number| public(*number)).collect();
         envelope::seal_with(&seed(), &keys, &HashAlgorithm::Sha256.plain(b""), Drbg::new(&[9; 32])).unwrap()
     };
+    // References in an archive are relative, so bytes before it leave it valid.
+    let hidden = |section: Section| {
+        draft(|d| {
+            let index = d.index(section);
+            d.sections[index].2.splice(..0, [0x55; 16]);
+        })
+    };
     let enveloped = |bytes: &[u8]| Draft::new(&Sample::new()).put(Section::Envelope, bytes).signed();
     let mut swapped = sealed(&[1, 2]);
     swapped.rotate_left(112);
@@ -238,6 +245,18 @@ fn sections() -> Vec<Vector> {
         ("archive_values", "plan_archive_invalid", garbage(Section::Values)),
         ("archive_empty", "plan_archive_invalid", Draft::new(&Sample::new()).put(Section::Steps, &[]).signed()),
         ("archive_trailing-byte", "plan_archive_invalid", draft(|d| d.sections[2].2.push(0))),
+        ("archive_hidden-bytes-in-terms", "plan_trailing_data", hidden(Section::Terms)),
+        ("archive_hidden-bytes-in-program", "plan_trailing_data", hidden(Section::Program)),
+        ("archive_hidden-bytes-in-steps", "plan_trailing_data", hidden(Section::Steps)),
+        ("archive_hidden-bytes-in-values", "plan_trailing_data", hidden(Section::Values)),
+        (
+            "archive_appended-empty-root",
+            "plan_trailing_data",
+            draft(|d| {
+                let empty = archive::write(Section::Steps, &crate::steps::Steps::default()).unwrap();
+                d.sections[2].2.extend_from_slice(&empty);
+            }),
+        ),
         ("provenance_not-utf8", "plan_not_utf8", draft(|d| d.sections[5].2[0] = 0xff)),
         ("envelope_empty", "plan_envelope_malformed", enveloped(&[])),
         ("envelope_cut", "plan_envelope_malformed", enveloped(&sealed(&[1])[..111])),
