@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use opal_vm::trust::{Failure, exit};
+use opal_vm::trust::{Failure, Report, exit};
 
 /// A line that is no assignment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,16 +66,9 @@ pub enum EnvCause {
 }
 
 impl Failure for EnvFileError {
-    fn code(&self) -> &'static str {
-        "bad_env_file"
-    }
-
-    fn exit(&self) -> u8 {
-        exit::MALFORMED
-    }
-
-    fn help(&self) -> String {
-        "write `NAME=VALUE`, or `NAME='VALUE'` for a value with quotes, `#` or outer spaces".to_owned()
+    fn report(&self) -> Report {
+        let help = "write `NAME=VALUE`, or `NAME='VALUE'` for a value with quotes, `#` or outer spaces";
+        Report::new("bad_env_file", exit::MALFORMED, help)
     }
 }
 

@@ -21,13 +21,39 @@ pub mod safe_path;
 pub mod signers;
 
 /// What the command line needs to know of an error besides its message.
-pub trait Failure: std::error::Error {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
     /// The stable code inside `error[…]`.
-    fn code(&self) -> &'static str;
+    pub code: &'static str,
     /// The exit status.
-    fn exit(&self) -> u8;
+    pub exit: u8,
     /// What to do about it, in one line that can be pasted or followed.
-    fn help(&self) -> String;
+    pub help: String,
+}
+
+impl Report {
+    /// Puts the parts together.
+    pub fn new(code: &'static str, exit: u8, help: impl Into<String>) -> Self {
+        Self { code, exit, help: help.into() }
+    }
+}
+
+/// An error that ends a command.
+pub trait Failure: std::error::Error {
+    /// What is to be known of it besides its message.
+    fn report(&self) -> Report;
+    /// [`Report::code`].
+    fn code(&self) -> &'static str {
+        self.report().code
+    }
+    /// [`Report::exit`].
+    fn exit(&self) -> u8 {
+        self.report().exit
+    }
+    /// [`Report::help`].
+    fn help(&self) -> String {
+        self.report().help
+    }
 }
 
 /// Exit statuses that this module's refusals use.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::locations::HostPaths;
 use super::safe_path::{PathCause, SafeDir, SafePathError, forbid, read_capped};
-use super::{Failure, exit};
+use super::{Failure, Report, exit};
 
 const FILE: &str = "identity";
 const PUBLIC_FILE: &str = "identity.pub";
@@ -42,31 +42,19 @@ pub enum IdentityError {
 }
 
 impl Failure for IdentityError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Path(error) => error.code(),
-            Self::Key { .. } => "bad_identity",
-            Self::Unreadable { .. } => "identity_unreadable",
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        match self {
-            Self::Path(error) => error.exit(),
-            Self::Key { .. } => exit::CONFIGURATION,
-            Self::Unreadable { .. } => exit::NO_INPUT,
-        }
-    }
-
-    fn help(&self) -> String {
-        match self {
-            Self::Path(error) => error.help(),
-            Self::Key { path, cause: KeyError::Encrypted } => {
-                format!("use a key without a passphrase, or take it off: `ssh-keygen -p -N '' -f {}`", path.display())
+    fn report(&self) -> Report {
+        let (code, help) = match self {
+            Self::Path(error) => return error.report(),
+            Self::Unreadable { path, .. } => {
+                return Report::new("identity_unreadable", exit::NO_INPUT, format!("check it: `ls -l {}`", path.display()));
             }
-            Self::Key { .. } => "make a new one: `opalc keygen -o FILE`".to_owned(),
-            Self::Unreadable { path, .. } => format!("check it: `ls -l {}`", path.display()),
-        }
+            Self::Key { path, cause: KeyError::Encrypted } => (
+                "encrypted_identity",
+                format!("use a key without a passphrase, or take it off: `ssh-keygen -p -N '' -f {}`", path.display()),
+            ),
+            Self::Key { .. } => ("bad_identity", "make a new one: `opalc keygen -o FILE`".to_owned()),
+        };
+        Report::new(code, exit::CONFIGURATION, help)
     }
 }
 

@@ -15,7 +15,7 @@ use super::policy::{Policy, SignerEntry};
 use super::revoked::Revoked;
 use super::safe_path::{SafePathError, forbid};
 use super::signers::{Inactive, LineError, Signer, parse};
-use super::{Failure, exit};
+use super::{Failure, Report, exit};
 
 /// The most signatures a contract holds (spec/plan-format.md).
 const SIGNATURES_MAX: usize = 16;
@@ -55,21 +55,10 @@ pub enum TrustSetError {
 }
 
 impl Failure for TrustSetError {
-    fn code(&self) -> &'static str {
+    fn report(&self) -> Report {
         match self {
-            Self::Path(error) => error.code(),
-            Self::Line(error) => error.code(),
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        exit::CONFIGURATION
-    }
-
-    fn help(&self) -> String {
-        match self {
-            Self::Path(error) => error.help(),
-            Self::Line(error) => error.help(),
+            Self::Path(error) => error.report(),
+            Self::Line(error) => error.report(),
         }
     }
 }
@@ -261,41 +250,26 @@ pub enum Untrusted {
 }
 
 impl Failure for Untrusted {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::RevokedContract { .. } => "contract_revoked",
-            Self::RevokedKey { .. } => "key_revoked",
-            Self::Unexpected { .. } => "unexpected_contract",
-            Self::Unsigned { .. } => "unsigned",
-            Self::NotTrusted { .. } => "untrusted_signer",
-            Self::OutsideEntry { .. } => "signer_outside_entry",
-            Self::Threshold { .. } => "threshold_unmet",
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        exit::UNTRUSTED
-    }
-
-    fn help(&self) -> String {
-        match self {
-            Self::RevokedContract { .. } | Self::RevokedKey { .. } => {
-                "plan and sign again with a key that is not in /etc/opal/revoked".to_owned()
-            }
-            Self::Unexpected { actual } => format!("review it, then pass `--expect {actual}`"),
-            Self::Unsigned { required: true, .. } => "sign it: `opalc sign FILE`".to_owned(),
-            Self::NotTrusted { assessments, required: true, .. } => allow_help(assessments),
-            Self::Unsigned { contract, .. } => {
-                format!("sign it: `opalc sign FILE`; or review it and pass `--expect {contract}`")
-            }
+    fn report(&self) -> Report {
+        let sign = "sign it: `opalc sign FILE`";
+        let pin = |contract: &Digest| format!("or review it and pass `--expect {contract}`");
+        let (code, help) = match self {
+            Self::RevokedContract { .. } => ("contract_revoked", "make a new contract: this one is in /etc/opal/revoked".to_owned()),
+            Self::RevokedKey { .. } => ("key_revoked", "plan and sign again with a key that is not in /etc/opal/revoked".to_owned()),
+            Self::Unexpected { actual } => ("unexpected_contract", format!("review it, then pass `--expect {actual}`")),
+            Self::Unsigned { required: true, .. } => ("unsigned", sign.to_owned()),
+            Self::Unsigned { contract, .. } => ("unsigned", format!("{sign}; {}", pin(contract))),
+            Self::NotTrusted { assessments, required: true, .. } => ("untrusted_signer", allow_help(assessments)),
             Self::NotTrusted { assessments, contract, .. } => {
-                format!("{}; or review it and pass `--expect {contract}`", allow_help(assessments))
+                ("untrusted_signer", format!("{}; {}", allow_help(assessments), pin(contract)))
             }
-            Self::OutsideEntry { principal } => {
-                format!("have another principal sign it, or widen `[[signer]] principal = \"{principal}\"` in /etc/opal/policy.toml")
-            }
-            Self::Threshold { .. } => "have another principal sign it: `opalc sign FILE --key KEY`".to_owned(),
-        }
+            Self::OutsideEntry { principal } => (
+                "signer_outside_entry",
+                format!("have another principal sign it, or widen the [[signer]] entry of `{principal}` in the policy"),
+            ),
+            Self::Threshold { .. } => ("threshold_unmet", "have another principal sign it: `opalc sign FILE --key KEY`".to_owned()),
+        };
+        Report::new(code, exit::UNTRUSTED, help)
     }
 }
 

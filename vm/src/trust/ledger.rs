@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::locations::{HostPaths, file_name};
 use super::safe_path::{PathCause, SafeDir, SafePathError, forbid};
-use super::{Failure, exit};
+use super::{Failure, Report, exit};
 
 const ENTRY_SIZE_MAX: u64 = 4096;
 const SCHEMA: &str = "opal-ledger/v1";
@@ -49,29 +49,19 @@ pub enum LedgerError {
 }
 
 impl Failure for LedgerError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::AlreadyRun { .. } => "already_run",
-            Self::Unusable(_) => "ledger_unusable",
-            Self::Damaged { .. } => "ledger_damaged",
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        match self {
-            Self::AlreadyRun { .. } => exit::ALREADY_RUN,
-            Self::Unusable(_) | Self::Damaged { .. } => exit::CANNOT_WRITE,
-        }
-    }
-
-    fn help(&self) -> String {
+    fn report(&self) -> Report {
         match self {
             Self::AlreadyRun { entry: Entry { finished: false, run_id, .. } } => {
-                format!("go on where it stopped: `opal-vm run --plan FILE --resume {run_id}`; or make a new contract")
+                let help = format!("go on where it stopped: `opal-vm run --plan FILE --resume {run_id}`; or make a new contract");
+                Report::new("already_run", exit::ALREADY_RUN, help)
             }
-            Self::AlreadyRun { .. } => "make a new contract: `opalc FILE.opl --resolve --once -o FILE.plan`".to_owned(),
-            Self::Unusable(error) => error.help(),
-            Self::Damaged { .. } => "find out whether the contract ran, then make a new one".to_owned(),
+            Self::AlreadyRun { .. } => {
+                Report::new("already_run", exit::ALREADY_RUN, "make a new contract: `opalc FILE.opl --resolve --once -o FILE.plan`")
+            }
+            Self::Unusable(error) => Report::new("ledger_unusable", exit::CANNOT_WRITE, error.help()),
+            Self::Damaged { .. } => {
+                Report::new("ledger_damaged", exit::CANNOT_WRITE, "find out whether the contract ran, then make a new one")
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use opal_format::hash::Digest;
 
 use super::locations::{HostPaths, file_name};
 use super::safe_path::{PathCause, SafePathError, errno_of, read_capped};
-use super::{Failure, exit};
+use super::{Failure, Report, exit};
 
 const HOLDER_SIZE_MAX: u64 = 4096;
 
@@ -33,24 +33,10 @@ pub enum LockError {
 }
 
 impl Failure for LockError {
-    fn code(&self) -> &'static str {
+    fn report(&self) -> Report {
         match self {
-            Self::Held { .. } => "lock_held",
-            Self::Unusable(_) => "lock_unusable",
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        match self {
-            Self::Held { .. } => exit::LOCKED,
-            Self::Unusable(_) => exit::CANNOT_WRITE,
-        }
-    }
-
-    fn help(&self) -> String {
-        match self {
-            Self::Held { .. } => "wait until that run and all its processes have ended".to_owned(),
-            Self::Unusable(error) => error.help(),
+            Self::Held { .. } => Report::new("lock_held", exit::LOCKED, "wait until that run and all its processes have ended"),
+            Self::Unusable(error) => Report::new("lock_unusable", exit::CANNOT_WRITE, error.help()),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::judge::Rules;
 use super::locations::HostPaths;
 use super::pattern::matches;
 use super::safe_path::SafePathError;
-use super::{Failure, exit};
+use super::{Failure, Report, exit};
 use crate::decorators::{NODE_DECORATORS, VALUE_DECORATORS};
 use crate::duration;
 
@@ -241,33 +241,21 @@ pub enum PolicyError {
 }
 
 impl Failure for PolicyError {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Path(error) => error.code(),
-            Self::Syntax { .. } => "policy_syntax",
-            Self::UnknownKey { .. } => "policy_unknown_key",
-            Self::MissingKey { .. } => "policy_missing_key",
-            Self::BadValue { .. } => "policy_bad_value",
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        exit::CONFIGURATION
-    }
-
-    fn help(&self) -> String {
-        match self {
-            Self::Path(error) => error.help(),
+    fn report(&self) -> Report {
+        let correct = || format!("correct {POLICY_FILE}; nothing runs until then");
+        let (code, help) = match self {
+            Self::Path(error) => return error.report(),
+            Self::Syntax { .. } => ("policy_syntax", correct()),
+            Self::MissingKey { .. } => ("policy_missing_key", correct()),
+            Self::BadValue { .. } => ("policy_bad_value", correct()),
             Self::UnknownKey { key } => {
-                let last = key.rsplit('.').next().unwrap_or_default();
-                let near = KEYS.iter().find(|known| known.name.rsplit('.').next() == Some(last));
-                match near {
-                    Some(near) => format!("`{last}` belongs to another table: `{}`", near.name),
-                    None => format!("remove it from {POLICY_FILE}; spec/security.md lists the keys"),
-                }
+                let last = key.rsplit('.').next();
+                let near = KEYS.iter().find(|known| known.name.rsplit('.').next() == last);
+                let help = near.map(|near| format!("did you mean `{}`?", near.name));
+                ("policy_unknown_key", help.unwrap_or_else(correct))
             }
-            _ => format!("correct {POLICY_FILE}; nothing runs until then"),
-        }
+        };
+        Report::new(code, exit::CONFIGURATION, help)
     }
 }
 
@@ -282,16 +270,9 @@ pub struct Refused {
 }
 
 impl Failure for Refused {
-    fn code(&self) -> &'static str {
-        "policy_refused"
-    }
-
-    fn exit(&self) -> u8 {
-        exit::POLICY
-    }
-
-    fn help(&self) -> String {
-        format!("ask the owner of this host to change `{}`, or plan without it", self.key)
+    fn report(&self) -> Report {
+        let help = format!("ask the owner of this host to change `{}`, or plan without it", self.key);
+        Report::new("policy_refused", exit::POLICY, help)
     }
 }
 

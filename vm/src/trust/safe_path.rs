@@ -16,7 +16,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, linkat, unlinkat};
 
-use super::{Failure, exit};
+use super::{Failure, Report, exit};
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
@@ -91,36 +91,24 @@ impl PathCause {
 }
 
 impl Failure for SafePathError {
-    fn code(&self) -> &'static str {
-        match self.cause {
-            PathCause::Unset => "no_home",
-            PathCause::Relative | PathCause::Parent => "unsafe_path",
-            PathCause::Link => "unsafe_link",
-            PathCause::NotDirectory | PathCause::NotRegular => "unsafe_kind",
-            PathCause::Owner { .. } => "unsafe_owner",
-            PathCause::Mode { .. } => "unsafe_mode",
-            PathCause::TooLarge(_) => "file_too_large",
-            PathCause::Exists => "file_exists",
-            PathCause::Read(_) => "cannot_read",
-            PathCause::Write(_) => "cannot_write",
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        if matches!(self.cause, PathCause::Write(_)) { exit::CANNOT_WRITE } else { exit::CONFIGURATION }
-    }
-
-    fn help(&self) -> String {
+    fn report(&self) -> Report {
         let path = self.path.display();
-        match self.cause {
-            PathCause::Unset => format!("`export {path}=DIR`, or `export HOME=DIR`"),
-            PathCause::Relative | PathCause::Parent => "set the variable to an absolute path without `..`".to_owned(),
-            PathCause::Link => format!("name the real place instead: `realpath {path}`"),
-            PathCause::NotDirectory | PathCause::NotRegular | PathCause::Exists => format!("move it away: `mv {path} {path}.old`"),
-            PathCause::Owner { wanted, .. } => format!("`chown {wanted} {path}`"),
-            PathCause::Mode { forbidden, .. } => format!("`chmod {} {path}`", removal(forbidden)),
-            PathCause::TooLarge(_) | PathCause::Read(_) | PathCause::Write(_) => format!("check it: `namei -l {path}`"),
-        }
+        let look = || format!("check it: `namei -l {path}`");
+        let move_away = || format!("move it away: `mv {path} {path}.old`");
+        let absolute = || "set the variable to an absolute path without `..`".to_owned();
+        let (code, help) = match self.cause {
+            PathCause::Unset => ("no_home", format!("`export {path}=DIR`, or `export HOME=DIR`")),
+            PathCause::Relative | PathCause::Parent => ("unsafe_path", absolute()),
+            PathCause::Link => ("unsafe_link", format!("name the real place instead: `realpath {path}`")),
+            PathCause::NotDirectory | PathCause::NotRegular => ("unsafe_kind", move_away()),
+            PathCause::Owner { wanted, .. } => ("unsafe_owner", format!("`chown {wanted} {path}`")),
+            PathCause::Mode { forbidden, .. } => ("unsafe_mode", format!("`chmod {} {path}`", removal(forbidden))),
+            PathCause::TooLarge(_) => ("file_too_large", look()),
+            PathCause::Exists => ("file_exists", move_away()),
+            PathCause::Read(_) => ("cannot_read", look()),
+            PathCause::Write(_) => return Report::new("cannot_write", exit::CANNOT_WRITE, look()),
+        };
+        Report::new(code, exit::CONFIGURATION, help)
     }
 }
 

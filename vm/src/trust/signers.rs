@@ -12,7 +12,7 @@ use opal_format::identity::{ALGORITHM, KeyError, PublicKey};
 use opal_format::signature::NAMESPACE_PLAN;
 
 use super::pattern::list_accepts;
-use super::{Failure, exit};
+use super::{Failure, Report, exit};
 
 /// One line: a key and what its signatures are good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,24 +129,14 @@ pub enum LineCause {
 }
 
 impl Failure for LineError {
-    fn code(&self) -> &'static str {
-        match self.cause {
-            LineCause::CertAuthority => "cert_authority",
-            LineCause::Key(_) => "bad_trusted_key",
-            _ => "bad_trust_file",
-        }
-    }
-
-    fn exit(&self) -> u8 {
-        exit::CONFIGURATION
-    }
-
-    fn help(&self) -> String {
-        match self.cause {
-            LineCause::CertAuthority => "list each signer's own key: `alice ssh-ed25519 AAAA…`".to_owned(),
-            LineCause::NotRevocable => "write `ssh-ed25519 AAAA…`, `SHA256:…`, `sha256:…` or `blake3:…`".to_owned(),
-            _ => "write `alice namespaces=\"opal-plan\" ssh-ed25519 AAAA…`, or start the line with `#`".to_owned(),
-        }
+    fn report(&self) -> Report {
+        let (code, help) = match self.cause {
+            LineCause::CertAuthority => ("cert_authority", "list each signer's own key: `alice ssh-ed25519 AAAA…`"),
+            LineCause::NotRevocable => ("bad_trust_file", "write `ssh-ed25519 AAAA…`, `SHA256:…`, `sha256:…` or `blake3:…`"),
+            LineCause::Key(_) => ("bad_trusted_key", "correct the key, or start the line with `#`"),
+            _ => ("bad_trust_file", "write `alice namespaces=\"opal-plan\" ssh-ed25519 AAAA…`, or start the line with `#`"),
+        };
+        Report::new(code, exit::CONFIGURATION, help)
     }
 }
 
