@@ -1,0 +1,269 @@
+//! What is known of the command and the word that are being read.
+
+use super::interpreter::Interpreter;
+
+/// The role of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// At the place of a command's name; reserved words and assignments count here.
+    Command,
+    Argument,
+    /// The target of `>`, `<`, `<<<`.
+    Redirect,
+    /// The target of `>&` or `<&`.
+    Descriptor,
+    /// The delimiter of a here-document.
+    Delimiter {
+        strip_tabs: bool,
+    },
+    /// An element of `name=( … )`.
+    Element,
+    /// Inside `[[ … ]]`.
+    Condition,
+    /// After `for` or `select`.
+    LoopName,
+    /// After that name: `in`.
+    LoopIn,
+    /// After `case`, and patterns.
+    CaseWord,
+    /// After `function`.
+    FunctionName,
+}
+
+/// A value in a word.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    /// Index into the parts.
+    pub(super) part: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// A word in progress.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    pub(super) start: usize,
+    /// Where the value starts: after `NAME=`, else at the start.
+    pub(super) value_start: usize,
+    pub(super) role: Role,
+    /// The text without quotes, while it is constant.
+    pub(super) literal: Option<String>,
+    /// The constant text before the first thing that is not.
+    pub(super) prefix: String,
+    /// Whether any quote or escape stands in it.
+    pub(super) quoted: bool,
+    /// Whether it is `NAME=…`.
+    pub(super) assigns: Option<String>,
+    /// `NAME+=…` or `NAME[…]=…` or `NAME=(…)`.
+    pub(super) assigns_part: bool,
+    /// The values in it.
+    pub(super) values: Vec<Placed>,
+    /// Index of the first part inside an open `NAME[`.
+    pub(super) subscript: Option<usize>,
+    /// Where the subscript's text starts.
+    pub(super) subscript_start: usize,
+}
+
+impl Word {
+    pub(super) fn new(start: usize, role: Role) -> Self {
+        Self {
+            start,
+            value_start: start,
+            role,
+            literal: Some(String::new()),
+            prefix: String::new(),
+            quoted: false,
+            assigns: None,
+            assigns_part: false,
+            values: Vec::new(),
+            subscript: None,
+            subscript_start: start,
+        }
+    }
+
+    pub(super) fn push(&mut self, text: &str) {
+        if let Some(literal) = &mut self.literal {
+            literal.push_str(text);
+        }
+    }
+
+    /// The word is no longer constant.
+    pub(super) fn spoil(&mut self) {
+        if let Some(literal) = self.literal.take() {
+            self.prefix = literal;
+        }
+    }
+
+    /// The text if it is constant and has no quotes: only then is it a reserved word.
+    pub(super) fn plain(&self) -> Option<&str> {
+        self.literal.as_deref().filter(|_| !self.quoted)
+    }
+}
+
+/// A simple command in progress.
+#[derive(Clone, Debug)]
+pub(super) struct Command {
+    /// Index into the list of commands, once a word was read.
+    pub(super) index: Option<usize>,
+    /// The role of the next word, redirections apart.
+    pub(super) next: Role,
+    /// The role of the next word if a redirection waits for its target.
+    pub(super) redirect: Option<Role>,
+    pub(super) name: Option<String>,
+    pub(super) word: Option<Word>,
+    pub(super) interpreter: Interpreter,
+    /// Every value is read as a number or a variable's name.
+    pub(super) integers: bool,
+    /// The next word is.
+    pub(super) integer_next: bool,
+    /// Words of this command become values of variables.
+    pub(super) feeds_variables: bool,
+    /// `command`, `builtin`: the name follows.
+    pub(super) wrapped: bool,
+    pub(super) assignments: usize,
+    pub(super) redirections: usize,
+}
+
+impl Command {
+    pub(super) fn new(next: Role) -> Self {
+        Self {
+            index: None,
+            next,
+            redirect: None,
+            name: None,
+            word: None,
+            interpreter: Interpreter::None,
+            integers: false,
+            integer_next: false,
+            feeds_variables: false,
+            wrapped: false,
+            assignments: 0,
+            redirections: 0,
+        }
+    }
+
+    pub(super) fn named(&self, names: &[&str]) -> bool {
+        self.name.as_deref().is_some_and(|name| names.contains(&name))
+    }
+
+    /// Whether values of this command's arguments are evaluated or name variables.
+    pub(super) fn evaluates_arguments(&self) -> bool {
+        let names = ["let", "declare", "typeset", "local", "read", "unset", "mapfile", "readarray", "getopts"];
+        self.integers || self.named(&names)
+    }
+
+    /// Whether arguments of the form `NAME=value` are assignments.
+    pub(super) fn declares(&self) -> bool {
+        self.named(&["export", "readonly", "declare", "typeset", "local"])
+    }
+}
+
+/// A control structure of the shell that is open in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compound {
+    If,
+    Loop,
+    /// Before `in`.
+    CaseHead,
+    /// Before the `)` of a pattern.
+    CasePattern,
+    CaseBody,
+}
+
+/// What a list of commands or words stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListKind {
+    /// The step itself.
+    Step,
+    /// `( … )`
+    Subshell,
+    /// `$( … )`
+    Substitution,
+    /// `<( … )`, `>( … )`
+    Process,
+    /// `{ …; }`
+    Group,
+    /// `name=( … )`
+    Array,
+    /// `[[ … ]]`
+    Condition,
+}
+
+/// A list of commands or words in progress.
+#[derive(Clone, Debug)]
+pub(super) struct List {
+    pub(super) kind: ListKind,
+    pub(super) compounds: Vec<(Compound, usize)>,
+    pub(super) command: Command,
+    /// The last thing was `|`, `&&` or `||`.
+    pub(super) after_operator: bool,
+    /// `[[ … ]]`: first part of the clause between `&&` and `||`, and whether the clause is arithmetic.
+    pub(super) clause: usize,
+    pub(super) clause_is_arithmetic: bool,
+}
+
+impl List {
+    pub(super) fn new(kind: ListKind, clause: usize) -> Self {
+        let next = match kind {
+            ListKind::Array => Role::Element,
+            ListKind::Condition => Role::Condition,
+            _ => Role::Command,
+        };
+        Self { kind, compounds: Vec::new(), command: Command::new(next), after_operator: false, clause, clause_is_arithmetic: false }
+    }
+
+    /// Whether operators and reserved words mean something here.
+    pub(super) fn holds_commands(&self) -> bool {
+        !matches!(self.kind, ListKind::Array | ListKind::Condition)
+    }
+
+    pub(super) fn compound(&self) -> Option<Compound> {
+        self.compounds.last().map(|(compound, _)| *compound)
+    }
+}
+
+/// Inside `${ … }`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parameter {
+    /// Nothing but the name (and a subscript) was read yet.
+    pub(super) at_name: bool,
+    /// What follows is arithmetic or names a variable.
+    pub(super) integer: bool,
+    /// `'` is an ordinary character.
+    pub(super) plain_quotes: bool,
+    /// The whole stands in double quotes.
+    pub(super) in_double: bool,
+}
+
+/// One level of nesting.
+#[derive(Clone, Debug)]
+pub(super) enum Level {
+    List(Box<List>),
+    /// `"…"`
+    Double,
+    /// The body of a here-document.
+    HereDocument,
+    Parameter(Parameter),
+    /// `((…))`, `$((…))` (closed by `))`), `$[…]` and subscripts (closed by `]`).
+    Arithmetic {
+        bracket: bool,
+        depth: usize,
+        statement: bool,
+    },
+}
+
+/// A here-document whose body has not come yet.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) start: usize,
+    pub(super) delimiter: String,
+    pub(super) expands: bool,
+    pub(super) strip_tabs: bool,
+    pub(super) level: usize,
+}
+
+pub(super) fn is_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

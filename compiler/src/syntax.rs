@@ -1,0 +1,85 @@
+//! Source text to syntax tree.
+//!
+//! [`recognise`] decides by form what a line is; [`crate::shell`] reads shell text; [`tokens`] and [`grammar`] read
+//! everything else; [`statements`] and [`line`] put it together on an explicit stack. An error in one statement does
+//! not hide those in the next.
+
+mod errors;
+mod grammar;
+mod line;
+pub(crate) mod reader;
+mod recognise;
+mod reference;
+mod statements;
+mod token;
+mod tokens;
+
+pub use reference::NAMESPACES;
+pub use tokens::{DURATION_UNITS, DurationFault, parse_duration};
+
+use crate::{
+    ast::File,
+    diagnostic::{self, Code, Diagnostic},
+    source::{SOURCE_SIZE_MAX, Source},
+    span::Span,
+};
+
+use self::{grammar::Grammar, reader::Reader, statements::Statements};
+
+/// What came of a source.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// What could be read; with errors, what they concern is left out.
+    pub file: File,
+    /// Sorted by position.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Names of variables whose declaration could not be read: uses of them need no message of their own.
+    pub broken_names: Vec<String>,
+}
+
+impl Parsed {
+    /// Whether some message keeps the source from compiling.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Reads a source. Never fails as a whole, never panics; time and memory are linear in its size.
+#[must_use]
+pub fn parse(source: &Source) -> Parsed {
+    if let Some(diagnostic) = unreadable(source) {
+        return Parsed { diagnostics: vec![diagnostic], ..Parsed::default() };
+    }
+    let grammar = Grammar::new();
+    let mut reader = Reader::new(source.text(), &grammar);
+    let mut start = 0;
+    if reader.starts_with(0, "\u{feff}") {
+        start = 3;
+    }
+    if reader.starts_with(start, "#!") {
+        start = reader.take_comment(start);
+    }
+    let items = Statements::new(&mut reader, start).items();
+    let mut diagnostics = reader.diagnostics;
+    diagnostic::sort(&mut diagnostics);
+    let file = File { items, comments: reader.comments };
+    Parsed { file, diagnostics, broken_names: reader.broken }
+}
+
+/// What keeps the bytes from being read at all.
+fn unreadable(source: &Source) -> Option<Diagnostic> {
+    let bytes = source.bytes();
+    if bytes.len() > SOURCE_SIZE_MAX {
+        let message = format!("the source holds {} bytes, more than {SOURCE_SIZE_MAX}", bytes.len());
+        let diagnostic = Diagnostic::new(Code::SourceTooLarge, Span::at(SOURCE_SIZE_MAX), message);
+        return Some(diagnostic.with_help("move data into files of their own and read them with `@file.read(\"…\")`"));
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        let diagnostic = Diagnostic::new(Code::NulByte, Span::new(at, at + 1), "the source holds a NUL byte");
+        return Some(diagnostic.with_help("is this an `.opl` file? Remove the byte or save it as UTF-8 text"));
+    }
+    source
+        .invalid_utf8()
+        .map(|span| Diagnostic::new(Code::InvalidUtf8, span, "the source is not valid UTF-8 here").with_help("save it as UTF-8"))
+}
