@@ -4,7 +4,7 @@
 
 mod arguments;
 mod expression;
-mod graph;
+pub(crate) mod graph;
 mod scope;
 pub(crate) mod shape;
 mod shell;

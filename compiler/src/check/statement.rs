@@ -238,7 +238,7 @@ impl Checker<'_> {
         let subject = self.expression(&when.subject);
         let local = Variable::Local(self.frame.local());
         let load = Expr { span: subject.span, shape: subject.shape.clone(), kind: ExprKind::Load(local) };
-        out.push(store(when.subject.span, local, "", subject, false, true));
+        out.push(store(when.subject.span, local, "", subject, true, true));
         let header = self.header(when.subject.span);
         let made = self.arms(&when.arms, &load, &header, span, parallel);
         out.extend(made);

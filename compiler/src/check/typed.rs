@@ -215,7 +215,7 @@ impl Expr {
     }
 
     /// Calls `visit` for this expression and everything in it.
-    pub(crate) fn walk(&self, visit: &mut impl FnMut(&Self)) {
+    pub(crate) fn walk<'e>(&'e self, visit: &mut impl FnMut(&'e Self)) {
         visit(self);
         match &self.kind {
             ExprKind::Constant(_) | ExprKind::Load(_) => {}
