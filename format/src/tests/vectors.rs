@@ -63,6 +63,13 @@ fn every_vector_gets_its_stated_verdict() {
 }
 
 #[test]
+fn the_writer_still_gives_the_bytes_of_the_first_vectors() {
+    let stored = |name: &str| std::fs::read(folder().join(name)).unwrap();
+    assert!(Sample::new().signed(&[1]) == stored("valid_signed.plan"));
+    assert!(Sample { algorithm: HashAlgorithm::Blake3, ..Sample::new() }.signed(&[1]) == stored("valid_blake3.plan"));
+}
+
+#[test]
 fn every_rule_has_a_vector() {
     let index = std::fs::read_to_string(folder().join(INDEX)).unwrap();
     let codes: BTreeSet<_> = index.lines().filter_map(|line| line.split('\t').nth(1)).collect();
@@ -580,4 +587,20 @@ fn steps() -> Vec<Vector> {
             sample.signed(&[1])
         }),
     ]
+}
+
+#[test]
+fn the_specification_names_every_code_and_no_rule_that_is_not() {
+    let spec = std::fs::read_to_string(folder().join("../../plan-format.md")).unwrap();
+    let index = std::fs::read_to_string(folder().join(INDEX)).unwrap();
+    let rules = Rule::ALL.iter().map(|rule| rule.code());
+    let seen = index.lines().skip(1).filter_map(|line| line.split('\t').nth(1)).filter(|code| *code != "ok");
+    for code in rules.chain(seen) {
+        assert!(spec.contains(&format!("`{code}`")), "{code}");
+    }
+    for row in spec.lines().filter(|line| line.starts_with("| `")) {
+        let code = row.split('`').nth(1).unwrap();
+        let is_rule = ["table_", "node_", "arg_", "part_", "slot_", "terms_"].iter().any(|area| code.starts_with(area));
+        assert!(!is_rule || Rule::ALL.iter().any(|rule| rule.code() == code), "{code} is no rule");
+    }
 }
