@@ -1,4 +1,6 @@
-//! What workspace-level tests share: the real binaries, and hosts to run them on.
+//! What workspace-level tests share: the real binaries, and hosts to run them on; and the bodies of the fuzz targets.
+
+pub mod fuzz;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
