@@ -22,7 +22,7 @@ impl Reality for Fixed {
 /// Plans with little fuel, so that a fuzzer sees many programs.
 pub(super) fn planned(verified: &Verified<'_>, mode: Mode) -> Result<Plan, PlanError> {
     let seed = Seed::from_bytes([7; 32]);
-    let options = Options { mode, seed: &seed, arguments: &[], pass_env: &[], public_names: &[], no_public: false, fuel: 200_000 };
+    let options = Options { mode, seed: &seed, arguments: &[], pass_env: &[], public_names: None, no_public: false, fuel: 200_000 };
     plan(verified, &Fixed, &options)
 }
 

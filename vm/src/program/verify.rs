@@ -121,6 +121,7 @@ named! {
         Partition = "program_partition", "a table is not divided among its owners in order and without rest";
         ConstantType = "program_constant_type", "a constant has a type that constants cannot have";
         ConstantValue = "program_constant_value", "a constant is not the canonical form of a value of its type";
+        ConstantText = "program_constant_text", "texts of constants overlap";
         ImportDecorator = "program_import_decorator", "an import names no decorator that a program may use";
         ImportPublic = "program_import_public", "an import is public without saying so in one way";
         ImportParameter = "program_import_parameter", "arguments of an import are unknown, repeated or out of order";

@@ -199,6 +199,15 @@ const TABLES: &[Case] = &[
         one_step(a);
         a.program.constants[1].text = TextRef::new(0, u32::from(bad));
     }),
+    (Rule::ConstantText, "together longer than the pool", |a, bad| {
+        one_step(a);
+        let text = a.text(&"y".repeat(1000));
+        for _ in 0..1 + u8::from(bad) {
+            let mut constant = a.program.constants[0];
+            constant.text = text;
+            a.program.constants.push(constant);
+        }
+    }),
     (Rule::ImportDecorator, "unknown", |a, bad| {
         one_step(a);
         a.import(if bad { 99 } else { ENV }, 0, &[(0, Some(STRING))]);

@@ -43,7 +43,12 @@ pub(super) fn check(view: &ProgramView<'_>) -> Result<(), VerifyError> {
     ensure(view.instruction_set == INSTRUCTION_SET, Rule::InstructionSet).map_err(whole)?;
     ensure(at(view.functions, view.entry).is_some_and(|function| function.kind == 0), Rule::Entry).map_err(whole)?;
     let pool = pool(view.text)?;
-    each(view.constants, Table::Constants, |constant| check_constant(pool, constant))?;
+    // Whoever looks at every constant does work linear in the pool.
+    let mut unclaimed = pool.len();
+    each(view.constants, Table::Constants, |constant| {
+        unclaimed = unclaimed.checked_sub(check_constant(pool, constant)?).ok_or(Rule::ConstantText)?;
+        Ok(())
+    })?;
     let mut arguments = Partition::new(view.import_args);
     each(view.imports, Table::Imports, |import| check_import(view, arguments.take(import.args)?, import))?;
     arguments.finish()?;
@@ -99,7 +104,8 @@ fn text(pool: &str, text: TextRef) -> Result<&str, Rule> {
     pool.get(start..end).ok_or(Rule::Text)
 }
 
-fn check_constant(pool: &str, constant: &Constant) -> Result<(), Rule> {
+/// Checks a constant and gives the length of its text.
+fn check_constant(pool: &str, constant: &Constant) -> Result<usize, Rule> {
     let text = text(pool, constant.text)?;
     let scalar = constant.scalar.to_native();
     ensure(constant.reserved == [0; 7], Rule::Reserved)?;
@@ -110,7 +116,8 @@ fn check_constant(pool: &str, constant: &Constant) -> Result<(), Rule> {
         Some(ValueType::Float) => text.is_empty() && f64::from_bits(scalar.cast_unsigned()).is_finite(),
         Some(ValueType::Array | ValueType::Map) | None => return Err(Rule::ConstantType),
     };
-    ensure(canonical, Rule::ConstantValue)
+    ensure(canonical, Rule::ConstantValue)?;
+    Ok(text.len())
 }
 
 /// Checks that parameter numbers ascend and exist; gives the parameter.
