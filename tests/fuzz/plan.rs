@@ -19,7 +19,6 @@ pub fn plan_bytes(data: &[u8]) {
     let Ok(authenticated) = raw.authenticate() else { return };
     let Ok(contract) = authenticated.decode() else { return };
     let _ = contract.check_plan_hash();
-    let _ = contract.recipients();
     if let Ok(verified) = verify(contract.program) {
         let _ = program::planned(&verified, Mode::Resolve);
     }
