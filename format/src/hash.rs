@@ -66,8 +66,8 @@ impl FromStr for Digest {
 
 const fn nibble(digit: u8) -> Result<u8, DigestParseError> {
     match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'0'..=b'9' => Ok(digit.wrapping_sub(b'0')),
+        b'a'..=b'f' => Ok(digit.wrapping_sub(b'a').wrapping_add(10)),
         _ => Err(DigestParseError),
     }
 }

@@ -4,6 +4,22 @@
 //! This crate knows nothing of evaluation and executes nothing. `spec/plan-format.md` is its specification. To read a contract, start at
 //! [`read_file::read_path`] or [`reader::RawPlan`]; to write one, at [`writer::PlanContents`].
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::mem_forget
+    )
+)]
+
 mod archive;
 pub mod canonical;
 mod check;

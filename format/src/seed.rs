@@ -183,7 +183,7 @@ impl Drbg {
     /// [`RandomError`] where the stream is exhausted.
     pub fn below(&mut self, bound: u32) -> Result<u32, RandomError> {
         // Numbers at or above the last multiple of `bound` would favour the small ones.
-        let zone = u32::MAX.checked_rem(bound).map_or(u32::MAX, |excess| u32::MAX - excess);
+        let zone = u32::MAX.checked_rem(bound).map_or(u32::MAX, |excess| u32::MAX.wrapping_sub(excess));
         loop {
             let mut bytes = [0; 4];
             self.fill(&mut bytes)?;

@@ -153,8 +153,8 @@ pub fn format(nanoseconds: i64) -> String {
         text.push('-');
     }
     for (unit, length) in UNITS {
-        let count = left / length;
-        left %= length;
+        let count = left.checked_div(length).unwrap_or(0);
+        left = left.checked_rem(length).unwrap_or(0);
         if count > 0 {
             // Writing to a `String` cannot fail.
             let _ = write!(text, "{count}{unit}");

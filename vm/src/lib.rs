@@ -2,6 +2,22 @@
 //!
 //! `spec/` holds the written specifications. This crate has no parser for the language and no network code.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::mem_forget
+    )
+)]
+
 pub mod admission;
 pub mod cli;
 pub mod compare;

@@ -1254,7 +1254,7 @@ fn check_bounds(kind: NodeKind, param: u8, value: &Value) -> Result<(), &'static
     }
 }
 
-fn range_length(first: i64, last: i64) -> u64 {
+pub(super) fn range_length(first: i64, last: i64) -> u64 {
     u64::try_from(i128::from(last).saturating_sub(i128::from(first)).saturating_add(1)).unwrap_or(0)
 }
 

@@ -49,7 +49,7 @@ impl Machine<'_> {
         let elements = match &value.data {
             Data::Array(elements) => elements.to_vec(),
             Data::Range(first, last) => {
-                let count = u64::try_from(i128::from(*last) - i128::from(*first)).unwrap_or(u64::MAX);
+                let count = super::machine::range_length(*first, *last);
                 self.charge(count)?;
                 (*first..=*last).map(|int| Value::plain(Data::Int(int))).collect()
             }

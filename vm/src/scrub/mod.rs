@@ -92,7 +92,7 @@ impl Compiled {
         let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok()?;
         let start = nfa.start_state(Anchored::No).ok()?;
         let mut depths = Vec::new();
-        let mut shifts = vec![(WINDOW - 1) as u8; 1 << 16].into_boxed_slice();
+        let mut shifts = vec![u8::try_from(WINDOW.saturating_sub(1)).unwrap_or(0); 1 << 16].into_boxed_slice();
         for pattern in patterns {
             let mut state = start;
             for (depth, byte) in (1u32..).zip(pattern) {
@@ -106,7 +106,7 @@ impl Compiled {
             }
             for (end, pair) in (2usize..=WINDOW).zip(pattern.windows(2)) {
                 if let Some(shift) = shifts.get_mut(pair_index(pair)) {
-                    *shift = (*shift).min((WINDOW.saturating_sub(end)) as u8);
+                    *shift = (*shift).min(u8::try_from(WINDOW.saturating_sub(end)).unwrap_or(0));
                 }
             }
         }
@@ -235,7 +235,7 @@ impl Scrubber {
     /// since it may yet be merged.
     fn put_out(&mut self, certain: usize, compiled: &Compiled, out: &mut Vec<u8>) {
         let mut at = 0;
-        let mut done = 0;
+        let mut done: usize = 0;
         for found in &self.found {
             if found.range.end > certain {
                 break;
@@ -243,7 +243,7 @@ impl Scrubber {
             out.extend_from_slice(self.held.get(at..found.range.start).unwrap_or_default());
             out.extend_from_slice(compiled.replacements.get(found.replacement).map_or(b"", Vec::as_slice));
             at = found.range.end;
-            done += 1;
+            done = done.saturating_add(1);
         }
         self.found.drain(..done);
         let end = self.found.first().map_or(certain, |next| next.range.start.min(certain));

@@ -3,11 +3,13 @@
 use opal_format::steps::Node;
 use std::fmt::Write as _;
 
+/// A level of the tree on the way to a node: the index after its last node, and the ordinal of the current child.
+pub(super) type Level = (usize, u32);
+
 /// Walks the nodes in pre-order and gives each its path and depth.
 pub struct Paths<'a> {
     nodes: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
-    /// For each open level: the index after its last node, and the ordinal of the current child.
-    open: Vec<(usize, u32)>,
+    open: Vec<Level>,
     end: usize,
     started: bool,
 }
@@ -20,7 +22,7 @@ impl<'a> Paths<'a> {
     }
 
     /// The next node's index, the node itself, and the ordinals from the top.
-    pub fn next_node(&mut self) -> Option<(usize, &'a Node, &[(usize, u32)])> {
+    pub(super) fn next_node(&mut self) -> Option<(usize, &'a Node, &[Level])> {
         let (index, node) = self.nodes.next()?;
         if !self.started {
             self.started = true;
@@ -40,7 +42,7 @@ impl<'a> Paths<'a> {
 }
 
 /// Ordinals as text.
-fn join(ordinals: &[(usize, u32)]) -> String {
+fn join(ordinals: &[Level]) -> String {
     let mut out = String::new();
     for (_, ordinal) in ordinals {
         if !out.is_empty() {

@@ -327,7 +327,7 @@ impl Watcher {
     /// Begins, or hastens, the end of everything below.
     fn terminate(&mut self, signal: Option<Signal>, grace: Duration) {
         let Some(job) = &mut self.job else { return };
-        let kill_at = Instant::now() + grace;
+        let kill_at = after(Instant::now(), grace);
         match &mut job.ending {
             Some(ending) => ending.kill_at = ending.kill_at.min(kill_at),
             None => {
@@ -369,7 +369,7 @@ impl Watcher {
             if job.main.is_some() {
                 return Next::Event;
             }
-            let settled_at = *job.settled_at.get_or_insert(now + SETTLE);
+            let settled_at = *job.settled_at.get_or_insert(after(now, SETTLE));
             if now < settled_at {
                 return Next::At(settled_at);
             }
@@ -380,12 +380,12 @@ impl Watcher {
         if now < ending.kill_at {
             return Next::At(ending.kill_at);
         }
-        let give_up_at = *ending.give_up_at.get_or_insert(now + GIVE_UP);
+        let give_up_at = *ending.give_up_at.get_or_insert(after(now, GIVE_UP));
         if now >= give_up_at {
             return self.answer(tree::running());
         }
         self.kill_round();
-        Next::At(now + ROUND)
+        Next::At(after(now, ROUND))
     }
 
     /// Kills everything below, again while the walk finds processes it had not seen.
@@ -447,7 +447,7 @@ pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], until: Option<Instant>) -> R
     let mut list: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     let timeout = until.map_or(PollTimeout::NONE, |until| {
         // Rounded up, so that the time has come when poll returns for it.
-        let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+        let left = until.saturating_duration_since(Instant::now()).saturating_add(Duration::from_micros(999));
         PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
     });
     match poll(&mut list, timeout) {
@@ -455,4 +455,9 @@ pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>], until: Option<Instant>) -> R
         Err(errno) => return Err(errno),
     }
     Ok(list.iter().enumerate().fold(0, |bits, (n, fd)| bits | u32::from(fd.any().unwrap_or(false)) << n))
+}
+
+/// `duration` after `now`, or `now` beyond the end of time.
+fn after(now: Instant, duration: Duration) -> Instant {
+    now.checked_add(duration).unwrap_or(now)
 }
