@@ -1,15 +1,21 @@
 //! The command line of `opalc`: one module per subcommand. Results go to standard output, everything else to standard error.
 //! Tests: `compiler/tests/cli_*.rs`, through the real binary.
 
+mod check;
+mod compile;
 mod console;
 mod contracts;
+mod disasm;
 mod failure;
 mod files;
+mod host;
 mod keygen;
 mod keys;
 mod options;
+mod plan;
 mod show;
 mod sign;
+mod verify;
 mod words;
 
 use console::Color;
@@ -20,7 +26,14 @@ use std::process::ExitCode;
 type Subcommand = fn(Vec<OsString>) -> Result<(), Failure>;
 
 /// The subcommands. A file with one of these names is written `./NAME`.
-const SUBCOMMANDS: &[(&str, Subcommand)] = &[("show", show::run), ("sign", sign::run), ("keygen", keygen::run)];
+const SUBCOMMANDS: &[(&str, Subcommand)] = &[
+    ("check", check::run),
+    ("show", show::run),
+    ("verify", verify::run),
+    ("sign", sign::run),
+    ("keygen", keygen::run),
+    ("disasm", disasm::run),
+];
 
 /// Runs the command line of this process.
 #[must_use]
@@ -41,7 +54,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let (name, words) = subcommand(words);
     match name {
         Some(run) => run(words),
-        None => Err(Failure::usage("there is no such command")),
+        None => plan::run(words),
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Nothing here reads files or the environment but through the [`Reality`] that the caller lends.
 
-use std::collections::BTreeMap;
-
 use opal_format::canonical::{CanonicalError, CanonicalValue};
 use opal_format::error::FormatError;
 use opal_format::hash::{Digest, HashAlgorithm};
@@ -13,7 +11,7 @@ use opal_format::program::{Program, ProgramView};
 use opal_format::seed::Seed;
 use opal_format::terms::{BoundArgument, Terms};
 use opal_format::writer::{PlanContents, PlanFile, WriteError};
-use opal_vm::plan::{FileFailure, Host, Mode, Options, Plan, PlanError, Reality};
+use opal_vm::plan::{Mode, Options, Plan, PlanError, Reality};
 use opal_vm::program::{self, VerifyError, table};
 
 /// What is to be planned: one target of a compiled source with its arguments.
@@ -182,28 +180,4 @@ pub fn first_difference(a: ProgramView<'_>, b: ProgramView<'_>) -> Option<&'stat
         ("source positions", debug == b.debug),
     ];
     tables.into_iter().find(|(_, same)| !same).map(|(name, _)| name)
-}
-
-/// A host whose environment is stated in part: what `--env` and `--env-file` say the target will have.
-pub struct StatedHost {
-    host: Host,
-    stated: BTreeMap<String, Vec<u8>>,
-}
-
-impl StatedHost {
-    /// `host`, with the variables of `stated` in place of its own.
-    #[must_use]
-    pub const fn new(host: Host, stated: BTreeMap<String, Vec<u8>>) -> Self {
-        Self { host, stated }
-    }
-}
-
-impl Reality for StatedHost {
-    fn env(&self, name: &str) -> Option<Vec<u8>> {
-        self.stated.get(name).cloned().or_else(|| self.host.env(name))
-    }
-
-    fn read_file(&self, path: &[u8]) -> Result<Vec<u8>, FileFailure> {
-        self.host.read_file(path)
-    }
 }

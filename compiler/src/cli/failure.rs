@@ -24,8 +24,6 @@ pub(crate) mod exit {
     pub(crate) const BUG: u8 = 70;
     /// Something cannot be written.
     pub(crate) const CANNOT_WRITE: u8 = 74;
-    /// A trust or identity file is wrong.
-    pub(crate) const CONFIGURATION: u8 = 78;
     /// As the shell shows a death by SIGPIPE.
     pub(crate) const PIPE: u8 = 141;
 }

@@ -16,12 +16,21 @@ const STANDARD_INPUT: &str = "<stdin>";
 
 /// Reads a source; `-` is standard input. A source above the limit is cut just after it, for the parser to refuse.
 pub(crate) fn read_source(path: &Path) -> Result<Source, Failure> {
-    let limit = SOURCE_SIZE_MAX + 1;
+    Ok(source(path, read_either(path, SOURCE_SIZE_MAX)?))
+}
+
+/// Bytes that were read from `path`, as a source.
+pub(crate) fn source(path: &Path, bytes: Vec<u8>) -> Source {
+    let name = if path.as_os_str() == STANDARD { STANDARD_INPUT.into() } else { path.to_string_lossy() };
+    Source::new(name, bytes)
+}
+
+/// Reads a file, or standard input for `-`, up to one byte above `size_max`.
+pub(crate) fn read_either(path: &Path, size_max: usize) -> Result<Vec<u8>, Failure> {
     if path.as_os_str() == STANDARD {
-        return Ok(Source::new(STANDARD_INPUT, read_capped(&mut io::stdin().lock(), Path::new(STANDARD_INPUT), limit)?));
+        return read_capped(&mut io::stdin().lock(), Path::new(STANDARD_INPUT), size_max + 1);
     }
-    let mut file = open(path)?;
-    Ok(Source::new(path.to_string_lossy(), read_capped(&mut file, path, limit)?))
+    read_capped(&mut open(path)?, path, size_max + 1)
 }
 
 /// Reads a regular file of at most `size_max` bytes.

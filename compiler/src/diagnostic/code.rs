@@ -8,6 +8,8 @@ macro_rules! codes {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code {
             $(#[doc = $title] $variant,)*
+            /// Why the planner made no plan: its own code (`opal_vm::plan::Cause`), which is not in this table.
+            Plan(&'static str),
         }
 
         impl Code {
@@ -17,19 +19,19 @@ macro_rules! codes {
             /// The name that messages show: `error[name]`.
             #[must_use]
             pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
+                match self { $(Self::$variant => $name,)* Self::Plan(name) => name }
             }
 
             /// One line about it.
             #[must_use]
             pub fn title(self) -> &'static str {
-                match self { $(Self::$variant => $title,)* }
+                match self { $(Self::$variant => $title,)* Self::Plan(_) => "there is no plan" }
             }
 
             /// How bad it is.
             #[must_use]
             pub fn severity(self) -> Severity {
-                match self { $(Self::$variant => Severity::$severity,)* }
+                match self { $(Self::$variant => Severity::$severity,)* Self::Plan(_) => Severity::Error }
             }
         }
     };

@@ -1,0 +1,90 @@
+//! From a source to a program, with every refusal as the command line shows it.
+
+use super::failure::{Failure, exit};
+use super::words::Words;
+use crate::check;
+use crate::diagnostic::{Diagnostic, render_human, sort};
+use crate::lower::{self, CliArgument, Compiled, Entry, Usage};
+use crate::source::Source;
+use crate::syntax;
+use opal_format::canonical::CanonicalValue;
+use opal_format::terms::BoundArgument;
+use opal_vm::duration;
+
+/// Compiles a source for the target and the arguments on the command line.
+pub(crate) fn compile(source: &Source, words: &Words) -> Result<Compiled, Failure> {
+    compile_for(source, Entry { target: words.target.clone(), arguments: CliArgument::parse(&words.arguments) })
+}
+
+/// Compiles a source for what a contract says that it was made for.
+pub(crate) fn compile_again(source: &Source, target: &str, arguments: &[BoundArgument]) -> Result<Compiled, Failure> {
+    let named = |argument: &BoundArgument| Some(CliArgument::Named { name: argument.name.clone(), value: Some(text(&argument.value)?) });
+    let arguments = arguments.iter().map(named).collect::<Option<Vec<_>>>();
+    let arguments = arguments.ok_or_else(|| {
+        Failure::new(exit::DATA, "terms_argument", "an argument of the contract is no scalar").with_help("make the contract again")
+    })?;
+    // The body of a script has no name.
+    let target = (!target.is_empty()).then(|| target.to_owned());
+    compile_for(source, Entry { target, arguments })
+}
+
+/// A canonical scalar as it would be given on a command line.
+fn text(value: &[u8]) -> Option<String> {
+    Some(match CanonicalValue::decode(value).ok()? {
+        CanonicalValue::String(bytes) => String::from_utf8(bytes).ok()?,
+        CanonicalValue::Int(int) => int.to_string(),
+        CanonicalValue::Float(float) => format!("{float:?}"),
+        CanonicalValue::Bool(bool) => bool.to_string(),
+        CanonicalValue::Duration(nanoseconds) => duration::format(nanoseconds),
+        CanonicalValue::Array(_) | CanonicalValue::Map(_) => return None,
+    })
+}
+
+fn compile_for(source: &Source, entry: Entry) -> Result<Compiled, Failure> {
+    let parsed = syntax::parse(source);
+    if parsed.has_errors() {
+        return Err(Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics: check(source) });
+    }
+    let mut compiled = lower::compile(source, &parsed.file, &entry).map_err(|failure| match failure {
+        lower::Failure::Usage(usage) => refused(&usage),
+        lower::Failure::Source(mut diagnostics) => {
+            diagnostics.extend(parsed.diagnostics.iter().cloned());
+            sort(&mut diagnostics);
+            Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics }
+        }
+        lower::Failure::Internal(error) => Failure::bug(format!("the compiler made a program that is not valid: {error}")),
+    })?;
+    compiled.diagnostics.extend(parsed.diagnostics);
+    sort(&mut compiled.diagnostics);
+    Ok(compiled)
+}
+
+/// Everything that can be said about a source without a target.
+pub(crate) fn check(source: &Source) -> Vec<Diagnostic> {
+    let parsed = syntax::parse(source);
+    let mut diagnostics = parsed.diagnostics;
+    diagnostics.extend(check::check(source, &parsed.file));
+    sort(&mut diagnostics);
+    diagnostics
+}
+
+/// The warnings of a compilation, as standard error shows them.
+pub(crate) fn warnings(source: &Source, compiled: &Compiled, color: bool) -> String {
+    render_human(source, &compiled.diagnostics, color)
+}
+
+/// A target or an argument that does not fit, and the commands that there are.
+fn refused(usage: &Usage) -> Failure {
+    let mut help = usage.error.help().unwrap_or_default();
+    if !usage.commands.is_empty() {
+        if !help.is_empty() {
+            help.push('\n');
+        }
+        help.push_str("the commands are:");
+        for command in &usage.commands {
+            help.push_str("\n  ");
+            help.push_str(&command.to_string());
+        }
+    }
+    Failure::new(exit::USAGE, "usage", usage.error.to_string()).with_help(help)
+}

@@ -1,0 +1,98 @@
+//! What planning takes from this machine, and the options that state what the target will have.
+
+use super::failure::{Failure, exit};
+use super::{files, options};
+use crate::contract::Manner;
+use crate::env_file;
+use clap::{Arg, ArgMatches};
+use opal_vm::plan::{Host, Mode};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+const ENV_FILE_SIZE_MAX: usize = 1 << 20;
+
+/// The options of this module.
+pub(crate) fn arguments() -> Vec<Arg> {
+    vec![
+        options::repeated("env", "N=V", "Plan as if the environment variable N were V").value_parser(clap::value_parser!(OsString)),
+        options::repeated("env-file", "F", "The same for each NAME=VALUE line of a file").value_parser(clap::value_parser!(PathBuf)),
+        options::repeated("pass-env", "N", "Promise the environment variable N to the steps, its value committed to"),
+        options::repeated("public", "N", "Let the value of N be public although its name looks like a secret's"),
+        options::flag("no-public", "Treat every value as secret"),
+    ]
+}
+
+/// The files that `--env-file` names.
+pub(crate) fn env_files(matches: &ArgMatches) -> Vec<PathBuf> {
+    matches.get_many::<PathBuf>("env-file").map(|files| files.cloned().collect()).unwrap_or_default()
+}
+
+/// This host, with the stated environment; what the command line itself says wins over files, and what comes later over what comes earlier.
+pub(crate) fn reality(matches: &ArgMatches) -> Result<Host, Failure> {
+    let mut stated = BTreeMap::new();
+    for path in env_files(matches) {
+        let bytes = files::read_small(&path, ENV_FILE_SIZE_MAX)?;
+        stated.extend(env_file::parse(&bytes, &path).map_err(|error| Failure::host(&error))?);
+    }
+    for word in matches.get_many::<OsString>("env").into_iter().flatten() {
+        let (name, value) = env_file::parse_assignment(word.as_bytes()).map_err(|cause| {
+            let failure = Failure::usage(format!("`--env`: {cause}"));
+            failure
+                .with_help("write `--env NAME=VALUE`; an argument of the target that is called `env` is given after `--`: `-- --env=VALUE`")
+        })?;
+        stated.insert(name, value.to_vec());
+    }
+    Ok(Host::new(base_directory()?, &stated))
+}
+
+/// How to plan, by `--pass-env`, `--public` and `--no-public`.
+pub(crate) fn manner(matches: &ArgMatches, mode: Mode) -> Result<Manner, Failure> {
+    let mut pass_env = options::strings(matches, "pass-env");
+    if let Some(name) = pass_env.iter().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        return Err(Failure::usage(format!("`--pass-env {name}`: this is no name of an environment variable"))
+            .with_help("`--pass-env NAME`; `--env NAME=VALUE` states its value"));
+    }
+    pass_env.sort_unstable();
+    pass_env.dedup();
+    Ok(Manner { mode, pass_env, public_names: options::strings(matches, "public"), no_public: matches.get_flag("no-public") })
+}
+
+fn base_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        let message = format!("the current directory is not usable: {}", super::failure::reason(&error));
+        Failure::new(exit::NO_INPUT, "no_current_directory", message).with_help("`cd` to a directory that exists")
+    })
+}
+
+/// How TERMS name the source: relative to the base directory if it is in there, else its absolute path; empty for standard input.
+pub(crate) fn source_name(path: &Path) -> String {
+    if path.as_os_str() == files::STANDARD {
+        return String::new();
+    }
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let base = std::env::current_dir().and_then(std::fs::canonicalize).unwrap_or_default();
+    real.strip_prefix(&base).unwrap_or(&real).to_string_lossy().into_owned()
+}
+
+/// Absolute path of `bash`: the first in PATH that can be executed.
+pub(crate) fn bash() -> Result<String, Failure> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let executable = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
+    let found = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join("bash")).find(executable);
+    found.and_then(|path| path.into_os_string().into_string().ok()).ok_or_else(|| {
+        Failure::new(exit::UNAVAILABLE, "missing_shell", "there is no `bash` in the directories of `PATH`")
+            .with_help("install bash, or add its directory to `PATH`")
+    })
+}
+
+/// The file mode creation mask of this process.
+pub(crate) fn umask() -> u32 {
+    use nix::sys::stat::{Mode, umask};
+    // Asking means setting. The strictest mask holds meanwhile; no other thread makes files.
+    let mask = umask(Mode::all());
+    umask(mask);
+    mask.bits() & 0o777
+}

@@ -1,0 +1,327 @@
+//! `opalc FILE [TARGET] [ARGS]`: shows a quick plan, or resolves all values and writes a contract.
+
+use super::failure::{Failure, exit};
+use super::files::{self, Destination};
+use super::words;
+use super::{compile, console, contracts, host, keys, options};
+use crate::contract::{Conditions, Manner, PlanFailure, Work};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Source;
+use crate::span::Span;
+use clap::ArgMatches;
+use clap::builder::PossibleValuesParser;
+use opal_format::hash::{Digest, HashAlgorithm};
+use opal_format::identity::{Identity, PublicKey};
+use opal_format::seed::Seed;
+use opal_vm::duration;
+use opal_vm::plan::{Cause, Mode, Plan, PlanError};
+use opal_vm::view::{PlanView, plan_json, tree};
+use serde_json::json;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// How long a contract holds unless it says otherwise.
+const EXPIRES: &str = "7d";
+/// The value of `--expires` for a contract without an end.
+const NEVER: &str = "never";
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// Options that only a contract has a use for.
+const CONTRACT_OPTIONS: &[&str] = &["key", "recipient", "unsigned", "expires", "once"];
+
+pub(super) const USAGE: &str = "opalc FILE.opl [TARGET] [ARGS] [OPTIONS]\n       opalc COMMAND …";
+
+const ABOUT: &str = "Compiles an operations script: shows what it would do, or writes it down as a signed contract";
+
+const ARGUMENTS_HELP: &str = "\
+Arguments of the target:
+  Words after TARGET fill its parameters in order, `--name=value` sets one by name. Options that opalc has are opalc's
+  wherever they stand; after `--` every word is an argument. TARGET may also be a call: 'deploy(\"prod\", replicas=5)'.
+
+Commands:
+  check FILE…      Say what is wrong with sources
+  show FILE        Show what a contract is
+  verify FILE      Compare a contract's program with its source
+  sign FILE        Add a signature to a contract
+  keygen           Make a key pair
+  disasm FILE      List the program of a source or a contract
+  A file with the name of a command is written ./check.
+
+Exit status: 0 done, 3 differs, 20 bad signature, 24 reserved plan type, 64 usage, 65 does not compile or malformed,
+66 no input, 69 something is missing here, 70 a bug, 74 cannot write, 78 a trust or identity file is wrong.";
+
+fn command() -> clap::Command {
+    use options::{flag, path, repeated, valued};
+    options::command("opalc", ABOUT)
+        .override_usage(USAGE)
+        .after_help(ARGUMENTS_HELP)
+        .arg(flag("resolve", "Resolve all values; writes a contract with -o or into a pipe"))
+        .arg(path("output", "FILE", "Where the result goes; `-` is standard output").short('o').long("output"))
+        .arg(options::format(&["tree", "json"]))
+        .arg(flag("json", "Results as one JSON document"))
+        .arg(flag("hash", "Print the plan hash; implies --resolve"))
+        .arg(
+            valued("hash-algo", "NAME", "Algorithm of all digests [default: sha256]")
+                .value_parser(PossibleValuesParser::new(["sha256", "blake3"])),
+        )
+        .arg(path("key", "K", "Private key to sign with [default: your identity]").long("key").conflicts_with("unsigned"))
+        .arg(repeated("recipient", "R", "Who may run it: an ssh-ed25519 public key or a file with such [default: your identity]"))
+        .arg(flag("unsigned", "Do not sign"))
+        .arg(valued("expires", "D", "How long the contract holds, or `never` [default: 7d]"))
+        .arg(flag("once", "The contract may run only once"))
+        .args(host::arguments())
+}
+
+/// Runs the command.
+pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
+    let color = super::asked_color(&words).on_stderr();
+    let command = command();
+    let words = words::split(&command, words)?;
+    let matches = options::parse(command, words.options.clone())?;
+    let path = words.file()?;
+    let request = Request::new(&matches, &path)?;
+    let source = files::read_source(&path)?;
+    let compiled = compile::compile(&source, &words)?;
+    console::say(&compile::warnings(&source, &compiled, color));
+    let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
+    let seed = Seed::generate().map_err(|error| {
+        Failure::new(exit::UNAVAILABLE, "no_random", error.to_string()).with_help("check that `/dev/urandom` can be read here")
+    })?;
+    let reality = host::reality(&matches)?;
+    let plan = work.plan(&reality, &seed, &request.manner).map_err(|failure| refused(failure, source.clone()))?;
+    match request.result {
+        Form::Hash if request.contract_too() => request.write_contract(&work, &plan, &source, &seed, &path),
+        Form::Hash => console::print(format!("{}\n", plan_hash(&work, &plan, request.algorithm)?).as_bytes()),
+        Form::Contract => request.write_contract(&work, &plan, &source, &seed, &path),
+        Form::Tree | Form::Json => request.show(&work, &plan),
+    }
+}
+
+/// What the result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Tree,
+    Json,
+    Hash,
+    Contract,
+}
+
+/// What the command line asks for, besides source, target and reality.
+struct Request {
+    manner: Manner,
+    result: Form,
+    json: bool,
+    destination: Destination,
+    named_output: Option<PathBuf>,
+    algorithm: HashAlgorithm,
+    seal: Option<Seal>,
+}
+
+/// What a contract needs besides its plan. Everything that can be refused is, before anything is planned.
+struct Seal {
+    not_after: Option<i64>,
+    timestamp: i64,
+    once: bool,
+    shell: String,
+    umask: u32,
+    signer: Option<Identity>,
+    recipients: Vec<PublicKey>,
+}
+
+impl Request {
+    fn new(matches: &ArgMatches, source: &Path) -> Result<Self, Failure> {
+        let named_output = matches.get_one::<PathBuf>("output").cloned();
+        let hash = matches.get_flag("hash");
+        let resolve = matches.get_flag("resolve") || hash;
+        let format = matches.get_one::<String>("format").map(String::as_str);
+        let json = options::wants_json(matches);
+        let to_file = named_output.as_deref().is_some_and(|path| path.as_os_str() != files::STANDARD);
+        let piped = named_output.is_some() || !console::stdout_is_terminal();
+        let result = match format {
+            _ if hash => Form::Hash,
+            Some("json") => Form::Json,
+            Some(_) => Form::Tree,
+            None if resolve && (to_file || (piped && !json)) => Form::Contract,
+            None if json => Form::Json,
+            None => Form::Tree,
+        };
+        if !resolve {
+            let given = |name: &&&str| matches.value_source(name).is_some_and(|source| source == clap::parser::ValueSource::CommandLine);
+            if let Some(name) = CONTRACT_OPTIONS.iter().find(given) {
+                return Err(Failure::usage(format!("`--{name}` has no meaning for a quick plan")).with_help("add `--resolve`"));
+            }
+            if to_file && format.is_none() {
+                return Err(
+                    Failure::usage("a quick plan is no contract").with_help("add `--resolve`, or `--format tree` to keep the picture")
+                );
+            }
+        }
+        let key = matches.get_one::<PathBuf>("key");
+        let env_files = host::env_files(matches);
+        let inputs: Vec<&Path> =
+            [source].into_iter().chain(key.map(PathBuf::as_path)).chain(env_files.iter().map(PathBuf::as_path)).collect();
+        let destination = match &named_output {
+            Some(path) => Destination::new(path, &inputs)?,
+            None => Destination::Standard,
+        };
+        let seal = if result == Form::Contract || (hash && named_output.is_some()) { Some(Seal::new(matches)?) } else { None };
+        let mode = if resolve { Mode::Resolve } else { Mode::Quick };
+        let algorithm = matches.get_one::<String>("hash-algo").map(String::as_str);
+        let algorithm = HashAlgorithm::ALL.iter().copied().find(|known| Some(known.name()) == algorithm).unwrap_or(HashAlgorithm::Sha256);
+        Ok(Self { manner: host::manner(matches, mode)?, result, json, destination, named_output, algorithm, seal })
+    }
+
+    /// Whether `--hash` comes with a contract to write.
+    const fn contract_too(&self) -> bool {
+        self.seal.is_some()
+    }
+
+    fn show(&self, work: &Work<'_>, plan: &Plan) -> Result<(), Failure> {
+        let deferred: Vec<bool> = plan.values.iter().map(Option::is_none).collect();
+        let resolved = self.manner.mode == Mode::Resolve;
+        let plan_hash = if resolved { Some(plan_hash(work, plan, self.algorithm)?) } else { None };
+        let view = PlanView {
+            target: work.target,
+            steps: plan.steps.view(),
+            slots: plan.slots.view(),
+            deferred: &deferred,
+            plan_hash,
+            contract_hash: None,
+        };
+        let text = if self.result == Form::Json {
+            let mut document = plan_json(&view);
+            document.insert("mode".to_owned(), json!(if resolved { "resolved" } else { "quick" }));
+            document.insert("plan_type".to_owned(), json!(plan.plan_type.name()));
+            format!("{:#}\n", serde_json::Value::from(document))
+        } else {
+            tree(&view, console::stdout_style())
+        };
+        self.destination.write(text.as_bytes())
+    }
+
+    fn write_contract(&self, work: &Work<'_>, plan: &Plan, source: &Source, seed: &Seed, path: &Path) -> Result<(), Failure> {
+        let seal = self.seal.as_ref().ok_or_else(|| Failure::bug("a contract without its terms"))?;
+        let conditions = Conditions {
+            algorithm: self.algorithm,
+            timestamp: seal.timestamp,
+            not_after: seal.not_after,
+            once: seal.once,
+            source_name: host::source_name(path),
+            shell: seal.shell.clone(),
+            umask: seal.umask,
+            provenance: json!({
+                "compiler": concat!("opalc ", env!("CARGO_PKG_VERSION")),
+                "generated_by": keys::user_at_host(),
+            })
+            .to_string(),
+        };
+        let unwritten = |error: opal_format::writer::WriteError| {
+            Failure::new(exit::DATA, "cannot_make_contract", error.to_string()).with_help("plan less in one contract")
+        };
+        let mut file = work.write(plan, source.bytes(), &self.manner, &conditions, seed, &seal.recipients).map_err(unwritten)?;
+        if let Some(signer) = &seal.signer {
+            file.sign(&signer.signing).map_err(unwritten)?;
+        }
+        let bytes = file.to_bytes();
+        let output = self.named_output.as_deref().unwrap_or(Path::new(files::STANDARD));
+        contracts::recheck(&bytes, output)?;
+        self.destination.write(&bytes)?;
+        let plan_hash = file.plan_hash().ok_or_else(|| Failure::bug("a new contract without plan_hash"))?;
+        self.report(seal, file.contract_hash(), plan_hash)
+    }
+
+    /// Says what was written: on standard error for people, and on standard output for machines where that is free.
+    fn report(&self, seal: &Seal, contract_hash: Digest, plan_hash: Digest) -> Result<(), Failure> {
+        let free = !matches!(self.destination, Destination::Standard);
+        if self.result == Form::Hash && free && !self.json {
+            return console::print(format!("{plan_hash}\n").as_bytes());
+        }
+        if self.json && free {
+            let key = |key: &PublicKey| json!({"key": key.to_string(), "fingerprint": key.fingerprint()});
+            return console::print_json(&json!({
+                "schema": "opal/contract-written/v1",
+                "file": self.named_output.as_ref().map(|path| path.display().to_string()),
+                "contract_hash": contract_hash.to_string(),
+                "plan_hash": plan_hash.to_string(),
+                "not_after": seal.not_after.map(contracts::time),
+                "signer": seal.signer.as_ref().map(|signer| key(&signer.public())),
+                "recipients": seal.recipients.iter().map(key).collect::<Vec<_>>(),
+            }));
+        }
+        let signer = match &seal.signer {
+            Some(signer) => keys::describe(&signer.public(), &signer.comment),
+            None => "nobody".to_owned(),
+        };
+        let mut text = format!(
+            "contract    {contract_hash}\nplan        {plan_hash}\nexpires     {}\nsigned by   {signer}\n",
+            contracts::expiry(seal.not_after, seal.timestamp),
+        );
+        for recipient in &seal.recipients {
+            text.push_str(&format!("opened by   {}\n", keys::describe(recipient, "")));
+        }
+        console::say(&text);
+        Ok(())
+    }
+}
+
+impl Seal {
+    fn new(matches: &ArgMatches) -> Result<Self, Failure> {
+        let timestamp = contracts::now();
+        let not_after = not_after(matches.get_one::<String>("expires").map_or(EXPIRES, String::as_str), timestamp)?;
+        let shell = host::bash()?;
+        let mut recipients = Vec::new();
+        for word in options::strings(matches, "recipient") {
+            recipients.extend(keys::recipients(&word)?);
+        }
+        recipients.sort_unstable();
+        recipients.dedup();
+        let named = matches.get_one::<PathBuf>("key").map(|path| keys::named(path)).transpose()?;
+        let unsigned = matches.get_flag("unsigned");
+        // The caller's own identity is made where something needs it, and not otherwise.
+        let own = if recipients.is_empty() || (named.is_none() && !unsigned) { Some(keys::own()?) } else { None };
+        if recipients.is_empty() {
+            recipients.extend(own.as_ref().map(Identity::public));
+        }
+        let signer = if unsigned { None } else { named.or(own) };
+        Ok(Self { not_after, timestamp, once: matches.get_flag("once"), shell, umask: host::umask(), signer, recipients })
+    }
+}
+
+/// The last second at which a contract that holds for `text` from now on may run.
+fn not_after(text: &str, now: i64) -> Result<Option<i64>, Failure> {
+    if text == NEVER {
+        return Ok(None);
+    }
+    let malformed = |cause: String| {
+        Failure::usage(format!("`--expires {text}`: {cause}")).with_help("`--expires 12h`, `--expires 30d` or `--expires never`")
+    };
+    let length = duration::parse(text).map_err(|error| malformed(error.to_string()))?;
+    if length < NANOSECONDS {
+        return Err(malformed("a contract holds for at least one second".to_owned()));
+    }
+    Ok(Some(now.saturating_add(length / NANOSECONDS)))
+}
+
+fn plan_hash(work: &Work<'_>, plan: &Plan, algorithm: HashAlgorithm) -> Result<Digest, Failure> {
+    work.plan_hash(plan, algorithm).map_err(|error| Failure::bug(error.to_string()))
+}
+
+/// Shows why there is no plan, at its place in the source.
+fn refused(failure: PlanFailure, source: Source) -> Failure {
+    let PlanFailure::Plan(PlanError { cause, span }) = failure else { return Failure::bug(failure.to_string()) };
+    if let Cause::Internal(what) = cause {
+        return Failure::bug(format!("the planner: {what}"));
+    }
+    let (message, help) = (cause.to_string(), cause.help());
+    if span.line.to_native() == 0 {
+        let failure = Failure::new(exit::DATA, cause.code(), message);
+        return match help {
+            Some(help) => failure.with_help(help),
+            None => failure,
+        };
+    }
+    let span = Span { start: span.start.to_native(), end: span.end.to_native() };
+    let mut diagnostic = Diagnostic::new(Code::Plan(cause.code()), span, message);
+    diagnostic.help = help;
+    Failure::Source { exit: exit::DATA, source: Box::new(source), diagnostics: vec![diagnostic] }
+}
