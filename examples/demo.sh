@@ -3,7 +3,7 @@
 # Everything it writes goes to a temporary directory; nothing of yours is touched.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cargo build --quiet --locked --manifest-path "$repository/Cargo.toml" --package opalc --package opal-vm
+cargo build --quiet --locked --manifest-path "$repository/Cargo.toml" --workspace --bins
 target=${CARGO_TARGET_DIR:-$repository/target}/debug
 
 work=$(mktemp -d)

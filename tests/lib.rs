@@ -17,7 +17,7 @@ pub fn binaries() -> &'static Path {
     DIRECTORY.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--locked", "--package", "opalc", "--package", "opal-vm"]).current_dir(root());
+        build.args(["build", "--quiet", "--locked", "--workspace", "--bins"]).current_dir(root());
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
