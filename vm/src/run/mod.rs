@@ -1,0 +1,297 @@
+//! Runs a fresh plan: interprets the step tree over lanes (DESIGN §4 "Semantics", §9).
+//!
+//! The caller has authenticated, verified and compared; nothing here decides whether to run. Blocks are walked by
+//! recursion, which the format's depth limit bounds. One thread walks the tree; `@parallel` branches and `@pipe` operands have a
+//! thread and a lane each.
+//!
+//! Tests: `vm/tests/run.rs`, with real processes.
+
+mod environment;
+mod exec;
+mod output;
+mod parallel;
+mod report;
+mod script;
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use opal_format::kind::{NodeKind, Unscrubbed};
+use opal_format::steps::Node;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::lane::{Lane, LaneError, LaneOptions, Stream};
+use crate::plan::{Plan, Scalar};
+use crate::record::Recorder;
+use crate::scrub::Patterns;
+use crate::signals::Signals;
+use crate::view::Paths;
+
+pub use environment::{EnvPolicy, environment};
+pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
+
+use exec::Worker;
+use output::{Direct, Put};
+use report::Tally;
+
+/// How a plan is run.
+pub struct RunOptions<'a> {
+    /// Absolute path of `bash`.
+    pub shell: PathBuf,
+    /// File mode creation mask of the steps.
+    pub umask: u32,
+    /// Where relative paths start.
+    pub base_dir: PathBuf,
+    /// What every step's environment holds; see [`environment`].
+    pub environment: Vec<CString>,
+    /// Time between TERM and KILL.
+    pub grace: Duration,
+    /// Time for the whole run.
+    pub timeout: Option<Duration>,
+    /// Branches at once, at most.
+    pub max_parallel: Option<usize>,
+    /// How watchers are made.
+    pub lanes: LaneOptions<'a>,
+    /// Lanes that are open already, to save the first steps their start.
+    pub warm: Mutex<Vec<Lane>>,
+    /// Steps' standard output goes here, or events do.
+    pub stdout: File,
+    /// Steps' standard error and messages go here.
+    pub stderr: File,
+    /// Write an event stream to `stdout` in place of the steps' output.
+    pub json: bool,
+    /// Who says that the run is to stop. Installed before any thread was started.
+    pub signals: Arc<Signals>,
+}
+
+/// Why a plan was not run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It holds a block that this version does not run.
+    #[error("step {path} is a `{kind}` block, which this version of opal-vm cannot run")]
+    Unsupported {
+        /// Path of the step.
+        path: String,
+        /// Its decorator.
+        kind: &'static str,
+    },
+    /// The operating system refused something that every run needs.
+    #[error("cannot start the run: {0}")]
+    System(#[source] std::io::Error),
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// A [`RunError`], after which nothing was run. How the steps fare is in the report.
+pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -> Result<RunReport, RunError> {
+    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges, Transform, Tty};
+    let nodes = &plan.steps.nodes;
+    let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
+    for (index, node) in nodes.iter().enumerate() {
+        let supported =
+            kind(node).is_some_and(|kind| !matches!(kind, Tty | Transform | IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges));
+        if !supported {
+            return Err(RunError::Unsupported {
+                path: crate::view::path_of(nodes, index),
+                kind: kind(node).map_or("unknown", NodeKind::name),
+            });
+        }
+    }
+    let started = Instant::now();
+    let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
+    shared.note("run_starts", None, || json!({ "steps": crate::view::step_count(plan.steps.view()) }));
+    let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
+    let flow = Worker::new(&shared).root(deadline);
+    let report = shared.report(flow, started.elapsed());
+    shared.note("run_done", None, || report.to_json());
+    let report = match shared.sync() {
+        Ok(()) => report,
+        Err(error) => report.record_lost(error),
+    };
+    // Watchers that are idle go at once; the lanes are closed before the caller ends the process.
+    options.warm.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    Ok(report)
+}
+
+/// What all threads of a run have in common.
+struct Shared<'p> {
+    plan: &'p Plan,
+    options: &'p RunOptions<'p>,
+    signals: Arc<Signals>,
+    direct: Arc<Direct>,
+    names: OnceLock<Arc<[String]>>,
+    patterns: Mutex<Arc<Patterns>>,
+    /// What the runtime bindings hold, by their node.
+    bindings: Mutex<HashMap<u32, Zeroizing<Vec<u8>>>>,
+    recorder: Mutex<&'p mut dyn Recorder>,
+    /// Whether anybody reads events.
+    recording: bool,
+    tally: Mutex<Tally>,
+    cleaning: AtomicBool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'p> Shared<'p> {
+    fn new(plan: &'p Plan, options: &'p RunOptions<'p>, recorder: &'p mut dyn Recorder) -> std::io::Result<Self> {
+        let names: OnceLock<Arc<[String]>> = OnceLock::new();
+        let json = options.json.then(|| Arc::clone(names.get_or_init(|| Paths::new(&plan.steps.nodes).collect())));
+        let files = [options.stdout.try_clone()?, options.stderr.try_clone()?];
+        let recording = options.json || recorder.is_recording();
+        let shared = Self {
+            plan,
+            options,
+            signals: Arc::clone(&options.signals),
+            direct: Arc::new(Direct::new(files, Arc::clone(&options.signals), json)),
+            names,
+            patterns: Mutex::default(),
+            bindings: Mutex::default(),
+            recorder: Mutex::new(recorder),
+            recording,
+            tally: Mutex::default(),
+            cleaning: AtomicBool::new(false),
+        };
+        shared.compile_patterns();
+        Ok(shared)
+    }
+
+    /// Compiles the scrubber's patterns from the plan's values and the bindings so far.
+    fn compile_patterns(&self) {
+        let slots = &self.plan.slots;
+        let bindings = locked(&self.bindings);
+        let mut secrets: Vec<(Zeroizing<Vec<u8>>, String)> = Vec::new();
+        for (slot, value) in slots.slots.iter().zip(&self.plan.values) {
+            if slot.unscrubbed == Unscrubbed::No.number()
+                && let Some(value @ Scalar::String(_)) = value
+            {
+                let id = String::from_utf8_lossy(slot.display.of(&slots.text).unwrap_or_default());
+                secrets.push((value.text(), crate::view::Style::Plain.placeholder(&id)));
+            }
+        }
+        for (node, value) in bindings.iter() {
+            secrets.push((value.clone(), format!("@let.{}", self.binding_name(*node))));
+        }
+        let patterns = Patterns::new(secrets.iter().map(|(value, name)| (value.as_slice(), name.as_str())));
+        *locked(&self.patterns) = Arc::new(patterns);
+    }
+
+    fn binding_name(&self, node: u32) -> String {
+        let steps = &self.plan.steps;
+        let node = usize::try_from(node).ok().and_then(|node| steps.nodes.get(node));
+        let parts = node.and_then(|node| node.args.of(&steps.args)?.first()?.parts.of(&steps.parts));
+        let name = parts.and_then(|parts| script::argument_text(self.plan, parts)).unwrap_or_default();
+        String::from_utf8_lossy(&name).into_owned()
+    }
+
+    fn patterns(&self) -> Arc<Patterns> {
+        Arc::clone(&locked(&self.patterns))
+    }
+
+    fn node(&self, index: usize) -> Option<(&'p Node, NodeKind)> {
+        let node = self.plan.steps.nodes.get(index)?;
+        Some((node, NodeKind::from_number(node.kind.to_native())?))
+    }
+
+    /// Path of a node; the empty text for the whole plan.
+    fn path(&self, node: Option<usize>) -> String {
+        let names = self.names.get_or_init(|| Paths::new(&self.plan.steps.nodes).collect());
+        node.and_then(|node| names.get(node)).cloned().unwrap_or_default()
+    }
+
+    /// A lane: an idle one, or a new one.
+    fn lane(&self) -> Result<Lane, LaneError> {
+        match locked(&self.options.warm).pop() {
+            Some(lane) => Ok(lane),
+            None => Lane::open(&LaneOptions { grace: self.options.grace, ..self.options.lanes }),
+        }
+    }
+
+    fn give_back(&self, lane: Lane) {
+        locked(&self.options.warm).push(lane);
+    }
+
+    /// Adds an event to the record and the event stream.
+    fn note(&self, event: &'static str, node: Option<usize>, fields: impl FnOnce() -> Value) {
+        if !self.recording {
+            return;
+        }
+        let mut object = fields();
+        if let Some(object) = object.as_object_mut() {
+            object.insert("event".to_owned(), json!(event));
+            if let Some(node) = node {
+                object.insert("node".to_owned(), json!(node));
+                object.insert("path".to_owned(), json!(self.path(Some(node))));
+            }
+        }
+        // Messages of programs are in some events, so they are scrubbed as a whole.
+        let text = String::from_utf8_lossy(&self.patterns().scrub(object.to_string().as_bytes())).into_owned();
+        locked(&self.recorder).note(&text);
+        if self.options.json
+            && let Err(error) = self.direct.line(Stream::Stdout, &text)
+        {
+            locked(&self.tally).halt(Outcome::OutputLost(error));
+        }
+    }
+
+    /// Makes the events so far durable.
+    fn sync(&self) -> std::io::Result<()> {
+        locked(&self.recorder).sync()
+    }
+
+    /// Tells a person something, on stderr.
+    fn say(&self, text: &str) {
+        let text = self.patterns().scrub(text.as_bytes());
+        if let Err(error) = self.direct.line(Stream::Stderr, &String::from_utf8_lossy(&text)) {
+            locked(&self.tally).halt(Outcome::OutputLost(error));
+        }
+    }
+
+    /// Says once that cleanup begins, if the run is stopping.
+    fn say_cleaning_up(&self) {
+        if !self.cleaning.swap(true, Ordering::AcqRel) {
+            self.say("Cleaning up…");
+        }
+    }
+}
+
+/// Indices of the children of `parent`, or of the top level.
+fn children(nodes: &[Node], parent: Option<usize>) -> Vec<usize> {
+    let subtree = |index: usize| nodes.get(index).map_or(1, |node| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX).max(1));
+    let (mut at, end) = match parent {
+        Some(parent) => (parent.saturating_add(1), parent.saturating_add(subtree(parent)).min(nodes.len())),
+        None => (0, nodes.len()),
+    };
+    let mut found = Vec::new();
+    while at < end {
+        found.push(at);
+        at = at.saturating_add(subtree(at));
+    }
+    found
+}
+
+/// A directory as a program is told it in `PWD`.
+fn pwd(directory: &Path) -> CString {
+    use std::os::unix::ffi::OsStrExt as _;
+    CString::new([b"PWD=", directory.as_os_str().as_bytes()].concat()).unwrap_or_default()
+}
+
+/// The shared interface for output targets.
+type Target = Arc<dyn Put>;
+
+/// A descriptor that several steps use one after the other.
+type Pipe = Arc<std::os::fd::OwnedFd>;
+
+fn borrowed(pipe: &Option<Pipe>) -> Option<BorrowedFd<'_>> {
+    use std::os::fd::AsFd as _;
+    pipe.as_ref().map(|pipe| pipe.as_fd())
+}

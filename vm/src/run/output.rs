@@ -1,0 +1,261 @@
+//! Where the output of steps goes: through a scrubber to the VM's own stdout and stderr, or into a buffer whose turn
+//! comes later.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::json;
+
+use super::Shared;
+use crate::lane::{Sink, Stream};
+use crate::scrub::Scrubber;
+use crate::signals::{Phase, Signals};
+
+/// What a buffer keeps in memory; more goes to an unlinked file.
+const BUFFER_MAX: usize = 1 << 20;
+
+/// What a pipe that is ready takes without blocking.
+const PIPE_BUF: usize = 4096;
+
+/// How much of a step's last stderr is kept for the report.
+const TAIL_MAX: usize = 2048;
+
+/// Takes scrubbed output.
+pub(super) trait Put: Send + Sync {
+    /// Takes bytes of `stream` that the node `node` wrote.
+    fn put(&self, node: usize, stream: Stream, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// The VM's own stdout and stderr. After the first error everything is dropped, so that cleanup goes on.
+pub(super) struct Direct {
+    files: Mutex<Option<[File; 2]>>,
+    signals: Arc<Signals>,
+    /// Output becomes events on stdout; these are the paths of the nodes.
+    json: Option<Arc<[String]>>,
+}
+
+impl Direct {
+    pub(super) fn new(files: [File; 2], signals: Arc<Signals>, json: Option<Arc<[String]>>) -> Self {
+        Self { files: Mutex::new(Some(files)), signals, json }
+    }
+
+    /// Writes one line that is not a step's output.
+    pub(super) fn line(&self, stream: Stream, line: &str) -> io::Result<()> {
+        self.write(stream, format!("{line}\n").as_bytes())
+    }
+
+    fn write(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some([stdout, stderr]) = files.as_mut() else { return Ok(()) };
+        let file = if stream == Stream::Stdout { stdout } else { stderr };
+        let done = write_unless_killed(file, bytes, &self.signals);
+        if done.is_err() {
+            *files = None;
+        }
+        done
+    }
+}
+
+impl Put for Direct {
+    fn put(&self, node: usize, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        let Some(paths) = &self.json else { return self.write(stream, bytes) };
+        let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+        let mut event = json!({ "event": "output", "path": paths.get(node), "stream": name });
+        if let Some(object) = event.as_object_mut() {
+            match std::str::from_utf8(bytes) {
+                Ok(text) => object.insert("text".to_owned(), json!(text)),
+                Err(_) => object.insert("hex".to_owned(), json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),
+            };
+        }
+        self.line(Stream::Stdout, &event.to_string())
+    }
+}
+
+/// Writes all of `bytes`. A reader that does not read must not keep a second signal from ending the run.
+fn write_unless_killed(file: &mut File, mut bytes: &[u8], signals: &Signals) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let [arrived, kill] = signals.poll_fds(Phase::Cancel);
+        let mut fds =
+            [PollFd::new(file.as_fd(), PollFlags::POLLOUT), PollFd::new(arrived, PollFlags::POLLIN), PollFd::new(kill, PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready = fds.map(|fd| fd.any().unwrap_or(false));
+        if ready.get(1..).is_some_and(|rest| rest.contains(&true)) && signals.check() == Phase::Kill {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if ready.first() != Some(&true) {
+            continue;
+        }
+        let (chunk, _) = bytes.split_at(bytes.len().min(PIPE_BUF));
+        match file.write(chunk) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Output that waits for its turn, in the order in which it came.
+#[derive(Default)]
+pub(super) struct Buffer {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Runs of bytes by node and stream.
+    runs: Vec<(usize, Stream, usize)>,
+    memory: Vec<u8>,
+    spilled: Option<File>,
+}
+
+impl Put for Buffer {
+    fn put(&self, node: usize, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.runs.last_mut() {
+            Some((of, on, length)) if (*of, *on) == (node, stream) => *length = length.saturating_add(bytes.len()),
+            _ => kept.runs.push((node, stream, bytes.len())),
+        }
+        kept.memory.extend_from_slice(bytes);
+        if kept.memory.len() > BUFFER_MAX {
+            if kept.spilled.is_none() {
+                // Without such files the memory has to do.
+                kept.spilled = unlinked_file().ok();
+            }
+            let Kept { memory, spilled, .. } = &mut *kept;
+            if let Some(file) = spilled {
+                file.write_all(memory)?;
+                memory.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Buffer {
+    /// Passes everything on.
+    pub(super) fn emit(&self, to: &dyn Put) -> io::Result<()> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kept { runs, memory, spilled } = std::mem::take(&mut *kept);
+        let mut spilled = match spilled {
+            Some(mut file) => {
+                file.rewind()?;
+                Some(file)
+            }
+            None => None,
+        };
+        let mut memory = memory.as_slice();
+        let mut chunk = vec![0; 64 << 10];
+        for (node, stream, mut left) in runs {
+            while left > 0 {
+                let space = chunk.get_mut(..left.min(64 << 10)).unwrap_or_default();
+                let mut read = match &mut spilled {
+                    Some(file) => file.read(space)?,
+                    None => 0,
+                };
+                if read == 0 {
+                    read = memory.read(space)?;
+                }
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                to.put(node, stream, chunk.get(..read).unwrap_or_default())?;
+                left = left.saturating_sub(read);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file for scrubbed output that nobody else can name.
+fn unlinked_file() -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).mode(0o600);
+    options.custom_flags(nix::libc::O_TMPFILE).open(std::env::temp_dir())
+}
+
+/// The scrubbers of one lane.
+pub(super) struct Scrubbers {
+    streams: [Scrubber; 2],
+    scratch: Vec<u8>,
+}
+
+/// What one step writes.
+pub(super) struct StepSink<'a> {
+    pub(super) node: usize,
+    pub(super) to: &'a dyn Put,
+    pub(super) scrubbers: &'a mut Scrubbers,
+    /// Where stdout goes instead, up to a limit.
+    pub(super) capture: Option<&'a mut Capture>,
+    /// The last of stderr.
+    pub(super) tail: Vec<u8>,
+}
+
+/// Stdout that a runtime binding takes.
+pub(super) struct Capture {
+    pub(super) bytes: zeroize::Zeroizing<Vec<u8>>,
+    pub(super) limit: usize,
+    pub(super) overflowed: bool,
+}
+
+impl Scrubbers {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let patterns = shared.patterns();
+        Self { streams: [Scrubber::new(Arc::clone(&patterns)), Scrubber::new(patterns)], scratch: Vec::new() }
+    }
+
+    /// Takes over secrets that have become known. Call it between steps.
+    pub(super) fn refresh(&mut self, shared: &Shared) {
+        let patterns = shared.patterns();
+        self.streams.iter_mut().for_each(|scrubber| scrubber.set_patterns(Arc::clone(&patterns)));
+    }
+}
+
+impl Sink for StepSink<'_> {
+    fn write(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        if stream == Stream::Stdout
+            && let Some(capture) = &mut self.capture
+        {
+            let room = capture.limit.saturating_sub(capture.bytes.len());
+            capture.overflowed |= bytes.len() > room;
+            // Never beyond the first allocation, which would leave a copy behind that nobody wipes.
+            capture.bytes.extend_from_slice(bytes.get(..bytes.len().min(room)).unwrap_or_default());
+            return Ok(());
+        }
+        self.pass(stream, Some(bytes))
+    }
+}
+
+impl StepSink<'_> {
+    /// Ends the streams: nothing is held back any longer.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.pass(Stream::Stdout, None).and(self.pass(Stream::Stderr, None))
+    }
+
+    fn pass(&mut self, stream: Stream, bytes: Option<&[u8]>) -> io::Result<()> {
+        let Scrubbers { streams: [stdout, stderr], scratch } = &mut *self.scrubbers;
+        let scrubber = if stream == Stream::Stdout { stdout } else { stderr };
+        scratch.clear();
+        match bytes {
+            Some(bytes) => scrubber.write(bytes, scratch),
+            None => scrubber.finish(scratch),
+        }
+        if scratch.is_empty() {
+            return Ok(());
+        }
+        if stream == Stream::Stderr {
+            self.tail.extend_from_slice(scratch);
+            let surplus = self.tail.len().saturating_sub(TAIL_MAX);
+            self.tail.drain(..surplus);
+        }
+        self.to.put(self.node, stream, scratch)
+    }
+}

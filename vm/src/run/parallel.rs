@@ -1,0 +1,181 @@
+//! `@parallel` and `@pipe`: a thread and a lane for each branch or operand.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+use opal_format::kind::NodeKind;
+use opal_format::steps::Node;
+
+use super::exec::{Flow, Scope, Worker};
+use super::output::Buffer;
+use super::report::{FailureCause, Outcome};
+use super::{Pipe, Shared, Target, children, locked};
+
+/// The branches of a `@parallel`: its statements; of a loop, what its iterations are, one child each.
+fn branches(nodes: &[Node], parent: usize) -> Vec<usize> {
+    let mut found = Vec::new();
+    for index in children(nodes, Some(parent)) {
+        let kind = nodes.get(index).and_then(|node| NodeKind::from_number(node.kind.to_native()));
+        match kind {
+            Some(NodeKind::For | NodeKind::While) => found.extend(children(nodes, Some(index))),
+            _ => found.push(index),
+        }
+    }
+    found
+}
+
+impl Worker<'_, '_> {
+    pub(super) fn parallel(&mut self, index: usize, at_once: usize, tolerate: usize, scope: Scope<'_>) -> Flow {
+        let shared = self.shared;
+        let branches = branches(&shared.plan.steps.nodes, index);
+        let at_once = shared.options.max_parallel.map_or(at_once, |limit| limit.min(at_once)).clamp(1, branches.len().max(1));
+        let buffers: Vec<Arc<Buffer>> = branches.iter().map(|_| Arc::default()).collect();
+        let next = AtomicUsize::new(0);
+        let failed = AtomicUsize::new(0);
+        let closed = AtomicBool::new(false);
+        let pipes = &self.pipes;
+        let mut flows: Vec<Option<Flow>> = vec![None; branches.len()];
+        let mut started = None;
+        let (done, ended) = mpsc::channel();
+        std::thread::scope(|threads| {
+            for _ in 0..at_once {
+                let done = done.clone();
+                let (branches, buffers, next, failed, closed) = (&branches, &buffers, &next, &failed, &closed);
+                let work = move || {
+                    while !closed.load(Ordering::Acquire) {
+                        let turn = next.fetch_add(1, Ordering::AcqRel);
+                        let Some((branch, buffer)) = branches.get(turn).zip(buffers.get(turn)) else { return };
+                        let to = Arc::clone(buffer) as Target;
+                        let flow = Worker::with(shared, to, pipes.clone()).block(vec![*branch], scope);
+                        let over = match flow {
+                            Flow::Done => false,
+                            Flow::Failed(_) => failed.fetch_add(1, Ordering::AcqRel) >= tolerate,
+                            _ => true,
+                        };
+                        if over {
+                            closed.store(true, Ordering::Release);
+                        }
+                        if done.send((turn, flow)).is_err() {
+                            return;
+                        }
+                    }
+                };
+                if let Err(error) = std::thread::Builder::new().name("branch".to_owned()).spawn_scoped(threads, work) {
+                    closed.store(true, Ordering::Release);
+                    let cause = FailureCause::Watcher(format!("no thread for a branch: {error}"));
+                    let failure = shared.fail(Some(index), cause, b"", std::time::Duration::ZERO);
+                    started = Some(failure);
+                    break;
+                }
+            }
+            drop(done);
+            // Emits each branch's output when those before it have had their turn.
+            let mut turn_out = 0;
+            while let Ok((turn, flow)) = ended.recv() {
+                if let Some(place) = flows.get_mut(turn) {
+                    *place = Some(flow);
+                }
+                while let Some(buffer) = buffers.get(turn_out).filter(|_| flows.get(turn_out).is_some_and(Option::is_some)) {
+                    self.emit(buffer);
+                    turn_out = turn_out.saturating_add(1);
+                }
+            }
+        });
+        let flows: Vec<Flow> = flows.into_iter().flatten().chain(started.map(Flow::Failed)).collect();
+        let failures: Vec<usize> =
+            flows.iter().filter_map(|flow| if let Flow::Failed(failure) = flow { Some(*failure) } else { None }).collect();
+        for stop in [Flow::Killed, Flow::Stopped, Flow::TimedOut] {
+            if flows.contains(&stop) {
+                return stop;
+            }
+        }
+        shared.together(&failures);
+        match failures.first() {
+            Some(first) if failures.len() > tolerate => Flow::Failed(*first),
+            Some(first) => {
+                locked(&shared.tally).handled(*first);
+                Flow::Done
+            }
+            None => Flow::Done,
+        }
+    }
+
+    fn emit(&self, buffer: &Buffer) {
+        if let Err(error) = buffer.emit(&*self.to) {
+            locked(&self.shared.tally).halt(Outcome::OutputLost(error));
+        }
+    }
+
+    /// `@pipe`: all operands at once, stdout of each to stdin of the next. Fails as a shell with `pipefail` does: with the last that failed.
+    pub(super) fn pipe(&mut self, index: usize, scope: Scope<'_>) -> Flow {
+        let shared = self.shared;
+        let operands = children(&shared.plan.steps.nodes, Some(index));
+        let [stdin, stdout] = self.pipes.clone();
+        let mut ends: Vec<[Option<Pipe>; 2]> = Vec::new();
+        let mut from = stdin;
+        for number in 1..=operands.len() {
+            if number == operands.len() {
+                ends.push([from.take(), stdout.clone()]);
+                break;
+            }
+            match pipe2(OFlag::O_CLOEXEC) {
+                Ok((read, write)) => {
+                    let shared_end = |end: OwnedFd| Some(Arc::new(end));
+                    ends.push([from.take(), shared_end(write)]);
+                    from = shared_end(read);
+                }
+                Err(errno) => {
+                    let cause = FailureCause::Watcher(format!("no pipe: {}", errno.desc()));
+                    return Flow::Failed(shared.fail(Some(index), cause, b"", std::time::Duration::ZERO));
+                }
+            }
+        }
+        let flows: Vec<Flow> = std::thread::scope(|threads| {
+            let running: Vec<_> = operands
+                .iter()
+                .zip(ends)
+                .map(|(operand, pipes)| {
+                    let to = Arc::clone(&self.to);
+                    // The worker, and with it the ends of its pipes, goes when its operand is done.
+                    let work = move || Worker::with(shared, to, pipes).block(vec![*operand], scope);
+                    std::thread::Builder::new().name("operand".to_owned()).spawn_scoped(threads, work)
+                })
+                .collect();
+            running
+                .into_iter()
+                .map(|thread| match thread.map(std::thread::ScopedJoinHandle::join) {
+                    Ok(Ok(flow)) => flow,
+                    _ => {
+                        let cause = FailureCause::Watcher("no thread for an operand".to_owned());
+                        Flow::Failed(shared.fail(Some(index), cause, b"", std::time::Duration::ZERO))
+                    }
+                })
+                .collect()
+        });
+        for stop in [Flow::Killed, Flow::Stopped, Flow::TimedOut] {
+            if flows.contains(&stop) {
+                return stop;
+            }
+        }
+        let failures: Vec<usize> =
+            flows.iter().rev().filter_map(|flow| if let Flow::Failed(failure) = flow { Some(*failure) } else { None }).collect();
+        shared.together(&failures);
+        failures.first().map_or(Flow::Done, |failure| Flow::Failed(*failure))
+    }
+}
+
+impl Shared<'_> {
+    /// Failures that are dealt with, or not, together with the first.
+    fn together(&self, failures: &[usize]) {
+        let mut tally = locked(&self.tally);
+        let Some(group) = failures.first().and_then(|first| tally.failures.get(*first)).map(|first| first.group) else { return };
+        for failure in failures {
+            if let Some(failure) = tally.failures.get_mut(*failure) {
+                failure.group = group;
+            }
+        }
+    }
+}

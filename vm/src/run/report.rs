@@ -1,0 +1,325 @@
+//! What a run comes to.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use opal_format::record::Span;
+use serde_json::{Value, json};
+
+use super::exec::Flow;
+use super::{Shared, locked};
+use crate::lane::Ended;
+use crate::signals::{First, Phase};
+use crate::view::{PlanView, Style, node_text};
+use crate::watcher::Process;
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All steps that were to run did, or their failures were handled.
+    Succeeded,
+    /// This one of the failures ended it.
+    Failed(usize),
+    /// A signal ended it.
+    Cancelled(First),
+    /// Its output could not be passed on.
+    OutputLost(io::Error),
+    /// Its record could not be written.
+    RecordLost(io::Error),
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub enum FailureCause {
+    /// Its process ended like this, or could not be started.
+    Ended(Ended),
+    /// Its time was up.
+    Timeout(Duration),
+    /// Its directory is not there.
+    NoDirectory(PathBuf, Errno),
+    /// What a runtime binding was to hold cannot be handed to a process: longer than that many bytes.
+    BindingTooLong(usize),
+    /// It could not be watched, so it was not started, or its end is unknown.
+    Watcher(String),
+    /// A value that it needs is missing: a defect of the planner.
+    NoValue,
+}
+
+impl std::fmt::Display for FailureCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended(Ended::Exit(code)) => write!(f, "exit status {code}"),
+            Self::Ended(Ended::Signal(number)) => match nix::sys::signal::Signal::try_from(*number) {
+                Ok(signal) => write!(f, "ended by signal {number} ({signal})"),
+                Err(_) => write!(f, "ended by signal {number}"),
+            },
+            Self::Ended(Ended::NoProgram(errno)) => write!(f, "cannot be started: {}", errno.desc().to_lowercase()),
+            Self::Ended(Ended::NoDirectory(errno)) => write!(f, "cannot enter its directory: {}", errno.desc().to_lowercase()),
+            Self::Timeout(limit) => {
+                write!(f, "not done after {}", crate::duration::format(i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX)))
+            }
+            Self::NoDirectory(path, errno) => {
+                let path = crate::view::escape(path.as_os_str().as_encoded_bytes(), false);
+                write!(f, "cannot enter `{path}`: {}", errno.desc().to_lowercase())
+            }
+            Self::BindingTooLong(limit) => write!(f, "its value is longer than {limit} bytes"),
+            Self::Watcher(what) => f.write_str(what),
+            Self::NoValue => f.write_str("a value that it needs is missing (a bug in opal-vm)"),
+        }
+    }
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct StepFailure {
+    /// Its node; `None` where the whole run timed out.
+    pub node: Option<usize>,
+    /// Its path; empty for the whole run.
+    pub path: String,
+    /// Where it stands in the source.
+    pub span: Span,
+    /// Its command, with placeholders.
+    pub command: String,
+    /// Why it failed.
+    pub cause: FailureCause,
+    /// The last of what it wrote to stderr, scrubbed.
+    pub stderr: String,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Whether something dealt with it: a `catch`, another attempt, `||`, `tolerate`.
+    pub handled: bool,
+    /// The failure that this one is reported with: its own number, or that of the first in its `@parallel`.
+    pub(super) group: usize,
+}
+
+/// A process that a step left running.
+#[derive(Debug)]
+pub struct Left {
+    /// Path of the step.
+    pub path: String,
+    /// The process.
+    pub process: Process,
+    /// Whether it is gone. One that is not could not be killed.
+    pub ended: bool,
+}
+
+/// What happened in a run.
+#[derive(Debug)]
+pub struct RunReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether any step was started.
+    pub effects: bool,
+    /// Steps that ran to their end, each counted once.
+    pub steps_done: usize,
+    /// Steps of the plan.
+    pub steps_total: usize,
+    /// Every failure, in the order in which they happened.
+    pub failures: Vec<StepFailure>,
+    /// Processes that steps left running.
+    pub left: Vec<Left>,
+    /// Paths of `@finally` blocks that were skipped because the run was killed.
+    pub cleanup_skipped: Vec<String>,
+    /// Paths of `@finally` blocks that ran after the run was stopped or had failed.
+    pub cleaned_up: Vec<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl RunReport {
+    /// The exit status, where no signal ends the process (DESIGN §10).
+    #[must_use]
+    pub fn exit(&self) -> u8 {
+        match &self.outcome {
+            Outcome::Succeeded => 0,
+            Outcome::Failed(_) => 1,
+            Outcome::Cancelled(first) => u8::try_from((first.signal as i32).saturating_add(128)).unwrap_or(1),
+            Outcome::OutputLost(_) | Outcome::RecordLost(_) => 74,
+        }
+    }
+
+    /// `nothing was run`, or how far the run came.
+    #[must_use]
+    pub fn effects_text(&self) -> String {
+        match (self.effects, &self.outcome) {
+            (false, _) => "nothing was run".to_owned(),
+            (true, Outcome::Succeeded) => format!("{} of {} steps ran", self.steps_done, self.steps_total),
+            (true, _) => format!("stopped after {} of {} steps", self.steps_done, self.steps_total),
+        }
+    }
+
+    /// For machines.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let (outcome, detail) = match &self.outcome {
+            Outcome::Succeeded => ("succeeded", Value::Null),
+            Outcome::Failed(_) => ("failed", Value::Null),
+            Outcome::Cancelled(first) => ("cancelled", json!(first.signal.as_str())),
+            Outcome::OutputLost(error) => ("output_lost", json!(crate::plan::os_reason(error))),
+            Outcome::RecordLost(error) => ("record_lost", json!(crate::plan::os_reason(error))),
+        };
+        let cause = if let Outcome::Failed(cause) = self.outcome { Some(cause) } else { None };
+        let failures: Vec<Value> = self
+            .failures
+            .iter()
+            .enumerate()
+            .map(|(number, failure)| {
+                json!({
+                    "path": failure.path, "span": crate::view::span_json(&failure.span), "command": failure.command,
+                    "cause": failure.cause.to_string(), "stderr": failure.stderr, "handled": failure.handled,
+                    "elapsed_ms": millis(failure.elapsed), "first_cause": cause == Some(number),
+                })
+            })
+            .collect();
+        let left: Vec<Value> = self
+            .left
+            .iter()
+            .map(|left| json!({ "path": left.path, "name": left.process.name, "pid": left.process.pid, "ended": left.ended }))
+            .collect();
+        json!({
+            "outcome": outcome, "detail": detail, "effects": if self.effects { "started" } else { "none" }, "exit": self.exit(),
+            "steps_done": self.steps_done, "steps_total": self.steps_total, "failures": failures, "left_running": left,
+            "cleaned_up": self.cleaned_up, "cleanup_skipped": self.cleanup_skipped, "elapsed_ms": millis(self.elapsed),
+        })
+    }
+
+    /// The failures as text for a person: the first cause in full, the others in a line each. `source` names the source file.
+    #[must_use]
+    pub fn failures_text(&self, source: &str) -> String {
+        use std::fmt::Write as _;
+        let mut out = String::new();
+        let cause = if let Outcome::Failed(cause) = self.outcome { Some(cause) } else { None };
+        let place = |failure: &StepFailure| match failure.span.line.to_native() {
+            0 => String::new(),
+            line => format!(" ({source}:{line}:{})", failure.span.column.to_native()),
+        };
+        if let Some(failure) = cause.and_then(|cause| self.failures.get(cause)) {
+            let name = if failure.path.is_empty() { "the run".to_owned() } else { format!("step {}", failure.path) };
+            let _ = writeln!(out, "error[step_failed]: {name} failed: {}", failure.cause);
+            if failure.span.line.to_native() != 0 {
+                let _ = writeln!(out, "  --> {source}:{}:{}", failure.span.line.to_native(), failure.span.column.to_native());
+            }
+            let _ = writeln!(out, "  command: {}", failure.command.replace('\n', "\n           "));
+            let _ = writeln!(out, "  took:    {}", shown(failure.elapsed));
+            let stderr = crate::view::escape(failure.stderr.as_bytes(), true);
+            let lines: Vec<&str> = stderr.lines().collect();
+            for line in lines.iter().skip(lines.len().saturating_sub(10)) {
+                let _ = writeln!(out, "  stderr:  {line}");
+            }
+        }
+        for path in &self.cleaned_up {
+            let _ = writeln!(out, "  cleaned up: {path}");
+        }
+        for path in &self.cleanup_skipped {
+            let _ = writeln!(out, "warning: cleanup was skipped: {path}");
+        }
+        for (number, failure) in self.failures.iter().enumerate() {
+            if Some(number) != cause && !failure.handled {
+                let _ = writeln!(out, "also: step {}{} failed: {}", failure.path, place(failure), failure.cause);
+            }
+        }
+        out
+    }
+
+    pub(super) fn record_lost(mut self, error: io::Error) -> Self {
+        if matches!(self.outcome, Outcome::Succeeded | Outcome::Failed(_)) {
+            self.outcome = Outcome::RecordLost(error);
+        }
+        self
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration for people: to the millisecond.
+fn shown(duration: Duration) -> String {
+    crate::duration::format(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+}
+
+/// What has happened so far.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) failures: Vec<StepFailure>,
+    pub(super) left: Vec<Left>,
+    pub(super) done: HashSet<usize>,
+    pub(super) effects: bool,
+    pub(super) cleanup_skipped: Vec<String>,
+    pub(super) cleaned_up: Vec<String>,
+    /// Why no new step may start, other than a signal.
+    halted: Option<Outcome>,
+}
+
+impl Tally {
+    /// Stops the run; the first reason stays.
+    pub(super) fn halt(&mut self, why: Outcome) {
+        self.halted.get_or_insert(why);
+    }
+
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.is_some()
+    }
+
+    /// Marks a failure, and those reported with it, as dealt with.
+    pub(super) fn handled(&mut self, failure: usize) {
+        let group = self.failures.get(failure).map(|failure| failure.group);
+        self.failures.iter_mut().filter(|one| Some(one.group) == group).for_each(|one| one.handled = true);
+    }
+}
+
+impl Shared<'_> {
+    /// Adds a failure and gives its number.
+    pub(super) fn fail(&self, node: Option<usize>, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> usize {
+        let record = node.and_then(|node| self.plan.steps.nodes.get(node));
+        let view = PlanView {
+            target: "",
+            steps: self.plan.steps.view(),
+            slots: self.plan.slots.view(),
+            deferred: &[],
+            plan_hash: None,
+            contract_hash: None,
+        };
+        let failure = StepFailure {
+            node,
+            path: self.path(node),
+            span: record.map_or(Span::NONE, |record| record.span),
+            command: record.map(|record| node_text(&view, record, Style::Plain)).unwrap_or_default(),
+            cause,
+            stderr: String::from_utf8_lossy(stderr).into_owned(),
+            elapsed,
+            handled: false,
+            group: 0,
+        };
+        let mut tally = locked(&self.tally);
+        let number = tally.failures.len();
+        tally.failures.push(StepFailure { group: number, ..failure });
+        number
+    }
+
+    pub(super) fn report(&self, flow: Flow, elapsed: Duration) -> RunReport {
+        let mut tally = std::mem::take(&mut *locked(&self.tally));
+        let first = self.signals.first().filter(|_| self.signals.phase() > Phase::Run);
+        let outcome = match (flow, first, tally.halted.take()) {
+            // A step that ended well after the signal still ends the run.
+            (_, Some(first), _) => Outcome::Cancelled(first),
+            (_, None, Some(halted)) => halted,
+            (Flow::Failed(failure), ..) => Outcome::Failed(failure),
+            _ => Outcome::Succeeded,
+        };
+        RunReport {
+            outcome,
+            effects: tally.effects,
+            steps_done: tally.done.len(),
+            steps_total: crate::view::step_count(self.plan.steps.view()),
+            failures: tally.failures,
+            left: tally.left,
+            cleanup_skipped: tally.cleanup_skipped,
+            cleaned_up: tally.cleaned_up,
+            elapsed,
+        }
+    }
+}
