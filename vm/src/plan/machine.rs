@@ -914,11 +914,8 @@ impl Machine<'_> {
     /// Resolves once per decorator and arguments; seeded ones each time they are evaluated.
     fn resolve_named(&mut self, decorator: u16, arguments: Vec<Argument>, marked: bool, span: Span) -> Result<Candidate, Cause> {
         let row = decorators::value_decorator(decorator).ok_or_else(|| bug("decorator"))?;
-        let mut key = self.import_key(row, &arguments)?;
+        let mut key = self.import_key(row, &arguments, marked)?;
         let public = is_public(decorator, &arguments, marked, self.options)?;
-        if marked {
-            key.push_str(" public");
-        }
         if row.seeded {
             self.seeded = self.seeded.saturating_add(1);
             key = format!("{key}#{}", self.seeded);
@@ -948,8 +945,8 @@ impl Machine<'_> {
         Ok(candidate)
     }
 
-    /// `env.NAME`, `env.NAME(default=3)`, `file.read("p")`.
-    fn import_key(&self, row: &decorators::ValueDecorator, arguments: &[Argument]) -> Result<String, Cause> {
+    /// `env.NAME`, `env.NAME(default=3, public=true)`, `file.read("p")`.
+    fn import_key(&self, row: &decorators::ValueDecorator, arguments: &[Argument], public: bool) -> Result<String, Cause> {
         let mut key = row.name.to_owned();
         let mut rest = arguments;
         if row.shape == decorators::Shape::Key
@@ -959,22 +956,22 @@ impl Machine<'_> {
             key.push_str(&first.text.as_ref().map_or_else(String::new, |name| name.escape_ascii().to_string()));
             rest = others;
         }
-        if !rest.is_empty() || row.shape == decorators::Shape::Call {
-            key.push('(');
-            for (index, argument) in rest.iter().enumerate() {
-                if index > 0 {
-                    key.push_str(", ");
-                }
-                // The first parameter of a call reads well without its name.
-                if argument.param > 0 || row.shape == decorators::Shape::Key {
-                    let name =
-                        row.params.get(usize::from(argument.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
-                    key.push_str(name);
-                    key.push('=');
-                }
-                key.push_str(&self.candidates.key_of(&argument.value, self.program.text)?);
-            }
-            key.push(')');
+        let mut listed = Vec::with_capacity(rest.len());
+        for argument in rest {
+            let value = self.candidates.key_of(&argument.value, self.program.text)?;
+            // The first parameter of a call reads well without its name.
+            listed.push(if argument.param == 0 {
+                value
+            } else {
+                let name = row.params.get(usize::from(argument.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
+                format!("{name}={value}")
+            });
+        }
+        if public {
+            listed.push("public=true".to_owned());
+        }
+        if !listed.is_empty() || row.shape == decorators::Shape::Call {
+            key.push_str(&format!("({})", listed.join(", ")));
         }
         Ok(super::candidates::bounded(key))
     }
