@@ -71,6 +71,8 @@ struct Checker<'a> {
     /// Whether no block is open around a top-level statement, so that a `var` declares a global.
     at_top: bool,
     depth: usize,
+    /// Whether nesting beyond the limit has been reported.
+    is_too_deep: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -90,6 +92,7 @@ impl<'a> Checker<'a> {
             frame: Frame::default(),
             at_top: false,
             depth: 0,
+            is_too_deep: false,
         }
     }
 
@@ -232,8 +235,9 @@ impl<'a> Checker<'a> {
                         .with_label(first, "first here")
                         .with_help("rename one of the two"),
                 );
+            } else {
+                self.warn_shadowing(name, parameter.name.span);
             }
-            self.warn_shadowing(name, parameter.name.span);
             let shape = match expected {
                 Some(expected) if !self.assigned.contains(name) => Shape::of_type(expected),
                 _ => Shape::Unknown,

@@ -43,7 +43,7 @@ impl Checker<'_> {
             self.depth += 1;
             fill(self, &mut out);
             self.depth -= 1;
-        } else {
+        } else if !std::mem::replace(&mut self.is_too_deep, true) {
             self.report(
                 Diagnostic::new(Code::LimitExceeded, span, format!("blocks, arms and `else if` nest deeper than {DEPTH_MAX}"))
                     .with_help("move the inner part to a command of its own"),
@@ -158,7 +158,9 @@ impl Checker<'_> {
     fn binding(&mut self, binding: &ast::RuntimeBinding, span: Span, out: &mut Vec<Stmt>) {
         let (name, name_span) = (binding.name.name.as_str(), binding.name.span);
         let template = self.template(&binding.text, Some(name));
-        if let Some(first) = self.visible(name).filter(|known| known.kind != Kind::Binding).map(|known| known.span) {
+        if let Some(known) = self.visible(name).filter(|known| known.kind != Kind::Binding) {
+            known.used = true;
+            let first = known.span;
             self.report(binding_is_variable(name, name_span, first));
         }
         let local = self.declare(name, name_span, shape::STRING, Kind::Binding);
