@@ -290,8 +290,11 @@ fn find(source: &Source, unit: &Unit, request: &Entry) -> Result<Start, UsageErr
     Ok(Start { command: Some(number), target: command.name.clone(), bound: bind(command, given)? })
 }
 
+/// A literal and the parameter that it is for, where that is said.
+type NamedLiteral = (Option<String>, Literal);
+
 /// Reads `name(literal, name=literal)`. The name may hold hyphens, which a call in a source cannot.
-fn call(text: &str) -> Option<(String, Vec<(Option<String>, Literal)>)> {
+fn call(text: &str) -> Option<(String, Vec<NamedLiteral>)> {
     let (name, arguments) = text.trim().split_once('(')?;
     let parsed = syntax::parse(&Source::new("target", format!("target({arguments}")));
     let mut items = parsed.file.items.into_iter();
