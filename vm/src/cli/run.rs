@@ -1,7 +1,154 @@
-//! `opal-vm run`.
-use super::output::Output;
+//! `opal-vm run`: verifies a contract and runs the fresh plan.
+
+use super::output::{Output, to_stderr};
+use super::verify::{report_drift, warnings};
+use crate::admission::{Admitted, Site, admit, read, replan};
+use crate::lane::LaneOptions;
+use crate::plan::{Plan, os_reason};
+use crate::record::{self, Recorder};
 use crate::refusal::Refusal;
+use crate::run::{EnvPolicy, Outcome, RunOptions, RunReport, environment};
+use crate::signals::{Phase, Signals};
+use crate::trust::Failure as _;
+use crate::trust::ledger::Ledger;
+use crate::trust::lock::{LockError, RunLock};
 use clap::ArgMatches;
-pub(super) fn run(_matches: &ArgMatches, _out: &Output) -> Result<u8, Refusal> {
-    Err(Refusal::new("internal", 70, "not here"))
+use std::fmt::Write as _;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Time between TERM and KILL, unless the policy has less (DESIGN §9).
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(super) fn run(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
+    // Before any thread starts, so that all of them leave the signals to this one.
+    let signals = Arc::new(Signals::install().map_err(|errno| system("take signals", &errno.into()))?);
+    let site = super::site()?;
+    let request = super::options::request(matches)?;
+    let file = read(&request)?;
+    let admitted = admit(&file, &request, &site)?;
+    for warning in warnings(&admitted, &site) {
+        let _ = to_stderr(&out.painted(&warning));
+    }
+    let run_id = site.now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let once = admitted.contract.terms.once || site.policy.single_use();
+    let lock = take_lock(&admitted, &site, &run_id, once, out)?;
+    let ledger = if once { Some(Ledger::open(&site.paths)?) } else { None };
+    let contract_hash = admitted.contract.contract_hash;
+    if let Some(ledger) = &ledger {
+        ledger.check_unused(&contract_hash, None)?;
+    }
+    let replanned = replan(&admitted, &request, &site)?;
+    if !replanned.drift.is_empty() {
+        return report_drift(&admitted.contract, &replanned.drift, &request, out);
+    }
+    let plan = replanned.plan.ok_or_else(|| Refusal::new("internal", 70, "a plan without drift is missing"))?;
+    if signals.check() > Phase::Run {
+        let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
+        signals.end_by_first();
+    }
+    let mut recorder = record::NoRecord;
+    if let Some(ledger) = &ledger {
+        ledger.start(&contract_hash, &run_id, site.now)?;
+    }
+    let report = execute(&plan, &admitted, &site, lock.as_ref(), &signals, out, &mut recorder)?;
+    if let Some(ledger) = &ledger {
+        let _ = ledger.finish(&contract_hash).map_err(|error| to_stderr(&format!("warning: {error}\n")));
+    }
+    let exit = report.exit();
+    say(&report, &admitted, &run_id, out);
+    // The lock is held by the watchers too, so it outlasts this process where a step does.
+    drop(lock);
+    if let Outcome::Cancelled(_) = report.outcome {
+        signals.end_by_first();
+    }
+    Ok(exit)
+}
+
+fn system(what: &str, error: &std::io::Error) -> Refusal {
+    Refusal::new("system", 69, format!("cannot {what}: {}", os_reason(error)))
+}
+
+/// One run of the same work at a time. Where no lock can be had, a run that must be alone stops, and another says so and goes on.
+fn take_lock(admitted: &Admitted<'_>, site: &Site, run_id: &str, once: bool, out: &Output) -> Result<Option<RunLock>, Refusal> {
+    match RunLock::acquire(&site.paths, &admitted.contract.header.plan_hash, run_id, site.now) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Unusable(error)) if !once && !site.is_guarded() => {
+            let _ = to_stderr(&out.painted(&format!("warning: no lock: {error}; {}\n", error.help())));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn execute(
+    plan: &Plan,
+    admitted: &Admitted<'_>,
+    site: &Site,
+    lock: Option<&RunLock>,
+    signals: &Arc<Signals>,
+    out: &Output,
+    recorder: &mut dyn Recorder,
+) -> Result<RunReport, Refusal> {
+    let policy = &site.policy;
+    let host: Vec<_> = std::env::vars_os().collect();
+    let pass = host.iter().filter_map(|(name, _)| name.to_str()).filter(|name| policy.passes_variable(name)).map(str::to_owned).collect();
+    let clean = policy.clean_environment(site.is_guarded());
+    let env = EnvPolicy { clean, pass, path: policy.search_path().map(str::to_owned) };
+    let nanoseconds = |length: i64| Duration::from_nanos(u64::try_from(length).unwrap_or(0));
+    let grace = nanoseconds(policy.grace_ns(i64::try_from(GRACE.as_nanos()).unwrap_or(i64::MAX)));
+    let most = policy.parallel(u32::MAX);
+    let options = RunOptions {
+        shell: PathBuf::from(&admitted.contract.terms.shell),
+        umask: admitted.contract.terms.umask,
+        base_dir: site.base.clone(),
+        environment: environment(plan, &env, host),
+        grace,
+        timeout: policy.timeout_ns().map(nanoseconds),
+        max_parallel: if most == u32::MAX { None } else { usize::try_from(most).ok() },
+        lanes: LaneOptions { lock: lock.map(AsFd::as_fd), grace, ..LaneOptions::default() },
+        warm: Mutex::default(),
+        stdout: duplicate(&std::io::stdout())?,
+        stderr: duplicate(&std::io::stderr())?,
+        json: out.json,
+        signals: Arc::clone(signals),
+    };
+    crate::run::run(plan, &options, recorder).map_err(|error| {
+        let (code, exit) = match error {
+            crate::run::RunError::Unsupported { .. } => ("unsupported_block", 69),
+            crate::run::RunError::System(_) => ("system", 69),
+        };
+        Refusal::new(code, exit, error.to_string())
+    })
+}
+
+fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
+    stream.as_fd().try_clone_to_owned().map(File::from).map_err(|error| system("use the standard streams", &error))
+}
+
+/// Says on standard error how the run ended.
+fn say(report: &RunReport, admitted: &Admitted<'_>, run_id: &str, out: &Output) {
+    let mut text = report.failures_text(&admitted.contract.terms.source_name);
+    for left in &report.left {
+        let verb = if left.ended { "left" } else { "could not be rid of" };
+        let _ = writeln!(text, "warning: step {} {verb} `{}` (pid {}); @detach keeps it", left.path, left.process.name, left.process.pid);
+    }
+    match &report.outcome {
+        Outcome::Succeeded | Outcome::Failed(_) => {}
+        Outcome::Cancelled(first) => {
+            let _ = writeln!(text, "error[cancelled]: ended by {}", first.signal);
+        }
+        Outcome::OutputLost(error) => {
+            let _ = writeln!(text, "error[output_lost]: the output of a step cannot be passed on: {}", os_reason(error));
+        }
+        Outcome::RecordLost(error) => {
+            let _ = writeln!(text, "error[record_lost]: the record of the run cannot be written: {}", os_reason(error));
+        }
+    }
+    let effects = if report.effects { "started" } else { "none" };
+    let _ = writeln!(text, "effects: {effects} ({}), run {run_id}", report.effects_text());
+    let _ = to_stderr(&out.painted(&text));
 }
