@@ -149,15 +149,29 @@ impl Host {
         Ended::from(self.command(program, arguments).output().expect("the program starts"))
     }
 
-    /// Makes a contract `prod.plan` from a source text and insists that it works.
+    /// Makes a contract `prod.plan` from a source text and insists that it works. `SITE` in the text becomes a word that no other host has, so
+    /// that runs of one script in several tests are not the same work.
+    ///
+    /// # Panics
+    /// Where it does not.
     pub fn contract(&self, source: &str, arguments: &[&str]) -> Ended {
-        self.write("deploy.opl", source);
+        self.write("deploy.opl", self.named(source));
         let mut all = vec!["deploy.opl"];
         all.extend_from_slice(arguments);
         all.extend_from_slice(&["--resolve", "-o", "prod.plan"]);
         let ended = self.opalc(&all);
         ended.expect(0);
         ended
+    }
+
+    /// A text with `SITE` replaced by this host's own word.
+    ///
+    /// # Panics
+    /// Never: a temporary directory has a name.
+    #[must_use]
+    pub fn named(&self, text: &str) -> String {
+        let name = self.path().file_name().and_then(OsStr::to_str).expect("a name");
+        text.replace("SITE", &name.replace('.', ""))
     }
 
     /// Every regular file below the host's root, with its bytes.

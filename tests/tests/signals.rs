@@ -59,7 +59,7 @@ impl Running {
     }
 }
 
-const WITH_FINALLY: &str = "deploy: {\n    try {\n        touch started && sleep 300\n        touch not-reached\n    } catch {\n        touch caught\n    } finally {\n        touch cleaned\n    }\n}\n";
+const WITH_FINALLY: &str = "deploy: {\n    try {\n        touch started SITE && sleep 300\n        touch not-reached\n    } catch {\n        touch caught\n    } finally {\n        touch cleaned\n    }\n}\n";
 
 #[test]
 fn one_interrupt_runs_finally_and_leaves_no_process() {
@@ -85,7 +85,7 @@ fn terminate_and_hangup_do_the_same() {
 
 #[test]
 fn a_second_interrupt_kills_at_once_and_skips_cleanup() {
-    let script = "deploy: {\n    try {\n        trap '' TERM INT; touch started; sleep 300; sleep 300\n    } finally {\n        touch cleaned\n    }\n}\n";
+    let script = "deploy: {\n    try {\n        trap '' TERM INT; touch started SITE; sleep 300; sleep 300\n    } finally {\n        touch cleaned\n    }\n}\n";
     let running = start("twice", script);
     running.signal(Signal::SIGINT);
     running.until("the first was seen", || {
@@ -100,7 +100,7 @@ fn a_second_interrupt_kills_at_once_and_skips_cleanup() {
 
 #[test]
 fn a_step_that_left_its_session_is_gone_too() {
-    let script = "deploy: {\n    try {\n        setsid bash -c 'trap \"\" TERM; sleep 300' & (setsid sleep 300 &) ; touch started; sleep 300\n    } finally {\n        touch cleaned\n    }\n}\n";
+    let script = "deploy: {\n    try {\n        setsid bash -c 'trap \"\" TERM; sleep 300' & (setsid sleep 300 &) ; touch started SITE; sleep 300\n    } finally {\n        touch cleaned\n    }\n}\n";
     let running = start("setsid", script);
     running.signal(Signal::SIGTERM);
     let (host, signal, stderr) = running.end();
@@ -110,7 +110,7 @@ fn a_step_that_left_its_session_is_gone_too() {
 
 #[test]
 fn a_killed_vm_leaves_no_process() {
-    let script = "deploy: {\n    setsid bash -c 'trap \"\" TERM; sleep 300' & (setsid sleep 300 &) ; touch started; sleep 300\n}\n";
+    let script = "deploy: {\n    setsid bash -c 'trap \"\" TERM; sleep 300' & (setsid sleep 300 &) ; touch started SITE; sleep 300\n}\n";
     let running = start("kill", script);
     running.signal(Signal::SIGKILL);
     let (_, signal, _) = running.end();
