@@ -1,0 +1,150 @@
+//! Plans made by hand.
+
+use opal_format::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
+use opal_format::record::{Range, Span, TextRef};
+use opal_format::slots::{SLOT_PUBLIC, Slot, Slots};
+use opal_format::steps::{self, Node, PartKind, Steps};
+use opal_vm::decorators::params;
+use opal_vm::plan::{Plan, Scalar};
+
+#[derive(Clone)]
+pub enum Arg {
+    Int(i64),
+    Duration(i64),
+    Text(String),
+}
+
+#[derive(Clone, Copy)]
+pub enum Part<'a> {
+    Text(&'a str),
+    Slot(u32, Position),
+    Binding(u32, Position),
+}
+
+#[derive(Clone)]
+enum Owned {
+    Text(String),
+    Slot(u32, Position),
+    Binding(u32, Position),
+}
+
+#[derive(Clone)]
+pub struct Tree {
+    kind: NodeKind,
+    args: Vec<(u8, Arg)>,
+    parts: Vec<Owned>,
+    inside: Vec<Tree>,
+}
+
+pub fn with(kind: NodeKind, args: Vec<(u8, Arg)>, inside: Vec<Tree>) -> Tree {
+    Tree { kind, args, parts: Vec::new(), inside }
+}
+
+pub fn block(kind: NodeKind, inside: Vec<Tree>) -> Tree {
+    with(kind, Vec::new(), inside)
+}
+
+pub fn shell(parts: Vec<Part<'_>>) -> Tree {
+    let parts = parts
+        .into_iter()
+        .map(|part| match part {
+            Part::Text(text) => Owned::Text(text.to_owned()),
+            Part::Slot(slot, position) => Owned::Slot(slot, position),
+            Part::Binding(node, position) => Owned::Binding(node, position),
+        })
+        .collect();
+    Tree { kind: NodeKind::Shell, args: Vec::new(), parts, inside: Vec::new() }
+}
+
+pub fn sh(script: &str) -> Tree {
+    shell(vec![Part::Text(script)])
+}
+
+pub fn let_(name: &str, text: &str) -> Tree {
+    let args = vec![(params::LET_NAME, Arg::Text(name.to_owned()))];
+    Tree { kind: NodeKind::Let, args, ..sh(text) }
+}
+
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap()
+}
+
+fn text(pool: &mut Vec<u8>, bytes: &[u8]) -> TextRef {
+    let at = pool.len();
+    pool.extend_from_slice(bytes);
+    TextRef::new(number(at), number(bytes.len()))
+}
+
+fn part(steps: &mut Steps, part: &Owned) {
+    let (kind, position, first, second) = match part {
+        Owned::Text(bytes) => {
+            let at = text(&mut steps.text, bytes.as_bytes());
+            (PartKind::Text, 0, at.offset, at.length)
+        }
+        Owned::Slot(slot, position) => (PartKind::Slot, position.number(), (*slot).into(), 0.into()),
+        Owned::Binding(node, position) => (PartKind::Binding, position.number(), (*node).into(), 0.into()),
+    };
+    steps.parts.push(steps::Part { kind: kind.number(), position, reserved: 0.into(), first, second });
+}
+
+fn add(steps: &mut Steps, tree: &Tree) {
+    let at = steps.nodes.len();
+    let mark = steps.args.len();
+    for (param, arg) in &tree.args {
+        let (value_type, scalar, parts) = match arg {
+            Arg::Int(int) => (ValueType::Int, *int, Range::EMPTY),
+            Arg::Duration(nanoseconds) => (ValueType::Duration, *nanoseconds, Range::EMPTY),
+            Arg::Text(bytes) => {
+                let mark = steps.parts.len();
+                part(steps, &Owned::Text(bytes.clone()));
+                (ValueType::String, 0, Range::new(number(mark), 1))
+            }
+        };
+        steps.args.push(steps::Arg {
+            scalar: scalar.into(),
+            parts,
+            slot: 0.into(),
+            param: *param,
+            value_type: value_type.number(),
+            reserved: 0.into(),
+        });
+    }
+    let parts = steps.parts.len();
+    tree.parts.iter().for_each(|one| part(steps, one));
+    steps.nodes.push(Node {
+        kind: tree.kind.number().into(),
+        reserved: 0.into(),
+        subtree: 1.into(),
+        args: Range::new(number(mark), number(tree.args.len())),
+        parts: Range::new(number(parts), number(tree.parts.len())),
+        header: TextRef::EMPTY,
+        span: Span::NONE,
+    });
+    tree.inside.iter().for_each(|child| add(steps, child));
+    steps.nodes[at].subtree = number(steps.nodes.len() - at).into();
+}
+
+/// A plan of these trees; slots are given by their values and whether they are public. Slot `n` is shown as `IDn`.
+pub fn plan_of(trees: Vec<Tree>, values: &[(Scalar, bool)]) -> Plan {
+    let mut steps = Steps::default();
+    trees.iter().for_each(|tree| add(&mut steps, tree));
+    let mut slots = Slots::default();
+    for (n, (value, public)) in values.iter().enumerate() {
+        let key = text(&mut slots.text, format!("env.V{n}").as_bytes());
+        let display = text(&mut slots.text, format!("ID{n}").as_bytes());
+        let unscrubbed = if *public { Unscrubbed::Public } else { Unscrubbed::No };
+        slots.slots.push(Slot {
+            key,
+            display,
+            value: TextRef::EMPTY,
+            commitment: [0; 32],
+            decorator: 1.into(),
+            flags: if *public { SLOT_PUBLIC } else { 0 }.into(),
+            value_type: value.value_type().number(),
+            unscrubbed: unscrubbed.number(),
+            reserved: 0.into(),
+            span: Span::NONE,
+        });
+    }
+    Plan { steps, slots, values: values.iter().map(|(value, _)| Some(value.clone())).collect(), plan_type: PlanType::Sequence }
+}
