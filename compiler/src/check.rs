@@ -15,6 +15,7 @@ use crate::ast::{Definition, File, Item, Statement, StatementKind};
 use crate::diagnostic::{Code, Diagnostic, nearest, sort};
 use crate::source::Source;
 use crate::span::Span;
+use crate::syntax::Parsed;
 use opal_format::kind::ValueType;
 use scope::{Frame, Kind, Known};
 use shape::Shape;
@@ -28,6 +29,20 @@ pub(crate) const DEPTH_MAX: usize = 256;
 #[must_use]
 pub fn check(source: &Source, file: &File) -> Vec<Diagnostic> {
     run(source, file).diagnostics
+}
+
+/// Everything that can be said about a source as it was read, sorted. Where parts of it could not be read, only errors are added that do not
+/// depend on these parts.
+#[must_use]
+pub fn check_parsed(source: &Source, parsed: &Parsed) -> Vec<Diagnostic> {
+    let mut found = check(source, &parsed.file);
+    if parsed.has_errors() {
+        let dependent = |code| matches!(code, Code::UnknownVariable | Code::UnknownCommand | Code::BindingIsVariable);
+        found.retain(|diagnostic| diagnostic.is_error() && !dependent(diagnostic.code));
+    }
+    found.extend(parsed.diagnostics.iter().cloned());
+    sort(&mut found);
+    found
 }
 
 /// A checked file and what there is to say about it.

@@ -552,6 +552,15 @@ fn warnings_point_at_what_is_probably_a_mistake() {
 }
 
 #[test]
+fn a_source_that_is_partly_unreadable_is_not_blamed_twice() {
+    let source = Source::new("test.opl", "var a = (1\nvar b = [1]\ngo: {\n  echo @var.a @var.b[3]\n}");
+    let parsed = parse(&source);
+    assert!(parsed.has_errors());
+    let said: Vec<&str> = opalc::check::check_parsed(&source, &parsed).iter().map(|diagnostic| diagnostic.code.name()).collect();
+    assert!(said.contains(&"index-out-of-range") && !said.contains(&"unknown-variable"), "{said:?}");
+}
+
+#[test]
 fn planning_errors_point_at_their_place() {
     let text = "var n = @env.N(default=1)\ngo: {\n  echo @var.n\n  var l = [1, 2]\n  echo @var.l[@var.n]\n}";
     let error = try_plan(text, &["go"], &world(&[("N", "7")])).expect_err("an index out of range");
@@ -584,4 +593,119 @@ fn deep_nesting_is_refused_with_a_place_or_planned() {
     assert_eq!(said(&format!("var n = 1\n{chain}{{ b }}")), ["limit-exceeded"]);
     let calls: String = (0..300).map(|n| format!("fun f{n} {{ f{}() }}\n", n + 1)).collect();
     assert_eq!(said(&format!("{calls}fun f300 = a")), ["limit-exceeded"]);
+}
+
+/// Sources of any mixture of statements over a few names.
+mod generated {
+    use super::{Failure, compile, entry, parse, plan, verify, world};
+    use opal_format::seed::Seed;
+    use opal_vm::plan::{Cause, Mode, Options};
+    use opal_vm::program::table::limits;
+    use opalc::source::Source;
+    use proptest::prelude::*;
+
+    fn pick(of: &[&'static str]) -> impl Strategy<Value = String> + use<> {
+        prop::sample::select(of.to_vec()).prop_map(str::to_owned)
+    }
+
+    fn int() -> impl Strategy<Value = String> {
+        let leaf = pick(&["1", "2", "a", "@var.l[0]", "@var.l[a]", "@var.l.length", "@var.m.k", "@env.N(default=1)", "int(@env.E)"]);
+        leaf.prop_recursive(3, 8, 2, |inner| {
+            (inner.clone(), pick(&["+", "-", "*", "/", "%"]), inner).prop_map(|(a, op, b)| format!("({a} {op} {b})"))
+        })
+    }
+
+    fn bool() -> impl Strategy<Value = String> {
+        let compared = (int(), pick(&["==", "<", ">="]), int()).prop_map(|(a, op, b)| format!("{a} {op} {b}"));
+        let leaf = prop_oneof![compared, pick(&["true", "s == \"x\"", "bool(@env.B(default=\"true\"))"])];
+        leaf.prop_recursive(2, 6, 2, |inner| {
+            (inner.clone(), pick(&["&&", "||"]), inner).prop_map(|(a, op, b)| format!("(!({a}) {op} {b})"))
+        })
+    }
+
+    fn array() -> impl Strategy<Value = String> {
+        prop_oneof![pick(&["@var.l", "1...3", "@var.m.*"]), (int(), int()).prop_map(|(a, b)| format!("[{a}, {b}]"))]
+    }
+
+    fn expression() -> impl Strategy<Value = String> {
+        let text =
+            pick(&["\"t @var.a @env.E\"", "s", "@random.password(length=a)", "@file.read(\"f@var.a\")", "@{var.s}.quoted", "30s * a"]);
+        prop_oneof![int(), bool(), array(), text]
+    }
+
+    fn statement() -> impl Strategy<Value = String> {
+        let shell =
+            pick(&["run @var.a", "echo \"@var.b\" > \"@var.a\"", "x | y && z", "if true { T=$(date)\n echo @var.T }", "sleep(1s)", "a++"]);
+        let leaf = prop_oneof![
+            shell,
+            expression().prop_map(|value| format!("x = {value}")),
+            int().prop_map(|value| format!("a += {value}")),
+            expression().prop_map(|value| format!("if true {{ var y = {value}\n run @var.y }}")),
+            (expression(), expression()).prop_map(|(one, two)| format!("h({one}, n={two})")),
+            expression().prop_map(|value| format!("@cmd.h({value}) && run | sleep(1s) || other")),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            let block = prop::collection::vec(inner, 0..4).prop_map(|lines| format!("{{\n{}\n}}", lines.join("\n")));
+            prop_oneof![
+                (bool(), block.clone(), block.clone())
+                    .prop_map(|(test, then, other)| format!("if {test} {then} else if a == 2 {then} else {other}")),
+                (array(), block.clone()).prop_map(|(each, body)| format!("for e in {each} {body}")),
+                block.clone().prop_map(|body| format!("for e in [1, 2], y in 1...a {body}")),
+                block.clone().prop_map(|body| format!("while a < 3 {{ a++\n if true {body} }}")),
+                (expression(), block.clone(), block.clone())
+                    .prop_map(|(value, one, two)| format!("when {value} {{\n 1 | 2 -> {one}\n r\"x\" -> {two}\n else -> {one}\n}}")),
+                (block.clone(), block.clone(), block.clone()).prop_map(|(a, b, c)| format!("try {a} catch {b} finally {c}")),
+                (int(), block.clone()).prop_map(|(count, body)| format!("@retry({count}, delay=1s) {body}")),
+                block.prop_map(|body| format!("@parallel {body}")),
+            ]
+        })
+    }
+
+    fn source() -> impl Strategy<Value = String> {
+        let body = || prop::collection::vec(statement(), 0..5).prop_map(|lines| lines.join("\n"));
+        (any::<bool>(), expression(), body(), body(), body()).prop_map(|(script, first, f, g, top)| {
+            let top = if script { format!("{top}\nf(1)\n@cmd.f(2) && run | @cmd.g || other") } else { String::new() };
+            format!(
+                "var a = 1\nvar b = 2\nvar m = {{\"k\": b}}\nvar l = [a, 5]\nvar s = \"x\"\nvar x = {first}\n{top}\n\
+                 fun h(o, n = @env.N(default=1)) = run @var.o @var.n\n\
+                 fun f(p, q = @var.p) {{\np++\n{f}\nrun @var.p @var.q\n}}\n\
+                 fun g(p = @env.N(default=1)) {{\n{g}\nf(@var.p)\n}}\n"
+            )
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+        /// Whatever is written: what compiles passes the verifier, and planning it meets no internal error.
+        #[test]
+        fn what_compiles_is_verified_and_planned_without_internal_errors(text in source()) {
+            let source = Source::new("test.opl", text.as_str());
+            let parsed = parse(&source);
+            prop_assume!(!parsed.has_errors());
+            for target in [&[][..], &["g"]] {
+                let compiled = match compile(&source, &parsed.file, &entry(target)) {
+                    Ok(compiled) => compiled,
+                    Err(Failure::Internal(error)) => return Err(TestCaseError::fail(format!("{error}"))),
+                    Err(Failure::Source(_) | Failure::Usage(_)) => continue,
+                };
+                let verified = verify(compiled.program.view()).expect("a verified program");
+                let seed = Seed::from_bytes([7; 32]);
+                for mode in [Mode::Quick, Mode::Resolve] {
+                    let options = Options {
+                        mode,
+                        seed: &seed,
+                        arguments: &compiled.values,
+                        pass_env: &[],
+                        public_names: Some(&[]),
+                        no_public: false,
+                        fuel: limits::FUEL / 64,
+                    };
+                    if let Err(error) = plan(&verified, &world(&[("E", "1")]), &options) {
+                        prop_assert!(!matches!(error.cause, Cause::Internal(_)), "{:?}", error);
+                    }
+                }
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::Checker;
 use super::scope::Kind;
 use super::shape::Shape;
-use super::typed::{Expr, ExprKind, Part, Template, Variable};
+use super::typed::{Expr, Part, Template};
 use crate::ast::{self, Place, Quoting, ShellPart, ShellReference, ShellText};
 use crate::diagnostic::{Code, Diagnostic};
 use opal_format::kind::{Position, ValueType};
@@ -58,7 +58,7 @@ impl Checker<'_> {
                     .with_help("pick a value by key, or all of them: `.*`"),
             );
         }
-        if position.place != Place::Word || self.is_runtime_binding(value) {
+        if position.place != Place::Word {
             return;
         }
         let command = reference.command.and_then(|command| text.commands.get(command as usize));
@@ -73,11 +73,6 @@ impl Checker<'_> {
                 .with_help("hand it over by standard input or by the environment of that program: `NAME=@… program`"),
             );
         }
-    }
-
-    fn is_runtime_binding(&self, value: &Expr) -> bool {
-        let ExprKind::Load(local @ Variable::Local(_)) = value.kind else { return false };
-        self.frame.known.iter().rev().find(|known| known.variable == local).is_some_and(|known| known.kind == Kind::Binding)
     }
 }
 
