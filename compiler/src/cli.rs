@@ -1,5 +1,5 @@
 //! The command line of `opalc`: one module per subcommand. Results go to standard output, everything else to standard error.
-//! Tests: `compiler/tests/cli_*.rs`, through the real binary.
+//! Tests: `compiler/tests/cli`, through the real binary.
 
 mod check;
 mod compile;
@@ -18,9 +18,11 @@ mod sign;
 mod verify;
 mod words;
 
+use crate::diagnostic::nearest;
 use console::Color;
 use failure::{BUG_HELP, Failure, exit};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 type Subcommand = fn(Vec<OsString>) -> Result<(), Failure>;
@@ -73,6 +75,15 @@ fn subcommand(mut words: Vec<OsString>) -> (Option<Subcommand>, Vec<OsString>) {
     let Some((_, run)) = found else { return (None, words) };
     words.remove(at);
     (Some(*run), words)
+}
+
+/// A missing file whose name is nearly that of a subcommand.
+fn maybe_misspelt(failure: Failure, file: &Path) -> Failure {
+    let names = SUBCOMMANDS.iter().map(|(name, _)| *name);
+    match file.to_str().and_then(|file| nearest(file, names)) {
+        Some(name) if !file.exists() => failure.with_help(format!("did you mean `opalc {name}`?")),
+        _ => failure,
+    }
 }
 
 /// What `--color` says, found without parsing the rest, so that a wrong command line is reported in colour too.

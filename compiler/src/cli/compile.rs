@@ -4,16 +4,16 @@ use super::failure::{Failure, exit};
 use super::words::Words;
 use crate::check;
 use crate::diagnostic::{Diagnostic, render_human, sort};
-use crate::lower::{self, CliArgument, Compiled, Entry, Usage};
+use crate::lower::{self, CliArgument, Compiled, Entry, Usage, UsageError};
 use crate::source::Source;
 use crate::syntax;
 use opal_format::canonical::CanonicalValue;
 use opal_format::terms::BoundArgument;
 use opal_vm::duration;
 
-/// Compiles a source for the target and the arguments on the command line.
-pub(crate) fn compile(source: &Source, words: &Words) -> Result<Compiled, Failure> {
-    compile_for(source, Entry { target: words.target.clone(), arguments: CliArgument::parse(&words.arguments) })
+/// Compiles a source for the target and the arguments on the command line. `is_option` says which names are options of the command.
+pub(crate) fn compile(source: &Source, words: &Words, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {
+    compile_for(source, Entry { target: words.target.clone(), arguments: CliArgument::parse(&words.arguments) }, is_option)
 }
 
 /// Compiles a source for what a contract says that it was made for.
@@ -25,7 +25,7 @@ pub(crate) fn compile_again(source: &Source, target: &str, arguments: &[BoundArg
     })?;
     // The body of a script has no name.
     let target = (!target.is_empty()).then(|| target.to_owned());
-    compile_for(source, Entry { target, arguments })
+    compile_for(source, Entry { target, arguments }, &|_| false)
 }
 
 /// A canonical scalar as it would be given on a command line.
@@ -40,13 +40,13 @@ fn text(value: &[u8]) -> Option<String> {
     })
 }
 
-fn compile_for(source: &Source, entry: Entry) -> Result<Compiled, Failure> {
+fn compile_for(source: &Source, entry: Entry, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {
     let parsed = syntax::parse(source);
     if parsed.has_errors() {
         return Err(Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics: check(source) });
     }
     let mut compiled = lower::compile(source, &parsed.file, &entry).map_err(|failure| match failure {
-        lower::Failure::Usage(usage) => refused(&usage),
+        lower::Failure::Usage(usage) => refused(&usage, is_option),
         lower::Failure::Source(mut diagnostics) => {
             diagnostics.extend(parsed.diagnostics.iter().cloned());
             sort(&mut diagnostics);
@@ -74,8 +74,13 @@ pub(crate) fn warnings(source: &Source, compiled: &Compiled, color: bool) -> Str
 }
 
 /// A target or an argument that does not fit, and the commands that there are.
-fn refused(usage: &Usage) -> Failure {
-    let mut help = usage.error.help().unwrap_or_default();
+fn refused(usage: &Usage, is_option: &dyn Fn(&str) -> bool) -> Failure {
+    let mut help = match &usage.error {
+        UsageError::MissingArgument { name, .. } if is_option(name) => {
+            format!("add `-- --{name}=…`: before `--`, `--{name}` is an option of opalc")
+        }
+        error => error.help().unwrap_or_default(),
+    };
     if !usage.commands.is_empty() {
         if !help.is_empty() {
             help.push('\n');

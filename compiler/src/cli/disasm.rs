@@ -14,6 +14,10 @@ fn command() -> clap::Command {
         .after_help("FILE is a source or a contract. TARGET and ARGS are those of a source, as for `opalc FILE`.")
 }
 
+fn is_option(name: &str) -> bool {
+    command().get_arguments().any(|argument| argument.get_long() == Some(name))
+}
+
 /// Runs the subcommand.
 pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let color = super::asked_color(&words).on_stderr();
@@ -24,7 +28,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let bytes = files::read_either(&path, FILE_SIZE)?;
     if !bytes.starts_with(&MAGIC) {
         let source = files::source(&path, bytes);
-        let compiled = compile::compile(&source, &words)?;
+        let compiled = compile::compile(&source, &words, &is_option)?;
         console::say(&compile::warnings(&source, &compiled, color));
         return console::print(disassemble(compiled.program.view()).as_bytes());
     }

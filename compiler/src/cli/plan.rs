@@ -80,14 +80,14 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let matches = options::parse(command, words.options.clone())?;
     let path = words.file()?;
     let request = Request::new(&matches, &path)?;
-    let source = files::read_source(&path)?;
-    let compiled = compile::compile(&source, &words)?;
+    let reality = host::reality(&matches)?;
+    let source = files::read_source(&path).map_err(|failure| super::maybe_misspelt(failure, &path))?;
+    let compiled = compile::compile(&source, &words, &is_option)?;
     console::say(&compile::warnings(&source, &compiled, color));
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
     let seed = Seed::generate().map_err(|error| {
         Failure::new(exit::UNAVAILABLE, "no_random", error.to_string()).with_help("check that `/dev/urandom` can be read here")
     })?;
-    let reality = host::reality(&matches)?;
     let plan = work.plan(&reality, &seed, &request.manner).map_err(|failure| refused(failure, source.clone()))?;
     match request.result {
         Form::Hash if request.contract_too() => request.write_contract(&work, &plan, &source, &seed, &path),
@@ -95,6 +95,11 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         Form::Contract => request.write_contract(&work, &plan, &source, &seed, &path),
         Form::Tree | Form::Json => request.show(&work, &plan),
     }
+}
+
+/// Whether `--name` is an option of this command, so that an argument of that name is given after `--`.
+pub(super) fn is_option(name: &str) -> bool {
+    command().get_arguments().any(|argument| argument.get_long() == Some(name))
 }
 
 /// What the result is.

@@ -13,6 +13,8 @@ use crate::{source::Source, span::Span};
 
 /// Lines longer than this (in bytes) are shown in part.
 const LINE_SHOWN_MAX: usize = 400;
+/// Up to this line, a drawing numbers its lines as the source does. The library counts them itself, so it is given empty ones before them.
+const NUMBERED_LINES_MAX: usize = 50_000;
 /// At most this many lines of source stand in one drawing.
 const EXCERPT_LINES_MAX: usize = 40;
 
@@ -162,7 +164,7 @@ fn escape_lines(text: &str) -> String {
 /// Only these lines are handed to the drawing, so that a message costs no more for a large source than for a small one.
 struct Excerpt {
     text: String,
-    /// Number of the first line, from 0.
+    /// How many lines of the source stand before the first of `text`.
     first_line: usize,
     span: Span,
     /// Pairs (source offset, excerpt offset), ascending, one wherever the distance changes.
@@ -181,8 +183,13 @@ impl Excerpt {
                 (first, last) = (first.min(line), last.max(line));
             }
         }
-        let mut excerpt =
-            Self { text: String::new(), first_line: first, span: source.line_span(first).to(source.line_span(last)), offsets: Vec::new() };
+        let before = if first <= NUMBERED_LINES_MAX { first } else { 0 };
+        let mut excerpt = Self {
+            text: "\n".repeat(before),
+            first_line: first - before,
+            span: source.line_span(first).to(source.line_span(last)),
+            offsets: Vec::new(),
+        };
         for line in first..=last {
             let focus = if line == main { diagnostic.span } else { Span::default() };
             excerpt.push_line(source, source.line_span(line), focus);

@@ -175,7 +175,8 @@ pub fn summary(plan: &Authenticated, contract: &Contract<'_>, style: Style) -> S
         .iter()
         .map(|argument| format!("{}={}", escape(argument.name.as_bytes(), false), argument_text(&argument.value)))
         .collect();
-    line("target:", &format!("{}({})", escape(contract.header.target.as_bytes(), false), listed.join(", ")));
+    let target = escape(contract.header.target.as_bytes(), false);
+    line("target:", &if target.is_empty() { "(script)".to_owned() } else { format!("{target}({})", listed.join(", ")) });
     line("type:", &format!("{}, {}", PlanType::from_number(terms.plan_type).map_or("", PlanType::name), super::verify::count(contract)));
     line("source:", &format!("{} ({})", escape(terms.source_name.as_bytes(), false), contract.header.source_hash));
     line("made:", &time(contract.header.timestamp));

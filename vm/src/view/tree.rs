@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 /// The plan as a tree, then its values, then its hashes. Ends with a newline.
 #[must_use]
 pub fn tree(plan: &PlanView<'_>, style: Style) -> String {
-    let mut out = format!("{}:\n", escape(plan.target.as_bytes(), false));
+    // The body of a script has no name.
+    let target = if plan.target.is_empty() { "(script)".to_owned() } else { escape(plan.target.as_bytes(), false) };
+    let mut out = format!("{target}:\n");
     let mut paths = Paths::new(plan.steps.nodes);
     while let Some((index, node, open)) = paths.next_node() {
         let end = index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
