@@ -6,13 +6,18 @@
 
 mod arithmetic;
 mod candidates;
+mod collections;
+mod control;
 mod emit;
 mod error;
 mod finish;
+mod imports;
 mod labels;
 mod machine;
+mod nodes;
 mod reality;
 mod resolve;
+mod scalars;
 mod shell;
 mod value;
 

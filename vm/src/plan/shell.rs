@@ -49,7 +49,7 @@ impl Machine<'_> {
         let elements = match &value.data {
             Data::Array(elements) => elements.to_vec(),
             Data::Range(first, last) => {
-                let count = super::machine::range_length(*first, *last);
+                let count = super::collections::range_length(*first, *last);
                 self.charge(count)?;
                 (*first..=*last).map(|int| Value::plain(Data::Int(int))).collect()
             }
@@ -162,13 +162,23 @@ impl Machine<'_> {
         let from = usize::try_from(mark).map_err(|_| Cause::Internal("parts"))?;
         let mut size = OVERHEAD;
         for part in self.out.steps.parts.get(from..).unwrap_or_default() {
-            let add = match PartKind::from_number(part.kind) {
+            size = size.saturating_add(match PartKind::from_number(part.kind) {
                 Some(PartKind::Text) => usize::try_from(part.second.to_native()).unwrap_or(usize::MAX),
+                Some(PartKind::Slot) => self.inlined_size(part.first.to_native())?.saturating_add(PER_VALUE),
                 _ => PER_VALUE,
-            };
-            size = size.saturating_add(add);
+            });
         }
         if size > PROCESS_STRING_MAX { Err(Cause::ScriptTooLong) } else { Ok(()) }
+    }
+
+    /// Bytes that a slot takes in a script: public values stand there themselves, quoted.
+    fn inlined_size(&self, slot: u32) -> Result<usize, Cause> {
+        let Some(candidate) = usize::try_from(slot).ok().and_then(|slot| self.candidates.used.get(slot)) else { return Ok(0) };
+        let entry = self.candidates.entry(*candidate)?;
+        Ok(match &entry.value {
+            Some(scalar) if entry.public => quoted(&scalar.text(), Position::CommandWord, false).len(),
+            _ => 0,
+        })
     }
 
     /// A slot for a constant that cannot be written into a here-document.

@@ -1,5 +1,6 @@
 //! Values while planning. A String built from slots keeps them as references; every other value knows the slot that it came from.
 
+use super::error::Cause;
 use opal_format::kind::ValueType;
 use std::rc::Rc;
 use zeroize::Zeroizing;
@@ -33,9 +34,9 @@ pub enum Data {
     /// An Array of the Ints from the first to the last.
     Range(i64, i64),
     /// An Array.
-    Array(Rc<[Value]>),
+    Array(Rc<Nested<Value>>),
     /// A Map in the order of its definition.
-    Map(Rc<[(Rc<[u8]>, Value)]>),
+    Map(Rc<Nested<(Rc<[u8]>, Value)>>),
     /// Not evaluated yet: index of a thunk.
     Lazy(u32),
     /// What a runtime binding will hold: index of its step.
@@ -44,6 +45,43 @@ pub enum Data {
     Unknown(Candidate),
     /// A variable without a value.
     Unset,
+}
+
+/// The items of a collection, and how deeply collections nest in it: dropping one recurses that deep, so the depth is bounded.
+#[derive(Debug)]
+pub struct Nested<T> {
+    items: Box<[T]>,
+    depth: u32,
+}
+
+impl<T> std::ops::Deref for Nested<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items
+    }
+}
+
+/// Deepest nesting of collections.
+pub(super) const NESTING_MAX: u32 = 64;
+
+impl<T> Nested<T> {
+    /// A collection of these items, whose values `value_of` finds.
+    ///
+    /// # Errors
+    /// [`Cause::Limit`] beyond [`NESTING_MAX`].
+    pub fn new(items: Vec<T>, value_of: impl Fn(&T) -> &Value) -> Result<Rc<Self>, Cause> {
+        let below = items.iter().map(|item| match &value_of(item).data {
+            Data::Array(inner) => inner.depth,
+            Data::Map(inner) => inner.depth,
+            _ => 0,
+        });
+        let depth = below.max().unwrap_or(0).saturating_add(1);
+        if depth > NESTING_MAX {
+            return Err(Cause::Limit { what: "nested collections", limit: u64::from(NESTING_MAX) });
+        }
+        Ok(Rc::new(Self { items: items.into(), depth }))
+    }
 }
 
 /// A String.

@@ -1,0 +1,122 @@
+//! Imports: what a program asks of reality, resolved once per decorator and arguments.
+
+use super::Mode;
+use super::arithmetic::wrong;
+use super::candidates::Entry;
+use super::error::Cause;
+use super::machine::{Flow, Machine, at, bug};
+use super::resolve::{Argument, is_public, resolve};
+use super::value::{Candidate, Data, Scalar, Value};
+use crate::decorators::{self, Cost};
+use opal_format::program::IMPORT_PUBLIC;
+use opal_format::record::Span;
+
+impl Machine<'_> {
+    pub(super) fn resolve_import(&mut self, c: u32) -> Result<Flow, Cause> {
+        let import = at(self.program.imports, c)?;
+        let args = import.args.of(self.program.import_args).ok_or_else(|| bug("import arguments"))?;
+        let computed = args.iter().filter(|arg| arg.computed == 1).count();
+        if !self.force(computed, false)? {
+            return Ok(Flow::Again);
+        }
+        let mut values = self.pop_many(computed)?.into_iter();
+        let decorator = import.decorator.to_native();
+        let row = decorators::value_decorator(decorator).ok_or_else(|| bug("decorator"))?;
+        let mut arguments = Vec::with_capacity(args.len());
+        for arg in args {
+            let value = if arg.computed == 1 {
+                values.next().ok_or_else(|| bug("import arguments"))?
+            } else {
+                self.load_constant(at(self.program.constants, arg.constant.to_native())?)?
+            };
+            let param = row.params.get(usize::from(arg.param)).ok_or_else(|| bug("parameter"))?;
+            let name = param.names.first().copied().unwrap_or_default();
+            if let Data::Unknown(_) = value.data {
+                self.stack.push(value);
+                return Ok(Flow::Next);
+            }
+            if !value.value_type().is_some_and(|found| param.accepts.accepts(found)) {
+                return Err(wrong(&format!("`{name}` of `@{}`", row.name), param.accepts.name(), &value));
+            }
+            let text = match value.data {
+                Data::Text(_) => self.text_of(&value)?,
+                _ => None,
+            };
+            if name != "public" {
+                arguments.push(Argument { param: arg.param, value, text });
+            }
+        }
+        let candidate = self.resolve_named(decorator, arguments, import.flags.to_native() & IMPORT_PUBLIC != 0, import.span)?;
+        let value = match &self.candidates.entry(candidate)?.value {
+            Some(scalar) => scalar.to_value(candidate),
+            None => Value::plain(Data::Unknown(candidate)),
+        };
+        self.stack.push(value);
+        Ok(Flow::Next)
+    }
+
+    /// Resolves once per decorator and arguments; seeded ones each time they are evaluated.
+    pub(super) fn resolve_named(&mut self, decorator: u16, arguments: Vec<Argument>, marked: bool, span: Span) -> Result<Candidate, Cause> {
+        let row = decorators::value_decorator(decorator).ok_or_else(|| bug("decorator"))?;
+        let mut key = self.import_key(row, &arguments, marked)?;
+        let public = is_public(decorator, &arguments, marked, self.options)?;
+        if row.seeded {
+            self.seeded = self.seeded.saturating_add(1);
+            key = format!("{key}#{}", self.seeded);
+        } else if let Some(candidate) = self.candidates.find(&key) {
+            return Ok(candidate);
+        }
+        let value = if self.options.mode == Mode::Quick && row.cost == Cost::Expensive {
+            None
+        } else {
+            let scalar = resolve(decorator, &arguments, &key, self.seeded, self.reality, self.options.seed)?;
+            self.charge(scalar.text().len() as u64)?;
+            if let Scalar::String(bytes) = &scalar
+                && bytes.contains(&0)
+            {
+                return Err(Cause::NulByte(key));
+            }
+            Some(scalar)
+        };
+        let operands = arguments.iter().flat_map(|argument| self.candidates.origins(&argument.value)).collect();
+        let resolved = value.is_some();
+        let candidate =
+            self.candidates.add(Entry { key, value, decorator, public, seeded: row.seeded, shapes: false, operands, span, slot: None })?;
+        if resolved {
+            // What was read is part of the contract, whether or not a step shows it.
+            self.use_slot(candidate)?;
+        }
+        Ok(candidate)
+    }
+
+    /// `env.NAME`, `env.NAME(default=3, public=true)`, `file.read("p")`.
+    pub(super) fn import_key(&self, row: &decorators::ValueDecorator, arguments: &[Argument], public: bool) -> Result<String, Cause> {
+        let mut key = row.name.to_owned();
+        let mut rest = arguments;
+        if row.shape == decorators::Shape::Key
+            && let [first, others @ ..] = arguments
+        {
+            key.push('.');
+            key.push_str(&first.text.as_ref().map_or_else(String::new, |name| name.escape_ascii().to_string()));
+            rest = others;
+        }
+        let mut listed = Vec::with_capacity(rest.len());
+        for argument in rest {
+            let value = self.candidates.key_of(&argument.value, self.program.text)?;
+            // The first parameter of a call reads well without its name.
+            listed.push(if argument.param == 0 {
+                value
+            } else {
+                let name = row.params.get(usize::from(argument.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
+                format!("{name}={value}")
+            });
+        }
+        if public {
+            listed.push("public=true".to_owned());
+        }
+        if !listed.is_empty() || row.shape == decorators::Shape::Call {
+            key.push_str(&format!("({})", listed.join(", ")));
+        }
+        Ok(super::candidates::bounded(key))
+    }
+}

@@ -1,0 +1,97 @@
+//! Opens nodes of the step tree and gives them their arguments.
+
+use super::arithmetic::wrong;
+use super::error::Cause;
+use super::machine::{Control, Flow, Machine, at, bug};
+use super::value::{Data, Value};
+use crate::decorators;
+use opal_format::kind::{NodeKind, ValueType};
+
+impl Machine<'_> {
+    /// Starts a node and gives it its arguments.
+    pub(super) fn open(&mut self, c: u32) -> Result<Flow, Cause> {
+        let node = at(self.program.nodes, c)?;
+        let kind = NodeKind::from_number(node.kind.to_native()).ok_or_else(|| bug("node kind"))?;
+        let params = node.params.of(self.program.params).ok_or_else(|| bug("node parameters"))?;
+        if !self.force(params.len(), true)? {
+            return Ok(Flow::Again);
+        }
+        let values = self.pop_many(params.len())?;
+        let header = self.out.intern(node.header, self.program.text)?;
+        let mark = self.out.args_mark()?;
+        let opened = self.out.open(kind, header, node.span)?;
+        let rows = decorators::node_params(kind);
+        for (param, value) in params.iter().zip(&values) {
+            let row = rows.get(usize::from(*param)).ok_or_else(|| bug("parameter"))?;
+            self.argument(kind, *param, row, value)?;
+        }
+        self.out.set_args(opened, mark)?;
+        self.control.push(Control::Node);
+        Ok(Flow::Next)
+    }
+
+    pub(super) fn argument(&mut self, kind: NodeKind, param: u8, row: &decorators::Param, value: &Value) -> Result<(), Cause> {
+        let name = row.names.first().copied().unwrap_or_default();
+        let what = || format!("`{name}` of `{}`", kind.name());
+        if let (decorators::ParamType::Strings, Data::Array(elements)) = (row.accepts, &value.data) {
+            for element in elements.iter() {
+                let element = self.settled(element);
+                if !matches!(element.data, Data::Text(_)) {
+                    return Err(wrong(&what(), row.accepts.name(), &element));
+                }
+                self.emit_text_argument(param, &element)?;
+            }
+            return Ok(());
+        }
+        if let Data::Unknown(candidate) = value.data {
+            let slot = self.use_slot(candidate)?;
+            let wanted = match row.accepts {
+                decorators::ParamType::Of(value_type) => value_type,
+                _ => ValueType::Int,
+            };
+            self.out.scalar_arg(param, wanted, 0, Some(slot));
+            return Ok(());
+        }
+        let found =
+            value.value_type().filter(|found| row.accepts.accepts(*found)).ok_or_else(|| wrong(&what(), row.accepts.name(), value))?;
+        check_bounds(kind, param, value).map_err(|expected| Cause::OutOfBounds { what: what(), expected })?;
+        if found == ValueType::String {
+            return self.emit_text_argument(param, value);
+        }
+        if let Some(origin) = value.origin {
+            let slot = self.use_slot(origin)?;
+            self.out.scalar_arg(param, found, 0, Some(slot));
+            return Ok(());
+        }
+        let scalar = match value.data {
+            Data::Int(int) => int,
+            // Decorators clamp negative durations (DESIGN §3).
+            Data::Duration(nanoseconds) => nanoseconds.max(0),
+            Data::Bool(bool) => i64::from(bool),
+            Data::Float(float) => float.to_bits().cast_signed(),
+            _ => return Err(bug("argument")),
+        };
+        self.out.scalar_arg(param, found, scalar, None);
+        Ok(())
+    }
+}
+
+/// Bounds of arguments beyond their types.
+fn check_bounds(kind: NodeKind, param: u8, value: &Value) -> Result<(), &'static str> {
+    use crate::decorators::params::{PARALLEL_MAX_CONCURRENCY, PARALLEL_TOLERATE, RETRY_ATTEMPTS, RETRY_BACKOFF};
+    let int = if let Data::Int(int) = value.data { Some(int) } else { None };
+    match (kind, param) {
+        (NodeKind::Retry, RETRY_ATTEMPTS) if int.is_some_and(|int| !(1..=1_000_000).contains(&int)) => Err("1 to 1000000"),
+        (NodeKind::Retry, RETRY_BACKOFF) => {
+            let below = match value.data {
+                Data::Int(int) => int < 1,
+                Data::Float(float) => float < 1.0,
+                _ => false,
+            };
+            if below { Err("at least 1") } else { Ok(()) }
+        }
+        (NodeKind::Parallel, PARALLEL_MAX_CONCURRENCY) if int.is_some_and(|int| !(1..=1024).contains(&int)) => Err("1 to 1024"),
+        (NodeKind::Parallel, PARALLEL_TOLERATE) if int.is_some_and(|int| int < 0) => Err("at least 0"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,221 @@
+//! Operations on scalars and Strings, with their labels.
+
+use super::arithmetic::{binary, compare, convert, negate, scalar, verb};
+use super::error::Cause;
+use super::labels::computed_text;
+use super::machine::{Flow, Machine, bug};
+use super::value::{Data, Piece, Scalar, Text, Value};
+use crate::program::table::Op;
+use opal_format::kind::ValueType;
+use opal_format::record::TextRef;
+use std::cmp::Ordering;
+use zeroize::Zeroizing;
+
+impl Machine<'_> {
+    pub(super) fn text_operation(&mut self, op: Op, count: usize) -> Result<Flow, Cause> {
+        let count = if op == Op::Concat { count } else { 1 };
+        if !self.force(count, true)? {
+            return Ok(Flow::Again);
+        }
+        let values = self.pop_many(count)?;
+        if let Some(unknown) = Self::unknown_of(&values.iter().collect::<Vec<_>>()) {
+            self.stack.push(unknown);
+            return Ok(Flow::Next);
+        }
+        if op == Op::Quoted {
+            let [value] = values.as_slice() else { return Err(bug("quoted")) };
+            let text = self.text_of(value)?.unwrap_or_default();
+            let quoted = Zeroizing::new(super::emit::quoted(&text, opal_format::kind::Position::CommandWord, false));
+            let from = self.candidates.origins(value);
+            let result = if from.is_empty() {
+                Value::bytes(&quoted)
+            } else {
+                let key = format!("quoted({})", self.candidates.key_of(value, self.program.text)?);
+                let span = self.span();
+                computed_text(&mut self.candidates, key, Scalar::String(quoted), from, span)?
+            };
+            self.stack.push(result);
+            return Ok(Flow::Next);
+        }
+        let joined = self.concat(&values)?;
+        self.stack.push(joined);
+        Ok(Flow::Next)
+    }
+
+    /// Joins texts, keeping slots as references and merging verbatim bytes.
+    pub(super) fn concat(&mut self, values: &[Value]) -> Result<Value, Cause> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut bytes: Vec<u8> = Vec::new();
+        for value in values {
+            self.concat_one(value, &mut pieces, &mut bytes)?;
+        }
+        if !bytes.is_empty() || pieces.is_empty() {
+            pieces.push(Piece::Bytes(bytes.into()));
+        }
+        Ok(Value::plain(Data::Text(Text::Pieces(pieces.into()))))
+    }
+
+    pub(super) fn concat_one(&mut self, value: &Value, pieces: &mut Vec<Piece>, bytes: &mut Vec<u8>) -> Result<(), Cause> {
+        let mut flush = |bytes: &mut Vec<u8>, piece: Piece| {
+            if !bytes.is_empty() {
+                pieces.push(Piece::Bytes(std::mem::take(bytes).into()));
+            }
+            pieces.push(piece);
+        };
+        match &value.data {
+            Data::Text(Text::Constant(offset, length)) => {
+                bytes.extend_from_slice(TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default());
+            }
+            Data::Text(Text::Pieces(parts)) => {
+                for part in parts.iter() {
+                    match part {
+                        Piece::Bytes(more) => bytes.extend_from_slice(more),
+                        Piece::Slot(_) => flush(bytes, part.clone()),
+                    }
+                }
+                self.charge(parts.len() as u64)?;
+            }
+            Data::Array(elements) => {
+                if let Some(key) = value.origin.map(|_| self.candidates.secret_of(value)).transpose()?.flatten() {
+                    return Err(Cause::SecretStructure { what: "the number of elements", key });
+                }
+                for (index, element) in elements.iter().enumerate() {
+                    if index > 0 {
+                        bytes.push(b' ');
+                    }
+                    let element = self.settled(element);
+                    if matches!(element.data, Data::Array(_) | Data::Map(_)) {
+                        return Err(Cause::NotAWord("a nested collection"));
+                    }
+                    // One level: elements are scalars here.
+                    self.concat_one(&element, pieces, bytes)?;
+                }
+                return Ok(());
+            }
+            _ => match value.origin {
+                Some(origin) => flush(bytes, Piece::Slot(origin)),
+                None => bytes.extend_from_slice(&scalar(value).ok_or(Cause::NotAWord(value.described()))?.text()),
+            },
+        }
+        self.charge(bytes.len() as u64)
+    }
+
+    pub(super) fn add(&mut self) -> Result<Flow, Cause> {
+        let texts = self.stack.iter().rev().take(2).filter(|value| matches!(value.data, Data::Text(_))).count();
+        if texts == 2 {
+            let values = self.pop_many(2)?;
+            let joined = self.concat(&values)?;
+            self.stack.push(joined);
+        } else {
+            self.binary(Op::Add)?;
+        }
+        Ok(Flow::Next)
+    }
+
+    pub(super) fn binary(&mut self, op: Op) -> Result<(), Cause> {
+        let (right, left) = (self.pop()?, self.pop()?);
+        let value = match Self::unknown_of(&[&left, &right]) {
+            Some(unknown) => unknown,
+            None => {
+                let result = binary(op, &left, &right)?;
+                self.label(op.row().name, &[&left, &right], result)?
+            }
+        };
+        self.stack.push(value);
+        Ok(())
+    }
+
+    pub(super) fn comparison(&mut self, op: Op) -> Result<(), Cause> {
+        let (right, left) = (self.pop()?, self.pop()?);
+        if let Some(unknown) = Self::unknown_of(&[&left, &right]) {
+            self.stack.push(unknown);
+            return Ok(());
+        }
+        let texts = match (&left.data, &right.data) {
+            (Data::Text(_), Data::Text(_)) => Some((self.text_of(&left)?.unwrap_or_default(), self.text_of(&right)?.unwrap_or_default())),
+            _ => None,
+        };
+        if let Some((a, b)) = &texts {
+            self.charge(a.len().min(b.len()) as u64)?;
+        }
+        let order = compare(&left, &right, texts.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice())));
+        let ordered = !matches!(left.data, Data::Bool(_));
+        let result = match (op, order) {
+            (Op::Same, order) => order == Some(Ordering::Equal),
+            (Op::Equal, Some(order)) => order == Ordering::Equal,
+            (Op::NotEqual, Some(order)) => order != Ordering::Equal,
+            (Op::Less, Some(order)) if ordered => order == Ordering::Less,
+            (Op::LessEqual, Some(order)) if ordered => order != Ordering::Greater,
+            (Op::Greater, Some(order)) if ordered => order == Ordering::Greater,
+            (Op::GreaterEqual, Some(order)) if ordered => order != Ordering::Less,
+            _ => {
+                return Err(Cause::Type {
+                    what: verb(op).to_owned(),
+                    expected: "two values of one type".to_owned(),
+                    found: format!("{} and {}", left.described(), right.described()),
+                });
+            }
+        };
+        let value = self.label(op.row().name, &[&left, &right], Data::Bool(result))?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    pub(super) fn unary(&mut self, op: Op, a: u8, c: u32) -> Result<(), Cause> {
+        let value = self.pop()?;
+        if matches!(value.data, Data::Unknown(_)) {
+            self.stack.push(value);
+            return Ok(());
+        }
+        let result = match op {
+            Op::Negate => self.label("negate", &[&value], negate(&value)?)?,
+            Op::Not => {
+                let bool = self.boolean(&value, "`!`")?;
+                self.label("not", &[&value], Data::Bool(!bool))?
+            }
+            Op::Expect => {
+                let expected = ValueType::from_number(a).ok_or_else(|| bug("type"))?;
+                if value.value_type() != Some(expected) {
+                    let name = format!("`{}`", String::from_utf8_lossy(self.constant_text(c)?));
+                    return Err(Cause::Type { what: name, expected: expected.name().to_owned(), found: value.described().to_owned() });
+                }
+                value
+            }
+            Op::Convert => self.convert(&value, ValueType::from_number(a).ok_or_else(|| bug("type"))?)?,
+            _ => {
+                let text = self.text_of(&value)?.unwrap_or_default();
+                self.charge(text.len() as u64)?;
+                let pattern = std::str::from_utf8(self.constant_text(c)?).map_err(|_| bug("pattern"))?;
+                let regex =
+                    regex_lite::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| Cause::Regex(error.to_string()))?;
+                let matched = std::str::from_utf8(&text).is_ok_and(|text| regex.is_match(text));
+                let name = format!("matches {}", super::candidates::quote(pattern.as_bytes()));
+                self.label(&name, &[&value], Data::Bool(matched))?
+            }
+        };
+        self.stack.push(result);
+        Ok(())
+    }
+
+    pub(super) fn convert(&mut self, value: &Value, to: ValueType) -> Result<Value, Cause> {
+        if value.value_type() == Some(to) {
+            return Ok(value.clone());
+        }
+        if to == ValueType::String && value.origin.is_some() {
+            return self.concat(std::slice::from_ref(value));
+        }
+        let text = match value.data {
+            Data::Text(_) => self.text_of(value)?,
+            _ => None,
+        };
+        let key = self.candidates.key_of(value, self.program.text)?;
+        let result = match convert(value, text.as_ref().map(|text| text.as_slice()), to, &key)? {
+            Scalar::String(bytes) => return Ok(Value::bytes(&bytes)),
+            Scalar::Int(int) => Data::Int(int),
+            Scalar::Float(float) => Data::Float(float),
+            Scalar::Bool(bool) => Data::Bool(bool),
+            Scalar::Duration(nanoseconds) => Data::Duration(nanoseconds),
+        };
+        self.label(&to.name().to_lowercase(), &[value], result)
+    }
+}
