@@ -107,7 +107,7 @@ pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -
     }
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
-    shared.note("run_starts", None, || json!({ "steps": crate::view::step_count(plan.steps.view()) }));
+    shared.note("run_starts", None, || json!({ "schema": "opal/events/v1", "steps": crate::view::step_count(plan.steps.view()) }));
     let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
     let flow = Worker::new(&shared).root(deadline);
     let report = shared.report(flow, started.elapsed());
