@@ -1,0 +1,46 @@
+//! The table of decorators in `spec/language.md` is the one in the code.
+
+use opal_vm::decorators::{NODE_DECORATORS, PASS_ENV, Param, Shape, VALUE_DECORATORS};
+use std::fmt::Write as _;
+use std::path::Path;
+
+fn parameters(params: &[Param]) -> String {
+    let written = params.iter().map(|param| {
+        let names = param.names.join("` or `");
+        let required = if param.required { "" } else { "?" };
+        format!("`{names}`{required}: {}", param.accepts.name())
+    });
+    written.collect::<Vec<_>>().join("; ")
+}
+
+fn table() -> String {
+    let mut out = String::from("| value decorator | arguments (`?`: may be left out) | gives |\n|---|---|---|\n");
+    for decorator in VALUE_DECORATORS.iter().filter(|decorator| decorator.number != PASS_ENV) {
+        let key = if decorator.shape == Shape::Key { ".NAME" } else { "" };
+        let params = if decorator.shape == Shape::Key { &decorator.params[1..] } else { decorator.params };
+        writeln!(out, "| `@{}{key}` | {} | {} |", decorator.name, parameters(params), decorator.help).expect("a string");
+    }
+    out.push_str("\n| execution decorator | arguments | does |\n|---|---|---|\n");
+    for decorator in NODE_DECORATORS {
+        let written = if decorator.name == "sleep" { "sleep()".to_owned() } else { format!("@{}", decorator.name) };
+        let block = if decorator.block { " `{ … }`" } else { "" };
+        writeln!(out, "| `{written}`{block} | {} | {} |", parameters(decorator.params), decorator.help).expect("a string");
+    }
+    out
+}
+
+#[test]
+fn the_decorators_of_the_spec_are_those_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/language.md");
+    let spec = std::fs::read_to_string(&path).expect("the spec");
+    let (open, close) = ("<!-- decorators -->\n", "<!-- /decorators -->");
+    let start = spec.find(open).expect("the start of the table") + open.len();
+    let stop = spec.find(close).expect("the end of the table");
+    let expected = table();
+    if std::env::var_os("BLESS").is_some() {
+        let blessed = format!("{}{expected}{}", &spec[..start], &spec[stop..]);
+        std::fs::write(&path, blessed).expect("a writable spec");
+    } else {
+        assert_eq!(&spec[start..stop], expected, "run with BLESS=1 to rewrite spec/language.md");
+    }
+}
