@@ -5,14 +5,16 @@ use super::verify::{report_drift, warnings};
 use crate::admission::{Admitted, Site, admit, read, replan};
 use crate::lane::LaneOptions;
 use crate::plan::{Plan, os_reason};
-use crate::record::{self, Recorder};
+use crate::record::{self, About, NoRecord, Place, Record, Recorder};
 use crate::refusal::Refusal;
 use crate::run::{EnvPolicy, Outcome, RunOptions, RunReport, environment};
 use crate::signals::{Phase, Signals};
 use crate::trust::Failure as _;
 use crate::trust::ledger::Ledger;
 use crate::trust::lock::{LockError, RunLock};
+use crate::view::{PlanView, plan_json};
 use clap::ArgMatches;
+use opal_format::seed::Seed;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -33,7 +35,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
     for warning in warnings(&admitted, &site) {
         let _ = to_stderr(&out.painted(&warning));
     }
-    let run_id = site.now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let run_id = record::run_id(site.now).map_err(|error| Refusal::new("no_random", 69, error.to_string()))?;
     let once = admitted.contract.terms.once || site.policy.single_use();
     let lock = take_lock(&admitted, &site, &run_id, once, out)?;
     let ledger = if once { Some(Ledger::open(&site.paths)?) } else { None };
@@ -50,22 +52,76 @@ pub(super) fn run(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
         let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
         signals.end_by_first();
     }
-    let mut recorder = record::NoRecord;
+    let mut record = open_record(matches, &admitted, &plan, &replanned.seed, &site, &run_id)?;
+    let mut none = NoRecord;
     if let Some(ledger) = &ledger {
         ledger.start(&contract_hash, &run_id, site.now)?;
     }
-    let report = execute(&plan, &admitted, &site, lock.as_ref(), &signals, out, &mut recorder)?;
+    let report = execute(
+        &plan,
+        &admitted,
+        &site,
+        lock.as_ref(),
+        &signals,
+        out,
+        record.as_mut().map_or(&mut none as &mut dyn Recorder, |record| record),
+    )?;
+    let kept = record.as_ref().map(|record| record.path().display().to_string());
+    let closed = record.map_or(Ok(()), |record| record.finish(&report));
     if let Some(ledger) = &ledger {
         let _ = ledger.finish(&contract_hash).map_err(|error| to_stderr(&format!("warning: {error}\n")));
     }
-    let exit = report.exit();
-    say(&report, &admitted, &run_id, out);
+    let mut exit = report.exit();
+    if let Err(error) = closed
+        && matches!(report.outcome, Outcome::Succeeded)
+    {
+        let _ = to_stderr(&out.painted(&format!("error[record_lost]: {error}\n")));
+        exit = 74;
+    }
+    say(&report, &admitted, kept.as_deref(), out);
     // The lock is held by the watchers too, so it outlasts this process where a step does.
     drop(lock);
     if let Outcome::Cancelled(_) = report.outcome {
         signals.end_by_first();
     }
     Ok(exit)
+}
+
+/// The record that the options ask for; `none` keeps none.
+fn open_record(
+    matches: &ArgMatches,
+    admitted: &Admitted<'_>,
+    plan: &Plan,
+    seed: &Seed,
+    site: &Site,
+    run_id: &str,
+) -> Result<Option<Record>, Refusal> {
+    let wanted = matches.get_one::<PathBuf>("record");
+    let place = match wanted {
+        Some(path) if path.as_os_str() == "none" => return Ok(None),
+        Some(path) => Place::Directory(path, &site.paths),
+        None => Place::State(&site.paths),
+    };
+    let contract = &admitted.contract;
+    let view = PlanView {
+        target: contract.header.target,
+        steps: plan.steps.view(),
+        slots: plan.slots.view(),
+        deferred: &[],
+        plan_hash: Some(contract.header.plan_hash),
+        contract_hash: Some(contract.contract_hash),
+    };
+    let about = About {
+        run_id,
+        contract_hash: &contract.contract_hash.to_string(),
+        plan_hash: &contract.header.plan_hash.to_string(),
+        plan: &serde_json::Value::Object(plan_json(&view)),
+        seed,
+    };
+    Record::create(place, &about).map(Some).map_err(|error| {
+        Refusal::new("record_unusable", 74, error.to_string())
+            .help("name another place with `--record DIR`, or keep none with `--record none`")
+    })
 }
 
 fn system(what: &str, error: &std::io::Error) -> Refusal {
@@ -130,7 +186,7 @@ fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
 }
 
 /// Says on standard error how the run ended.
-fn say(report: &RunReport, admitted: &Admitted<'_>, run_id: &str, out: &Output) {
+fn say(report: &RunReport, admitted: &Admitted<'_>, kept: Option<&str>, out: &Output) {
     let mut text = report.failures_text(&admitted.contract.terms.source_name);
     for left in &report.left {
         let verb = if left.ended { "left" } else { "could not be rid of" };
@@ -149,6 +205,9 @@ fn say(report: &RunReport, admitted: &Admitted<'_>, run_id: &str, out: &Output) 
         }
     }
     let effects = if report.effects { "started" } else { "none" };
-    let _ = writeln!(text, "effects: {effects} ({}), run {run_id}", report.effects_text());
+    let _ = writeln!(text, "effects: {effects} ({})", report.effects_text());
+    if let Some(kept) = kept {
+        let _ = writeln!(text, "record: {}", crate::view::escape(kept.as_bytes(), false));
+    }
     let _ = to_stderr(&out.painted(&text));
 }
