@@ -258,3 +258,23 @@ fn the_same_plan_does_not_run_twice_at_once() {
     assert!(first.wait().expect("it ends").success());
     host.vm(&["run", "--plan", "prod.plan"]).expect(0);
 }
+
+#[test]
+fn a_run_keeps_a_record_and_none_where_none_is_wanted() {
+    let host = host();
+    host.contract(SCRIPT, &[]);
+    host.vm(&["run", "--plan", "prod.plan", "--record", "none"]).expect(0);
+    assert!(!host.path().join("state/opal/runs").exists());
+    host.vm(&["run", "--plan", "prod.plan", "--record", "here"]).expect(0);
+    let summary: serde_json::Value = serde_json::from_str(&host.read("here/summary.json")).expect("JSON");
+    assert_eq!((summary["outcome"].as_str(), summary["effects"].as_str()), (Some("succeeded"), Some("started")));
+    let events = host.read("here/events.jsonl");
+    assert!(
+        events.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok_and(|event| event["mac"].is_string())),
+        "{events}"
+    );
+    let done = events.lines().filter(|line| line.contains("\"step_done\"")).count();
+    assert_eq!(done, 4);
+    // A record is never written over.
+    host.vm(&["run", "--plan", "prod.plan", "--record", "here"]).expect(74).says("effects: none");
+}
