@@ -20,7 +20,7 @@ pub fn plan_bytes(data: &[u8]) {
     let Ok(contract) = authenticated.decode() else { return };
     let _ = contract.check_plan_hash();
     if let Ok(verified) = verify(contract.program) {
-        let _ = program::planned(&verified, Mode::Resolve);
+        let _ = program::planned(&verified, Mode::Resolve, &[]);
     }
 }
 
@@ -42,7 +42,7 @@ pub fn valid_plan() -> &'static [u8] {
         for seed in 0..=u8::MAX {
             let data: Vec<u8> = (0..2048u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ seed).collect();
             let program = smith::program(&mut Choices::new(&data));
-            let plan = verify(program.view()).ok().and_then(|verified| program::planned(&verified, Mode::Resolve).ok());
+            let plan = verify(program.view()).ok().and_then(|verified| program::planned(&verified, Mode::Resolve, &[]).ok());
             if let Some(plan) = plan.filter(|plan| plan.steps.nodes.len() > 10) {
                 return written(&program, &plan);
             }

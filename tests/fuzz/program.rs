@@ -1,6 +1,7 @@
 //! Programs: the verifier decides about anything, and what it accepts is planned without a bug showing.
 
 use super::{Choices, smith};
+use opal_format::canonical::CanonicalValue;
 use opal_format::program::{Program, ProgramView};
 use opal_format::seed::Seed;
 use opal_vm::plan::{Cause, FileFailure, Mode, Options, Plan, PlanError, Reality, plan};
@@ -20,9 +21,9 @@ impl Reality for Fixed {
 }
 
 /// Plans with little fuel, so that a fuzzer sees many programs.
-pub(super) fn planned(verified: &Verified<'_>, mode: Mode) -> Result<Plan, PlanError> {
+pub(super) fn planned(verified: &Verified<'_>, mode: Mode, arguments: &[CanonicalValue]) -> Result<Plan, PlanError> {
     let seed = Seed::from_bytes([7; 32]);
-    let options = Options { mode, seed: &seed, arguments: &[], pass_env: &[], public_names: None, no_public: false, fuel: 200_000 };
+    let options = Options { mode, seed: &seed, arguments, pass_env: &[], public_names: None, no_public: false, fuel: 20_000 };
     plan(verified, &Fixed, &options)
 }
 
@@ -43,15 +44,16 @@ pub fn program_verify_plan(data: &[u8]) {
     if let Err(error) = verify(program.view()) {
         panic!("the smith built a program that breaks a rule: {error}\n{}", disassemble(program.view()));
     }
-    runs_safely(program.view());
+    runs_safely(program.view(), &[]);
     mutate(&mut program, &mut choices);
-    runs_safely(program.view());
+    runs_safely(program.view(), &[]);
 }
 
-fn runs_safely(view: ProgramView<'_>) {
+/// Plans a program twice in each mode, and writes and reads what comes of it.
+pub(super) fn runs_safely(view: ProgramView<'_>, arguments: &[CanonicalValue]) {
     let Ok(verified) = verify(view) else { return };
     for mode in [Mode::Quick, Mode::Resolve] {
-        match (planned(&verified, mode), planned(&verified, mode)) {
+        match (planned(&verified, mode, arguments), planned(&verified, mode, arguments)) {
             (Err(PlanError { cause: Cause::Internal(what), .. }), _) => {
                 panic!("a verified program shows a bug of the planner: {what}\n{}", disassemble(view))
             }
