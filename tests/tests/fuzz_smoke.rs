@@ -3,8 +3,11 @@
 use opal_tests::fuzz;
 use std::path::Path;
 
+/// A fuzz body.
+type Body = fn(&[u8]);
+
 /// Runs a body on inputs of growing length. A failure names the input by its number.
-fn run(body: fn(&[u8]), longest: usize) {
+fn run(body: Body, longest: usize) {
     let cases = std::env::var("OPAL_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400);
     for case in 0..cases {
         let mut state = case;
@@ -68,7 +71,7 @@ fn the_plan_that_edits_start_from_is_valid() {
 #[ignore = "the reader refuses two Strings of one argument, `@isolated.filesystem(read=[a, b])`; a range there is an internal error"]
 fn every_seed_still_passes() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
-    let targets: [(&str, fn(&[u8])); 3] =
+    let targets: [(&str, Body); 3] =
         [("plan_bytes", fuzz::plan_bytes), ("program_verify_plan", fuzz::program_verify_plan), ("source_text", fuzz::source_text)];
     for (target, body) in targets {
         let mut found = 0;
