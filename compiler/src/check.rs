@@ -1,6 +1,6 @@
 //! Checks a syntax tree and resolves it: names, scopes, arguments, types (spec/language.md).
 //!
-//! One walk over every definition reports all it can and yields the checked tree ([`typed`]) that the lowering works on.
+//! One walk over every definition reports all it can and yields the checked tree (`typed`) that the lowering works on.
 
 mod arguments;
 mod expression;

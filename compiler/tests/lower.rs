@@ -525,6 +525,7 @@ fn types_that_are_known_are_checked() {
         ("var x = 1s + 1\necho @var.x", "wrong-type"),
         ("var x = !1\necho @var.x", "wrong-type"),
         ("for x in 3 { a @var.x }", "wrong-type"),
+        ("when \"a\" { 1...3 -> b }", "wrong-type"),
         ("var l = [1]\necho @var.l[1]", "index-out-of-range"),
         ("var m = {\"a\": 1}\necho @var.m.b", "unknown-key"),
         ("var s = \"a\"\necho @var.s.txt", "field-of-scalar"),
@@ -675,7 +676,7 @@ mod generated {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
         /// Whatever is written: what compiles passes the verifier, and planning it meets no internal error.
         #[test]

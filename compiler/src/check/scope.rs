@@ -36,7 +36,7 @@ pub(super) struct Frame {
     pub known: Vec<Known>,
     scopes: Vec<HashMap<String, usize>>,
     /// Variables of blocks that have ended, by name.
-    ended: HashMap<String, Span>,
+    ended: HashMap<String, (Span, Kind)>,
     pub locals: u32,
     pub uses: Uses,
 }
@@ -49,7 +49,7 @@ impl Frame {
     pub(super) fn leave(&mut self) {
         for (name, index) in self.scopes.pop().unwrap_or_default() {
             if let Some(known) = self.known.get(index) {
-                self.ended.insert(name, known.span);
+                self.ended.insert(name, (known.span, known.kind));
             }
         }
     }
@@ -102,10 +102,13 @@ impl Checker<'_> {
 
     fn unknown_variable(&self, name: &str, span: Span) -> Diagnostic {
         let diagnostic = Diagnostic::new(Code::UnknownVariable, span, format!("there is no variable `{name}` here"));
-        if let Some(declared) = self.frame.ended.get(name) {
-            return diagnostic
-                .with_label(*declared, "this one ends with its block")
-                .with_help(format!("declare it before the block: `var {name} = …`, and assign it inside"));
+        if let Some((declared, kind)) = self.frame.ended.get(name) {
+            let help = if *kind == Kind::Binding {
+                format!("bind it where all that read it can see it: write `{name}=…` before the block")
+            } else {
+                format!("declare it before the block: `var {name} = …`, and assign it inside")
+            };
+            return diagnostic.with_label(*declared, "this one ends with its block").with_help(help);
         }
         if let Some(global) = self.global_names.get(name).and_then(|index| self.globals.get(*index as usize)) {
             return diagnostic.with_label(global.span, "it is declared only here").with_help("move its declaration up");

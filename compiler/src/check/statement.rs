@@ -306,8 +306,24 @@ impl Checker<'_> {
                 {
                     self.report(backward(span, from, to));
                 }
-                let above = self.binary(span, BinaryOperator::GreaterOrEqual, subject.clone(), Expr::constant(span, low.clone()));
-                let below = self.binary(span, BinaryOperator::LessOrEqual, subject.clone(), Expr::constant(span, high.clone()));
+                let bound = Shape::of_literal(low);
+                if let (Some(found), Err(_)) = (subject.shape.value_type(), shape::binary(BinaryOperator::Less, &subject.shape, &bound)) {
+                    let wants = bound.value_type().map_or("", ValueType::name);
+                    self.report(
+                        Diagnostic::new(
+                            Code::WrongType,
+                            span,
+                            format!("a range of this kind matches {}, not {}", article(wants), article(found.name())),
+                        )
+                        .with_label(subject.span, format!("this is {}", article(found.name())))
+                        .with_help("convert what is matched: `when int(…)`"),
+                    );
+                }
+                let side = |operator, bound: &Literal| {
+                    let pair = Box::new((subject.clone(), Expr::constant(span, bound.clone())));
+                    Expr { span, shape: shape::BOOL, kind: ExprKind::Binary(operator, pair) }
+                };
+                let (above, below) = (side(BinaryOperator::GreaterOrEqual, low), side(BinaryOperator::LessOrEqual, high));
                 holds(ExprKind::Binary(BinaryOperator::And, Box::new((above, below))))
             }
             PatternKind::Regex(regex) => holds(ExprKind::Matches(Box::new(subject.clone()), regex.clone())),
