@@ -87,24 +87,29 @@ pub enum RunError {
     System(#[source] std::io::Error),
 }
 
+/// Refuses a plan with blocks that this version cannot run. [`run`] asks as well; ask before anything that lasts, such as a ledger entry.
+///
+/// # Errors
+/// [`RunError::Unsupported`].
+pub fn check_supported(plan: &Plan) -> Result<(), RunError> {
+    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges, Transform, Tty};
+    let nodes = &plan.steps.nodes;
+    let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
+    let refused = |kind: NodeKind| matches!(kind, Tty | Transform | IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges);
+    match nodes.iter().enumerate().find(|(_, node)| kind(node).is_none_or(refused)) {
+        Some((index, node)) => {
+            Err(RunError::Unsupported { path: crate::view::path_of(nodes, index), kind: kind(node).map_or("unknown", NodeKind::name) })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Runs a plan.
 ///
 /// # Errors
 /// A [`RunError`], after which nothing was run. How the steps fare is in the report.
 pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -> Result<RunReport, RunError> {
-    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges, Transform, Tty};
-    let nodes = &plan.steps.nodes;
-    let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
-    for (index, node) in nodes.iter().enumerate() {
-        let supported =
-            kind(node).is_some_and(|kind| !matches!(kind, Tty | Transform | IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges));
-        if !supported {
-            return Err(RunError::Unsupported {
-                path: crate::view::path_of(nodes, index),
-                kind: kind(node).map_or("unknown", NodeKind::name),
-            });
-        }
-    }
+    check_supported(plan)?;
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
     shared.note("run_starts", None, || json!({ "schema": "opal/events/v1", "steps": crate::view::step_count(plan.steps.view()) }));
