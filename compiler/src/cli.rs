@@ -37,19 +37,38 @@ const SUBCOMMANDS: &[(&str, Subcommand)] = &[
     ("disasm", disasm::run),
 ];
 
+/// Stack for parsing and lowering, which recurse as deep as a source may nest.
+const STACK_SIZE: usize = 32 << 20;
+
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
     report_panics();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let color = asked_color(&words);
-    match run(words) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            console::say(&failure.render(color.on_stderr()));
-            ExitCode::from(failure.exit())
+    // How deep a source may nest must not depend on the stack that this process happens to have.
+    let spawned = std::thread::Builder::new().stack_size(STACK_SIZE).spawn(move || work(words));
+    let ended = spawned.map(std::thread::JoinHandle::join);
+    ExitCode::from(match ended {
+        Ok(Ok(status)) => status,
+        Ok(Err(_)) => exit::BUG,
+        Err(error) => {
+            let failure = Failure::new(exit::UNAVAILABLE, "no_thread", format!("cannot start: {}", failure::reason(&error)));
+            console::say(&failure.with_help("look at `ulimit -a`").render(false));
+            exit::UNAVAILABLE
         }
+    })
+}
+
+fn work(words: Vec<OsString>) -> u8 {
+    let color = asked_color(&words);
+    let json = asks_json(&words);
+    let Err(failure) = run(words) else { return 0 };
+    if let Some(document) = failure.to_json().filter(|_| json) {
+        // Standard error still says it where standard output cannot be written.
+        let _ = console::print_json(&document);
     }
+    console::say(&failure.render(color.on_stderr()));
+    failure.exit()
 }
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
@@ -92,6 +111,12 @@ fn asked_color(words: &[OsString]) -> Color {
     let attached = words.iter().find_map(|word| word.strip_prefix("--color="));
     let next = words.iter().position(|word| *word == "--color").and_then(|at| words.get(at + 1).copied());
     attached.or(next).and_then(Color::from_name).unwrap_or_default()
+}
+
+/// Whether JSON was asked for, so that a refusal comes as a document too.
+fn asks_json(words: &[OsString]) -> bool {
+    let words: Vec<&str> = words.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str()).collect();
+    words.iter().any(|word| matches!(*word, "--json" | "--format=json")) || words.windows(2).any(|pair| pair == ["--format", "json"])
 }
 
 /// A panic is a bug: it ends the process at once with the status for one, and says what to report.

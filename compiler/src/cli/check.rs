@@ -1,8 +1,8 @@
 //! `opalc check`: what is wrong with sources, without planning anything.
 
-use super::failure::{Failure, exit};
+use super::failure::{Failure, exit, render};
 use super::{compile, console, files, options};
-use crate::diagnostic::{Diagnostic, render_human, to_json};
+use crate::diagnostic::{Diagnostic, to_json};
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         if json {
             found.extend(diagnostics.iter().map(|diagnostic| to_json(&source, diagnostic)));
         } else {
-            console::say(&render_human(&source, &diagnostics, color));
+            console::say(&render(&source, &diagnostics, color));
         }
     }
     if json {

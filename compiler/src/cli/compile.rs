@@ -1,9 +1,9 @@
 //! From a source to a program, with every refusal as the command line shows it.
 
-use super::failure::{Failure, exit};
+use super::failure::{Failure, exit, render};
 use super::words::Words;
 use crate::check;
-use crate::diagnostic::{Diagnostic, render_human, sort};
+use crate::diagnostic::{Diagnostic, sort};
 use crate::lower::{self, CliArgument, Compiled, Entry, Usage, UsageError};
 use crate::source::Source;
 use crate::syntax;
@@ -43,7 +43,11 @@ fn text(value: &[u8]) -> Option<String> {
 fn compile_for(source: &Source, entry: Entry, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {
     let parsed = syntax::parse(source);
     if parsed.has_errors() {
-        return Err(Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics: check(source) });
+        return Err(Failure::Source {
+            exit: exit::DATA,
+            source: Box::new(source.clone()),
+            diagnostics: check::check_parsed(source, &parsed),
+        });
     }
     let mut compiled = lower::compile(source, &parsed.file, &entry).map_err(|failure| match failure {
         lower::Failure::Usage(usage) => refused(&usage, is_option),
@@ -61,16 +65,12 @@ fn compile_for(source: &Source, entry: Entry, is_option: &dyn Fn(&str) -> bool) 
 
 /// Everything that can be said about a source without a target.
 pub(crate) fn check(source: &Source) -> Vec<Diagnostic> {
-    let parsed = syntax::parse(source);
-    let mut diagnostics = parsed.diagnostics;
-    diagnostics.extend(check::check(source, &parsed.file));
-    sort(&mut diagnostics);
-    diagnostics
+    check::check_parsed(source, &syntax::parse(source))
 }
 
 /// The warnings of a compilation, as standard error shows them.
 pub(crate) fn warnings(source: &Source, compiled: &Compiled, color: bool) -> String {
-    render_human(source, &compiled.diagnostics, color)
+    render(source, &compiled.diagnostics, color)
 }
 
 /// A target or an argument that does not fit, and the commands that there are.

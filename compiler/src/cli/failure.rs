@@ -5,6 +5,7 @@ use crate::source::Source;
 use opal_format::error::FormatError;
 use opal_format::read_file::ReadFileError;
 use opal_vm::view::escape;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -129,14 +130,49 @@ impl Failure {
         }
     }
 
+    /// The same as one JSON document; `None` where nothing is to be said.
+    pub(crate) fn to_json(&self) -> Option<Value> {
+        let safe = |text: &str| escape(text.as_bytes(), true);
+        let (exit, key, error) = match self {
+            Self::Report(report) => {
+                let error = json!({
+                    "code": report.code,
+                    "message": safe(&report.message),
+                    "place": report.place.iter().map(|place| safe(place)).collect::<Vec<_>>(),
+                    "help": report.help.as_deref().map(safe),
+                });
+                (report.exit, "error", error)
+            }
+            Self::Source { exit, source, diagnostics } => {
+                (*exit, "diagnostics", diagnostics.iter().map(|diagnostic| diagnostic::to_json(source, diagnostic)).collect())
+            }
+            Self::Said(_) | Self::Pipe => return None,
+        };
+        Some(json!({"schema": "opal/refusal/v1", "effects": "none", "exit": exit, key: error}))
+    }
+
     /// What standard error shows; empty where nothing is to be said.
     pub(crate) fn render(&self, color: bool) -> String {
         match self {
             Self::Report(report) => report.render(color),
-            Self::Source { source, diagnostics, .. } => diagnostic::render_human(source, diagnostics, color),
+            Self::Source { source, diagnostics, .. } => render(source, diagnostics, color),
             Self::Said(_) | Self::Pipe => String::new(),
         }
     }
+}
+
+/// Messages that are drawn for people in one go. A drawing costs time in the number of lines before it.
+const SHOWN_MAX: usize = 50;
+
+/// Diagnostics as drawings, errors first where there are too many to show all.
+pub(crate) fn render(source: &Source, diagnostics: &[Diagnostic], color: bool) -> String {
+    let Some(hidden) = diagnostics.len().checked_sub(SHOWN_MAX).filter(|hidden| *hidden > 0) else {
+        return diagnostic::render_human(source, diagnostics, color);
+    };
+    let (errors, warnings): (Vec<&Diagnostic>, Vec<&Diagnostic>) = diagnostics.iter().partition(|diagnostic| diagnostic.is_error());
+    let shown: Vec<Diagnostic> = errors.into_iter().chain(warnings).take(SHOWN_MAX).cloned().collect();
+    let name = diagnostic::escape(source.name());
+    format!("{}note: {hidden} more are not shown: `opalc check --json {name}` lists all\n", diagnostic::render_human(source, &shown, color))
 }
 
 /// What a bug report needs.

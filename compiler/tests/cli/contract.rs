@@ -244,3 +244,30 @@ fn an_unsafe_home_or_a_missing_shell_stops_before_anything_is_written() {
     world.run_with(&without, &["deploy.opl", "--resolve", "-o", "x.plan"]).refused(69, "missing_shell");
     assert_eq!((world.names(), files_below(&world.home()).len()), (vec!["deploy.opl".to_owned()], 0));
 }
+
+#[test]
+fn a_disk_that_is_full_leaves_the_older_contract_and_no_partial_one() {
+    let world = world();
+    world.run_with(ENV, &["deploy.opl", "--resolve", "-o", "old.plan"]);
+    let old = world.read("old.plan");
+    for name in ["old.plan", "new.plan"] {
+        // A file may have one kilobyte; the signal that would end the process is ignored, as a full disk gives none.
+        let line = format!("trap '' XFSZ; ulimit -f 1; TOKEN=x \"$opalc\" deploy.opl --resolve -o {name}");
+        world.bash(&line).refused(74, "cannot_write");
+    }
+    assert_eq!(world.read("old.plan"), old);
+    assert_eq!(world.names(), ["deploy.opl", "old.plan"]);
+}
+
+#[test]
+fn an_output_may_be_a_link_or_a_device() {
+    let world = world();
+    world.run_with(ENV, &["deploy.opl", "--resolve", "-o", "real.plan"]);
+    std::os::unix::fs::symlink("real.plan", world.path("link.plan")).expect("link");
+    let before = world.read("real.plan");
+    assert_eq!(world.run_with(ENV, &["deploy.opl", "--resolve", "-o", "link.plan"]).status, 0);
+    assert!(world.path("link.plan").symlink_metadata().expect("there").is_symlink());
+    assert_ne!(world.read("real.plan"), before);
+    assert_eq!(world.run_with(ENV, &["deploy.opl", "--resolve", "-o", "/dev/null"]).status, 0);
+    assert!(!fs::metadata("/dev/null").expect("there").is_file());
+}

@@ -171,3 +171,37 @@ fn an_output_that_cannot_be_written_ends_with_74() {
     world.run(&["a.opl", "--resolve", "-o", "."]).refused(74, "cannot_write");
     assert_eq!(world.names(), ["a.opl"]);
 }
+
+#[test]
+fn a_refusal_is_a_document_too_where_json_was_asked_for() {
+    let world = World::with("a.opl", "echo @var.NOPE\n");
+    let refusal = |words: &[&str]| -> (serde_json::Value, i32) {
+        let done = world.run(words);
+        assert!(!done.stderr.is_empty());
+        (serde_json::from_str(&done.out()).expect("one document"), done.status)
+    };
+    let (document, status) = refusal(&["a.opl", "--json"]);
+    assert_eq!((document["schema"].as_str(), document["exit"].as_i64(), status), (Some("opal/refusal/v1"), Some(65), 65));
+    assert_eq!(document["diagnostics"][0]["span"]["line"], 1);
+    let (document, status) = refusal(&["none.opl", "--format", "json"]);
+    assert_eq!((document["error"]["code"].as_str(), document["effects"].as_str(), status), (Some("file_not_found"), Some("none"), 66));
+}
+
+#[test]
+fn many_messages_are_cut_for_people_and_complete_for_machines() {
+    let world = World::with("a.opl", &"echo @var.NOPE\n".repeat(3000));
+    let said = world.run(&["check", "a.opl"]).stderr;
+    assert_eq!(said.matches("error[").count(), 50);
+    assert!(said.contains("2950 more") && said.contains("opalc check --json a.opl"), "{said}");
+    let document: serde_json::Value = serde_json::from_str(&world.run(&["check", "--json", "a.opl"]).out()).expect("one document");
+    assert_eq!(document["diagnostics"].as_array().map(Vec::len), Some(3000));
+}
+
+#[test]
+fn nesting_is_bounded_by_its_limit_and_not_by_the_stack() {
+    let nested = |depth: usize| format!("var x = {}1{}\necho @var.x\n", "(".repeat(depth), ")".repeat(depth));
+    let world = World::with("a.opl", &nested(250));
+    assert!(world.bash("ulimit -s 512; \"$opalc\" a.opl").good().contains("echo 1"));
+    world.write("a.opl", nested(100_000));
+    assert_eq!(world.bash("ulimit -s 512; \"$opalc\" a.opl").status, 65);
+}
