@@ -1,6 +1,6 @@
 //! Replaces secret values in everything that leaves the VM (DESIGN §7).
 //!
-//! One automaton finds every form ([`forms`]) of every secret in one pass. Occurrences that overlap become one
+//! One automaton finds every form (`forms.rs`) of every secret in one pass. Occurrences that overlap become one
 //! range and one placeholder, so no byte of a complete occurrence is ever put out; a plain "leftmost, longest"
 //! would show the tail of a secret whose head is another's tail. Of occurrences that start together
 //! the longest names the placeholder.
