@@ -5,7 +5,7 @@ use super::{files, options};
 use crate::contract::Manner;
 use crate::env_file;
 use clap::{Arg, ArgMatches};
-use opal_vm::plan::{Host, Mode};
+use opal_vm::plan::{Cause, Host, Mode, Reality};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -58,6 +58,14 @@ pub(crate) fn manner(matches: &ArgMatches, mode: Mode) -> Result<Manner, Failure
     pass_env.sort_unstable();
     pass_env.dedup();
     Ok(Manner { mode, pass_env, public_names: options::strings(matches, "public"), no_public: matches.get_flag("no-public") })
+}
+
+/// Refuses a promise of a variable that is not there: it has no place in the source that the planner could show.
+pub(crate) fn check_promises(reality: &dyn Reality, manner: &Manner) -> Result<(), Failure> {
+    let Some(name) = manner.pass_env.iter().find(|name| reality.env(name).is_none()) else { return Ok(()) };
+    let cause = Cause::EnvUnset(name.clone());
+    let failure = Failure::new(exit::DATA, cause.code(), cause.to_string()).at(format!("--pass-env {name}"));
+    Err(failure.with_help(format!("set it (`--env {name}=…` states what the target will have), or leave out `--pass-env {name}`")))
 }
 
 fn base_directory() -> Result<PathBuf, Failure> {

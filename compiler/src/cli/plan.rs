@@ -81,6 +81,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let path = words.file()?;
     let request = Request::new(&matches, &path)?;
     let reality = host::reality(&matches)?;
+    host::check_promises(&reality, &request.manner)?;
     let source = files::read_source(&path).map_err(|failure| super::maybe_misspelt(failure, &path))?;
     let compiled = compile::compile(&source, &words, &is_option)?;
     console::say(&compile::warnings(&source, &compiled, color));
@@ -169,7 +170,7 @@ impl Request {
             Some(path) => Destination::new(path, &inputs)?,
             None => Destination::Standard,
         };
-        let seal = if result == Form::Contract || (hash && named_output.is_some()) { Some(Seal::new(matches)?) } else { None };
+        let seal = if result == Form::Contract || (hash && to_file) { Some(Seal::new(matches)?) } else { None };
         let mode = if resolve { Mode::Resolve } else { Mode::Quick };
         let algorithm = matches.get_one::<String>("hash-algo").map(String::as_str);
         let algorithm = HashAlgorithm::ALL.iter().copied().find(|known| Some(known.name()) == algorithm).unwrap_or(HashAlgorithm::Sha256);

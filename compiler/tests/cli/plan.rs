@@ -105,6 +105,8 @@ fn a_missing_variable_is_named_with_its_place_and_not_planned_around() {
     assert!(said.contains("a.opl:3:6") && said.contains("\n 3 │ echo @env.NOT_THERE"), "{said}");
     assert!(said.contains("help: set it (`--env NOT_THERE=…`"), "{said}");
     world.run(&["a.opl", "--env", "NOT_THERE=x"]).good();
+    let promised = ["a.opl", "--env", "NOT_THERE=x", "--pass-env", "NOR_THIS"];
+    assert!(world.run(&promised).refused(65, "env_unset").contains("--> --pass-env NOR_THIS"));
     world.write("prod.env", "NOT_THERE='from a file'\n");
     world.run(&["a.opl", "--env-file", "prod.env"]).good();
 }
