@@ -319,12 +319,7 @@ impl Checker<'_> {
                         .with_help("convert what is matched: `when int(…)`"),
                     );
                 }
-                let side = |operator, bound: &Literal| {
-                    let pair = Box::new((subject.clone(), Expr::constant(span, bound.clone())));
-                    Expr { span, shape: shape::BOOL, kind: ExprKind::Binary(operator, pair) }
-                };
-                let (above, below) = (side(BinaryOperator::GreaterOrEqual, low), side(BinaryOperator::LessOrEqual, high));
-                holds(ExprKind::Binary(BinaryOperator::And, Box::new((above, below))))
+                holds(ExprKind::Within(Box::new(subject.clone()), Box::new((low.clone(), high.clone()))))
             }
             PatternKind::Regex(regex) => holds(ExprKind::Matches(Box::new(subject.clone()), regex.clone())),
             PatternKind::AnyOf(patterns) => {

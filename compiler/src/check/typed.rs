@@ -186,6 +186,8 @@ pub(crate) enum ExprKind {
     Any(Vec<Expr>),
     /// Whether two values have one type and are equal.
     Same(Box<(Expr, Expr)>),
+    /// Whether a value lies between two constants of its own type, both included.
+    Within(Box<Expr>, Box<(Literal, Literal)>),
     /// Whether the text matches a regular expression.
     Matches(Box<Expr>, String),
     Resolve(Resolve),
@@ -227,6 +229,7 @@ impl Expr {
             | ExprKind::Quoted(inner)
             | ExprKind::Unary(_, inner)
             | ExprKind::Convert(_, inner)
+            | ExprKind::Within(inner, _)
             | ExprKind::Matches(inner, _) => inner.walk(visit),
             ExprKind::Index(pair) | ExprKind::Range(pair) | ExprKind::Binary(_, pair) | ExprKind::Same(pair) => {
                 pair.0.walk(visit);

@@ -69,6 +69,14 @@ impl Lowerer<'_> {
                 self.strict(builder, env, inner);
                 builder.emit(Op::Convert, to.number(), 0, 0, span);
             }
+            ExprKind::Within(inner, bounds) => {
+                self.strict(builder, env, inner);
+                for bound in [&bounds.0, &bounds.1] {
+                    let constant = self.tables.constant(bound);
+                    builder.op(Op::Const, constant, span);
+                }
+                builder.op(Op::Within, 0, span);
+            }
             ExprKind::Matches(inner, regex) => {
                 self.strict(builder, env, inner);
                 let constant = self.tables.string(regex);

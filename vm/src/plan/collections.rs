@@ -11,9 +11,12 @@ use std::rc::Rc;
 impl Machine<'_> {
     pub(super) fn map(&mut self, pairs: usize) -> Result<Flow, Cause> {
         let count = pairs.checked_mul(2).ok_or_else(|| bug("map"))?;
-        // Only keys are needed now; they stand at even places.
-        if !self.force(count, false)? {
-            return Ok(Flow::Again);
+        // Only keys are needed now: they stand before their values.
+        let base = self.stack.len().checked_sub(count).ok_or_else(|| bug("stack underflow"))?;
+        for key in (base..self.stack.len()).step_by(2) {
+            if !self.force_at(key, false)? {
+                return Ok(Flow::Again);
+            }
         }
         self.charge(count as u64)?;
         let flat = self.pop_many(count)?;

@@ -220,27 +220,35 @@ impl Machine<'_> {
     pub(super) fn force(&mut self, count: usize, deep: bool) -> Result<bool, Cause> {
         let base = self.stack.len().checked_sub(count).ok_or_else(|| bug("stack underflow"))?;
         for index in base..self.stack.len() {
-            let Some(value) = self.stack.get(index) else { return Err(bug("stack")) };
-            if matches!(value.data, Data::Lazy(_)) {
-                let value = self.settled(value);
-                if let Data::Lazy(thunk) = value.data {
-                    self.evaluate(thunk)?;
-                    return Ok(false);
-                }
-                if let Some(slot) = self.stack.get_mut(index) {
-                    *slot = value;
-                }
+            if !self.force_at(index, deep)? {
+                return Ok(false);
             }
-            if deep && let Some(Data::Array(elements)) = self.stack.get(index).map(|value| &value.data) {
-                self.fuel = self.fuel.saturating_sub(elements.len() as u64);
-                let pending = elements.iter().find_map(|element| match self.settled(element).data {
-                    Data::Lazy(thunk) => Some(thunk),
-                    _ => None,
-                });
-                if let Some(thunk) = pending {
-                    self.evaluate(thunk)?;
-                    return Ok(false);
-                }
+        }
+        Ok(true)
+    }
+
+    /// Evaluates the value at a place of the stack, as [`Self::force`] does.
+    pub(super) fn force_at(&mut self, index: usize, deep: bool) -> Result<bool, Cause> {
+        let Some(value) = self.stack.get(index) else { return Err(bug("stack")) };
+        if matches!(value.data, Data::Lazy(_)) {
+            let value = self.settled(value);
+            if let Data::Lazy(thunk) = value.data {
+                self.evaluate(thunk)?;
+                return Ok(false);
+            }
+            if let Some(slot) = self.stack.get_mut(index) {
+                *slot = value;
+            }
+        }
+        if deep && let Some(Data::Array(elements)) = self.stack.get(index).map(|value| &value.data) {
+            self.fuel = self.fuel.saturating_sub(elements.len() as u64);
+            let pending = elements.iter().find_map(|element| match self.settled(element).data {
+                Data::Lazy(thunk) => Some(thunk),
+                _ => None,
+            });
+            if let Some(thunk) = pending {
+                self.evaluate(thunk)?;
+                return Ok(false);
             }
         }
         Ok(true)
@@ -398,6 +406,7 @@ impl Machine<'_> {
             Op::Concat | Op::Quoted => return self.text_operation(op, b),
             Op::Add if self.force(2, false)? => return self.add(),
             Op::Subtract | Op::Multiply | Op::Divide | Op::Remainder if self.force(2, false)? => self.binary(op)?,
+            Op::Within if self.force(3, false)? => self.within()?,
             Op::Equal | Op::NotEqual | Op::Less | Op::LessEqual | Op::Greater | Op::GreaterEqual | Op::Same if self.force(2, false)? => {
                 self.comparison(op)?;
             }
@@ -414,6 +423,7 @@ impl Machine<'_> {
             | Op::Greater
             | Op::GreaterEqual
             | Op::Same
+            | Op::Within
             | Op::Negate
             | Op::Not
             | Op::Convert

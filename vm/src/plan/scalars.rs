@@ -161,6 +161,20 @@ impl Machine<'_> {
         Ok(())
     }
 
+    /// Whether a value lies in an inclusive range of its own type.
+    pub(super) fn within(&mut self) -> Result<(), Cause> {
+        let (last, first, value) = (self.pop()?, self.pop()?, self.pop()?);
+        if let Some(unknown) = Self::unknown_of(&[&value, &first, &last]) {
+            self.stack.push(unknown);
+            return Ok(());
+        }
+        let inside =
+            compare(&value, &first, None).is_some_and(Ordering::is_ge) && compare(&value, &last, None).is_some_and(Ordering::is_le);
+        let result = self.label("within", &[&value, &first, &last], Data::Bool(inside))?;
+        self.stack.push(result);
+        Ok(())
+    }
+
     pub(super) fn unary(&mut self, op: Op, a: u8, c: u32) -> Result<(), Cause> {
         let value = self.pop()?;
         if matches!(value.data, Data::Unknown(_)) {

@@ -168,6 +168,7 @@ instructions! {
     Expect = 0x31, "expect", [Type Zero Text], Fixed(1), 1, Plain, "Checks that the value has type `a`; `c` names it in the message.";
     Matches = 0x32, "matches", [Zero Zero Text], Fixed(1), 1, Plain, "Pops a scalar and pushes whether its text matches regular expression `c`.";
     Same = 0x33, "same", [Zero Zero Zero], Fixed(2), 1, Plain, "Pushes whether two values have one type and are equal.";
+    Within = 0x34, "within", [Zero Zero Zero], Fixed(3), 1, Plain, "Pops the last and the first value of a range and a value, and pushes whether the value has their type and lies between them.";
 
     Resolve = 0x38, "resolve", [Zero Zero Import], ImportArgs, 1, Plain, "Pops the computed arguments of import `c`, resolves it and pushes its value.";
 
