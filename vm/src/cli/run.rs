@@ -52,6 +52,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
         let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
         signals.end_by_first();
     }
+    crate::run::check_supported(&plan).map_err(|error| refuse_run(&error))?;
     let mut record = open_record(matches, &admitted, &plan, &replanned.seed, &site, &run_id)?;
     let mut none = NoRecord;
     if let Some(ledger) = &ledger {
@@ -172,13 +173,15 @@ fn execute(
         json: out.json,
         signals: Arc::clone(signals),
     };
-    crate::run::run(plan, &options, recorder).map_err(|error| {
-        let (code, exit) = match error {
-            crate::run::RunError::Unsupported { .. } => ("unsupported_block", 69),
-            crate::run::RunError::System(_) => ("system", 69),
-        };
-        Refusal::new(code, exit, error.to_string())
-    })
+    crate::run::run(plan, &options, recorder).map_err(|error| refuse_run(&error))
+}
+
+fn refuse_run(error: &crate::run::RunError) -> Refusal {
+    let code = match error {
+        crate::run::RunError::Unsupported { .. } => "unsupported_block",
+        crate::run::RunError::System(_) => "system",
+    };
+    Refusal::new(code, 69, error.to_string())
 }
 
 fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
@@ -188,10 +191,6 @@ fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
 /// Says on standard error how the run ended.
 fn say(report: &RunReport, admitted: &Admitted<'_>, kept: Option<&str>, out: &Output) {
     let mut text = report.failures_text(&admitted.contract.terms.source_name);
-    for left in &report.left {
-        let verb = if left.ended { "left" } else { "could not be rid of" };
-        let _ = writeln!(text, "warning: step {} {verb} `{}` (pid {}); @detach keeps it", left.path, left.process.name, left.process.pid);
-    }
     match &report.outcome {
         Outcome::Succeeded | Outcome::Failed(_) => {}
         Outcome::Cancelled(first) => {
