@@ -165,6 +165,8 @@ impl<'r, 's> Scanner<'r, 's> {
     fn flush(&mut self, end: usize) {
         if end > self.text_from {
             let raw = self.reader.slice(self.text_from, end);
+            // A carriage return whose line feed is not part of the text ends a line all the same.
+            let raw = if self.reader.byte(end) == Some(b'\n') { raw.strip_suffix('\r').unwrap_or(raw) } else { raw };
             let text = if raw.contains('\r') { raw.replace("\r\n", "\n") } else { raw.to_owned() };
             let span = self.reader.span(self.text_from, end);
             match self.parts.last_mut() {
