@@ -504,10 +504,10 @@ fn names_are_found_or_the_nearest_is_suggested() {
 fn definitions_and_calls_must_be_sound() {
     assert_eq!(
         errors("fun a { b() }\nfun b { c() }\nfun c { a() }"),
-        ["recursion: a command cannot call itself: `a` → `b` → `c` → `a`; repeat with `for` or `while`, which run while the plan is made"]
+        ["recursion: a command cannot call itself: `a → b → c → a`; repeat with `for` or `while`, which run while the plan is made"]
     );
     assert_eq!(said("fun a { a() }"), ["recursion"]);
-    assert!(errors("var a = @var.b\nvar b = @var.a\ngo: echo @var.a")[0].contains("`a` → `b` → `a`"));
+    assert!(errors("var a = @var.b\nvar b = @var.a\ngo: echo @var.a")[0].contains("`a → b → a`"));
     assert_eq!(said("a: x\na: y"), ["duplicate-command"]);
     assert_eq!(said("go: { var x = 1\n var x = 2\n echo @var.x }"), ["unused-variable", "duplicate-variable"]);
     assert_eq!(said("fun f(a, a) = echo @var.a"), ["unused-parameter", "duplicate-parameter"]);

@@ -40,7 +40,8 @@ fn closing(cycle: &[usize]) -> Option<(usize, usize)> {
 }
 
 fn chain<'n>(cycle: &[usize], name: impl Fn(usize) -> &'n str) -> String {
-    cycle.iter().chain(cycle.first()).map(|&member| format!("`{}`", name(member))).collect::<Vec<_>>().join(" → ")
+    let names: Vec<&str> = cycle.iter().chain(cycle.first()).map(|&member| name(member)).collect();
+    format!("`{}`", names.join(" → "))
 }
 
 /// One cycle per edge that leads back, by a walk that does not recurse.
