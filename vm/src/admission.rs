@@ -135,7 +135,8 @@ pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Res
 /// The validity time, judged once.
 fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refusal> {
     match contract.terms.not_after {
-        Some(end) if now.as_second() > end => {
+        // The moment itself is still inside; what follows it, by however little, is not.
+        Some(end) if now.as_nanosecond() > i128::from(end).saturating_mul(1_000_000_000) => {
             let when = Timestamp::from_second(end).map_or_else(|_| end.to_string(), |end| end.to_string());
             Err(Refusal::new("contract_expired", 21, format!("the contract expired at {when}"))
                 .help("make a new one, with `--expires` for another period"))
@@ -276,7 +277,9 @@ fn check_source(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Resu
         }
         Err(error) => {
             let reason = crate::plan::os_reason(&error);
-            Err(Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}")).at(path.display().to_string()))
+            Err(Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}"))
+                .at(path.display().to_string())
+                .help(format!("check it: `ls -l {}`, or name another with `--source FILE`", path.display())))
         }
     }
 }

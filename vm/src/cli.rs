@@ -30,7 +30,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>) -> u8 {
         Err(error) => {
             let text = error.render().to_string();
             if error.use_stderr() {
-                let _ = output::to_stderr(&text);
+                let _ = output::to_stderr(&format!("{}effects: none (nothing was run)\n", usage(&text).to_text()));
                 return 64;
             }
             return output::to_stdout(&text).map_or_else(|error| error.exit, |()| 0);
@@ -45,6 +45,23 @@ pub fn main(arguments: Vec<std::ffi::OsString>) -> u8 {
         _ => Err(Refusal::new("usage", 64, "unknown command")),
     };
     outcome.unwrap_or_else(|refusal| out.refuse(&refusal))
+}
+
+/// A wrong command line, from what the parser says about it: its first paragraph is the cause, a tip is the help.
+fn usage(text: &str) -> Refusal {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let Some(first) = lines.next().and_then(|line| line.strip_prefix("error: ")) else {
+        return Refusal::new("usage", 64, "no command is named").help("`opal-vm --help` shows what there is");
+    };
+    let mut message = first.to_owned();
+    let mut help = "`opal-vm --help` shows what there is".to_owned();
+    for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
+        match line.strip_prefix("tip: ") {
+            Some(tip) => help = tip.replace('\'', "`"),
+            None => message = format!("{message} {line}"),
+        }
+    }
+    Refusal::new("usage", 64, message.replace('\'', "`")).help(help)
 }
 
 /// Looks at this host.

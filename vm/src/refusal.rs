@@ -64,6 +64,9 @@ impl Refusal {
     }
 }
 
+/// Help where a file is damaged or was not written by Opal.
+const MAKE_ANOTHER: &str = "take it again from where it was made, or make a new one: `opalc FILE.opl --resolve -o FILE.plan`";
+
 /// `FILE:LINE:COLUMN`, or just the file where there is no place in it.
 #[must_use]
 pub fn place(file: &str, span: &Span) -> String {
@@ -83,19 +86,31 @@ impl Refusal {
     /// A file that could not be read.
     #[must_use]
     pub fn from_read(error: &ReadFileError, path: &str) -> Self {
-        Self::new(error.code(), error.exit_status(), error.to_string()).at(path)
+        let help = match error {
+            ReadFileError::Format(error) => return Self::from_format(error, path),
+            ReadFileError::NotRegular => "name a plan file, or `-` for standard input".to_owned(),
+            ReadFileError::NotFound | ReadFileError::Io(_) => format!("check it: `ls -l {path}`"),
+        };
+        Self::new(error.code(), error.exit_status(), error.to_string()).at(path).help(help)
     }
 
     /// A file that breaks a rule of the format.
     #[must_use]
     pub fn from_format(error: &FormatError, path: &str) -> Self {
-        Self::new(error.code(), error.exit_status(), error.to_string()).at(path)
+        let help = match error {
+            FormatError::UnsupportedVersion { .. } | FormatError::UnknownCritical { .. } => {
+                "use the version of opal that wrote it, or a later one"
+            }
+            FormatError::BadMagic => "name a file that `opalc FILE.opl --resolve -o FILE.plan` wrote",
+            _ => MAKE_ANOTHER,
+        };
+        Self::new(error.code(), error.exit_status(), error.to_string()).at(path).help(help)
     }
 
     /// A program that breaks a rule of the verifier.
     #[must_use]
     pub fn from_verify(error: &VerifyError, path: &str) -> Self {
-        Self::new(error.code(), 65, format!("the program is not valid: {error}")).at(path)
+        Self::new(error.code(), 65, format!("the program is not valid: {error}")).at(path).help(MAKE_ANOTHER)
     }
 
     /// A plan that cannot be made.

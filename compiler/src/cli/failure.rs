@@ -4,6 +4,7 @@ use crate::diagnostic::{self, Diagnostic};
 use crate::source::Source;
 use opal_format::error::FormatError;
 use opal_format::read_file::ReadFileError;
+use opal_vm::refusal::Refusal;
 use opal_vm::view::escape;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -93,27 +94,18 @@ impl Failure {
 
     /// A refusal of a plan file.
     pub(crate) fn format(error: &FormatError, path: &Path) -> Self {
-        let help = match error {
-            FormatError::UnsupportedVersion { .. } | FormatError::UnknownCritical { .. } => {
-                "use the version of opal that wrote it, or a later one"
-            }
-            FormatError::BadMagic => "name a file that `opalc FILE.opl --resolve -o FILE.plan` wrote",
-            _ => "take it again from where it was made, or make a new one: `opalc FILE.opl --resolve -o FILE.plan`",
-        };
-        Self::new(error.exit_status(), error.code(), error.to_string()).at(path.display().to_string()).with_help(help)
+        Self::refused(&Refusal::from_format(error, &path.display().to_string()), error.code())
     }
 
     /// A plan file that could not be read.
     pub(crate) fn read_plan(error: &ReadFileError, path: &Path) -> Self {
-        match error {
-            ReadFileError::Format(error) => Self::format(error, path),
-            ReadFileError::NotRegular => Self::new(error.exit_status(), error.code(), error.to_string())
-                .at(path.display().to_string())
-                .with_help("name a plan file, or `-` for standard input"),
-            _ => Self::new(error.exit_status(), error.code(), error.to_string())
-                .at(path.display().to_string())
-                .with_help(format!("check it: `ls -l {}`", path.display())),
-        }
+        Self::refused(&Refusal::from_read(error, &path.display().to_string()), error.code())
+    }
+
+    /// What the VM says about a file. Its texts are escaped already, and escaping them again changes nothing.
+    fn refused(refusal: &Refusal, code: &'static str) -> Self {
+        let failure = Self::new(refusal.exit, code, refusal.message.clone()).at(refusal.place.join("\n"));
+        refusal.help.iter().cloned().fold(failure, Self::with_help)
     }
 
     /// A refusal by the host's files.

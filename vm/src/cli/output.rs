@@ -38,9 +38,7 @@ impl Output {
             let _ = self.document(&document);
         }
         let mut text = refusal.to_text();
-        if refusal.exit != 64 {
-            text.push_str("effects: none (nothing was run)\n");
-        }
+        text.push_str("effects: none (nothing was run)\n");
         let _ = to_stderr(&self.painted(&text));
         refusal.exit
     }
