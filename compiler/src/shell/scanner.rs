@@ -651,7 +651,8 @@ impl<'r, 's> Scanner<'r, 's> {
         } else {
             self.at = resume;
         }
-        self.content_end = resume;
+        let carriage = resume > 0 && self.reader.byte(resume - 1) == Some(b'\r');
+        self.content_end = if carriage { resume - 1 } else { resume };
         self.mark = self.at;
     }
 

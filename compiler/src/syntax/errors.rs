@@ -85,7 +85,7 @@ pub(crate) fn diagnostic(failure: &Failure, subject: Subject) -> Diagnostic {
         [] => "something else".to_owned(),
         [one] => one.to_string(),
         [all @ .., last] if names.len() <= 5 => format!("{} or {last}", all.join(", ")),
-        [first @ ..] => format!("{}, …", first.get(..4).unwrap_or(&[]).join(", ")),
+        first => format!("{}, …", first.get(..4).unwrap_or(&[]).join(", ")),
     };
     let message = match found {
         Some(token) => format!("expected {expected}, found {}", token.describe()),

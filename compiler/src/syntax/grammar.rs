@@ -237,7 +237,7 @@ fn deep_expression() -> Recursive<chumsky::recursive::Direct<'static, 'static, T
             prefixes.into_iter().rev().fold(atom, |(operand, depth), (operator, at)| negate(operand, depth, operator, at))
         });
         let chain = unary.clone().then(binary_operator().then(unary).repeated().collect::<Vec<_>>()).map(|(first, rest)| fold(first, rest));
-        let dots = choice((symbol("..."), symbol("..")));
+        let dots = choice((symbol("..."), symbol(".."))).labelled("an operator");
         chain
             .clone()
             .then(dots.ignore_then(chain).or_not())

@@ -325,7 +325,7 @@ impl<'r, 's> Statements<'r, 's> {
     }
 
     fn complete_if(&mut self, start: usize, branches: Vec<Branch>, otherwise: Option<Block>) {
-        let kind = (!branches.is_empty()).then(|| StatementKind::If(If { branches, otherwise }));
+        let kind = (!branches.is_empty()).then_some(StatementKind::If(If { branches, otherwise }));
         self.complete_or_drop(start, kind);
     }
 

@@ -18,7 +18,7 @@ use super::{
 pub(crate) enum Until {
     /// At a line end, `;`, `}` or comment outside brackets; none of them is consumed.
     LineEnd,
-    /// As `LineEnd`, and at `)` (a group of `var`).
+    /// As `LineEnd`, and at `)` and `,` (a group of `var`).
     GroupLine,
     /// At `{` outside brackets (not consumed), or as `LineEnd`.
     BlockStart,
@@ -94,7 +94,7 @@ impl Reader<'_> {
                     (Until::BlockStart, b'{') => return done(tokens, at, true),
                     (Until::Arrow, b'-') if self.starts_with(at, "->") => return done(tokens, at + 2, true),
                     (Until::LineEnd | Until::GroupLine, b';' | b'}') => return done(tokens, at, true),
-                    (Until::GroupLine, b')') => return done(tokens, at, true),
+                    (Until::GroupLine, b')' | b',') => return done(tokens, at, true),
                     (Until::BlockStart | Until::Arrow, b';' | b'}') => return done(tokens, at, false),
                     _ => {}
                 }

@@ -272,7 +272,7 @@ impl Scanner<'_, '_> {
         let list = self.list();
         let command = &mut list.command;
         let mut arithmetic = false;
-        command.integer_next = false;
+        let after_v = std::mem::take(&mut command.integer_next);
         let dash_v = text == Some("-v") || text.is_some_and(|text| text.starts_with("-v") && command.named(&["printf"]));
         if command.named(&["test", "[", "printf"]) && dash_v {
             command.integer_next = true;
@@ -287,7 +287,9 @@ impl Scanner<'_, '_> {
             command.integer_next = true;
         }
         let declares = command.declares();
-        let names = command.named(&["read", "mapfile", "readarray", "getopts", "printf", "unset"]) || declares;
+        let names = declares
+            || command.named(&["read", "mapfile", "readarray", "getopts", "unset"])
+            || (command.named(&["printf"]) && after_v);
         let index = command.index;
         self.has_arithmetic |= arithmetic;
         if let Some(command) = index.and_then(|index| self.commands.get_mut(index)) {
@@ -325,11 +327,12 @@ impl Scanner<'_, '_> {
             }
             "function" => Role::FunctionName,
             "fi" | "done" | "esac" => {
-                let fits = match (text, list.compound()) {
-                    ("fi", Some(Compound::If)) | ("done", Some(Compound::Loop)) => true,
-                    ("esac", Some(Compound::CaseBody | Compound::CasePattern)) => true,
-                    _ => false,
-                };
+                let fits = matches!(
+                    (text, list.compound()),
+                    ("fi", Some(Compound::If))
+                        | ("done", Some(Compound::Loop))
+                        | ("esac", Some(Compound::CaseBody | Compound::CasePattern))
+                );
                 if fits {
                     list.compounds.pop();
                 } else if !self.failed {
