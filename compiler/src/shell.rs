@@ -44,6 +44,21 @@ pub(crate) enum Stop {
     ArmEnd,
 }
 
+/// An operator of the shell's outside all nesting, inside one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShellJoint {
+    /// `|`, `|&`
+    Pipe,
+    /// `&&`
+    And,
+    /// `||`
+    Or,
+    /// `;`
+    Then,
+    /// `&`
+    Background,
+}
+
 /// A command that was read.
 pub(crate) struct Scan {
     pub(crate) text: ShellText,
@@ -52,6 +67,10 @@ pub(crate) struct Scan {
     pub(crate) stop: Stop,
     /// The name, if the whole command is one assignment `NAME=word`.
     pub(crate) binding: Option<Identifier>,
+    /// Just after the last byte of the text.
+    pub(crate) text_end: usize,
+    /// Its own operators: where they start and how long they are.
+    pub(crate) operators: Vec<(usize, usize, ShellJoint)>,
 }
 
 impl Reader<'_> {

@@ -24,7 +24,11 @@ use crate::{
     span::Span,
 };
 
-use self::{grammar::Grammar, reader::Reader, statements::Statements};
+use self::{
+    grammar::Grammar,
+    reader::{Reader, Stack},
+    statements::Statements,
+};
 
 /// What came of a source.
 #[derive(Clone, Debug, Default)]
@@ -51,8 +55,28 @@ pub fn parse(source: &Source) -> Parsed {
     if let Some(diagnostic) = unreadable(source) {
         return Parsed { diagnostics: vec![diagnostic], ..Parsed::default() };
     }
+    if let Some(parsed) = read(source, Stack::Callers) {
+        return parsed;
+    }
+    let parsed = std::thread::scope(|threads| {
+        let builder = std::thread::Builder::new().stack_size(DEEP_STACK_SIZE);
+        let thread = builder.spawn_scoped(threads, || read(source, Stack::Deep)).ok()?;
+        thread.join().ok().flatten()
+    });
+    parsed.unwrap_or_else(|| {
+        let message = "the source nests brackets deeply, and there is no memory for a larger stack";
+        let diagnostic = Diagnostic::new(Code::NestingTooDeep, Span::at(0), message);
+        Parsed { diagnostics: vec![diagnostic], ..Parsed::default() }
+    })
+}
+
+/// Enough for the deepest nesting that is let through to the grammar, in an unoptimised build.
+const DEEP_STACK_SIZE: usize = 64 << 20;
+
+/// Reads the source, or gives up if the stack is not deep enough for it.
+fn read(source: &Source, stack: Stack) -> Option<Parsed> {
     let grammar = Grammar::new();
-    let mut reader = Reader::new(source.text(), &grammar);
+    let mut reader = Reader::new(source.text(), &grammar, stack);
     let mut start = 0;
     if reader.starts_with(0, "\u{feff}") {
         start = 3;
@@ -61,10 +85,13 @@ pub fn parse(source: &Source) -> Parsed {
         start = reader.take_comment(start);
     }
     let items = Statements::new(&mut reader, start).items();
+    if reader.wants_deep_stack {
+        return None;
+    }
     let mut diagnostics = reader.diagnostics;
     diagnostic::sort(&mut diagnostics);
     let file = File { items, comments: reader.comments };
-    Parsed { file, diagnostics, broken_names: reader.broken }
+    Some(Parsed { file, diagnostics, broken_names: reader.broken })
 }
 
 /// What keeps the bytes from being read at all.

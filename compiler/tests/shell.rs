@@ -199,8 +199,23 @@ fn values_are_refused_where_they_cannot_be_data() {
 #[test]
 fn text_that_only_looks_like_a_value_is_text() {
     let table = [
-        "git@host", "me@var.com", "@types/node", "@var", "@", "a@b@c", "'@var.x'", "$'@var.x'", "\\@var.x", "\"\\@var.x\"",
-        "@{u}", "HEAD@{1}", "$@", "\"$@\"", "${a[@]}", "${x@Q}", "user@env.example.com",
+        "git@host",
+        "me@var.com",
+        "@types/node",
+        "@var",
+        "@",
+        "a@b@c",
+        "'@var.x'",
+        "$'@var.x'",
+        "\\@var.x",
+        "\"\\@var.x\"",
+        "@{u}",
+        "HEAD@{1}",
+        "$@",
+        "\"$@\"",
+        "${a[@]}",
+        "${x@Q}",
+        "user@env.example.com",
     ];
     for word in table {
         let text = text(&format!("echo {word}"));
@@ -324,8 +339,7 @@ fn commands_are_recorded_with_their_names() {
     let found = text("A=1 cd '/x y' && $(which ls) | \"grep\" -v @var.x > f; { echo; }");
     let shown: Vec<(Option<&str>, u32, u32)> =
         found.commands.iter().map(|command| (command.name.as_deref(), command.arguments, command.depth)).collect();
-    let expected =
-        [(Some("cd"), 1, 0), (None, 0, 0), (Some("which"), 1, 1), (Some("grep"), 2, 0), (Some("echo"), 0, 0)];
+    let expected = [(Some("cd"), 1, 0), (None, 0, 0), (Some("which"), 1, 1), (Some("grep"), 2, 0), (Some("echo"), 0, 0)];
     assert_eq!(shown, expected);
     assert_eq!(found.references().next().unwrap().command, Some(3));
 }
@@ -334,17 +348,33 @@ fn commands_are_recorded_with_their_names() {
 fn a_value_in_the_program_of_another_interpreter_is_a_warning() {
     let code = "value-in-second-interpreter";
     let warned = [
-        "sh -c \"echo @var.x\"", "bash -lc 'a '@var.x", "sudo bash -c \"@var.x\"", "ssh host \"ls @var.x\"",
-        "ssh -p 22 host ls @var.x", "su - me -c \"@var.x\"", "awk \"{print @var.x}\" f", "psql -d db -c \"select @var.x\"",
-        "docker exec c sh -c \"@var.x\"", "xargs -I{} sh -c \"echo {} @var.x\"", "python3 -c \"print(@var.x)\"",
-        "env A=1 bash -c @var.x", "jq \".a == @var.x\"",
+        "sh -c \"echo @var.x\"",
+        "bash -lc 'a '@var.x",
+        "sudo bash -c \"@var.x\"",
+        "ssh host \"ls @var.x\"",
+        "ssh -p 22 host ls @var.x",
+        "su - me -c \"@var.x\"",
+        "awk \"{print @var.x}\" f",
+        "psql -d db -c \"select @var.x\"",
+        "docker exec c sh -c \"@var.x\"",
+        "xargs -I{} sh -c \"echo {} @var.x\"",
+        "python3 -c \"print(@var.x)\"",
+        "env A=1 bash -c @var.x",
+        "jq \".a == @var.x\"",
     ];
     for source in warned {
         assert_eq!(warnings(source), [code], "{source}");
     }
     let silent = [
-        "sh -c 'echo \"$1\"' _ @var.x", "sh @var.x", "ssh @var.host ls", "ssh -i @var.key host ls", "awk -v x=@var.x '{}' f",
-        "bash -c \"echo @{var.x}.quoted\"", "echo sh @var.x", "psql @var.url -f f", "jq --arg a @var.x '$a'",
+        "sh -c 'echo \"$1\"' _ @var.x",
+        "sh @var.x",
+        "ssh @var.host ls",
+        "ssh -i @var.key host ls",
+        "awk -v x=@var.x '{}' f",
+        "bash -c \"echo @{var.x}.quoted\"",
+        "echo sh @var.x",
+        "psql @var.url -f f",
+        "jq --arg a @var.x '$a'",
     ];
     for source in silent {
         assert_eq!(warnings(source), [""; 0], "{source}");
@@ -406,9 +436,55 @@ fn bash_reads(text: &str) -> Option<bool> {
 
 fn shellish() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "echo", " ", " ", "a", "@var.x", "@var.x()", "@{env.Y}", "\"", "'", "$(", ")", "(", "${x}", "${x:-", "}", "{ ", "; ",
-        " && ", " || ", " | ", "\n", "\\\n", "\\", "`", "$((1+", "))", "<<E\n", "\nE\n", "# c", " > f", "case x in ", " esac",
-        "=", "[[ ", " ]]", "$", "@", "\\@", ";;", "\t", "é", "\r\n", "[", "]", "<(", "if ", "fi", "do ", "done",
+        "echo",
+        " ",
+        " ",
+        "a",
+        "@var.x",
+        "@var.x()",
+        "@{env.Y}",
+        "\"",
+        "'",
+        "$(",
+        ")",
+        "(",
+        "${x}",
+        "${x:-",
+        "}",
+        "{ ",
+        "; ",
+        " && ",
+        " || ",
+        " | ",
+        "\n",
+        "\\\n",
+        "\\",
+        "`",
+        "$((1+",
+        "))",
+        "<<E\n",
+        "\nE\n",
+        "# c",
+        " > f",
+        "case x in ",
+        " esac",
+        "=",
+        "[[ ",
+        " ]]",
+        "$",
+        "@",
+        "\\@",
+        ";;",
+        "\t",
+        "é",
+        "\r\n",
+        "[",
+        "]",
+        "<(",
+        "if ",
+        "fi",
+        "do ",
+        "done",
     ]);
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
@@ -416,8 +492,24 @@ fn shellish() -> impl Strategy<Value = String> {
 /// Lines that are mostly well formed.
 fn plausible() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
-        "a", "@var.x", "\"b @var.x\"", "'c @var.x'", "$(d @var.x)", "\"$(e \"@var.x\" f)\"", "${g}", "x@{var.x}y", "--h=@var.x",
-        "{i,j}", "$((1+2))", "\\@var.x", "`k`", "<(l @var.x)", "\"${m:-n}\"", "o\\ p", "$'q\\'r'", "@var.x@var.y",
+        "a",
+        "@var.x",
+        "\"b @var.x\"",
+        "'c @var.x'",
+        "$(d @var.x)",
+        "\"$(e \"@var.x\" f)\"",
+        "${g}",
+        "x@{var.x}y",
+        "--h=@var.x",
+        "{i,j}",
+        "$((1+2))",
+        "\\@var.x",
+        "`k`",
+        "<(l @var.x)",
+        "\"${m:-n}\"",
+        "o\\ p",
+        "$'q\\'r'",
+        "@var.x@var.y",
     ]);
     let command = prop::collection::vec(word, 1..5).prop_map(|words| words.join(" "));
     let joint = prop::sample::select(vec![" && ", " || ", " | ", "; ", " &&\n", " |\n  ", " \\\n && "]);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    SHELL_DEPTH_MAX, Scan, Stop, Surroundings,
+    SHELL_DEPTH_MAX, Scan, ShellJoint, Stop, Surroundings,
     command::{Command, Compound, Level, List, ListKind, Parameter, Pending, Role, is_name},
 };
 
@@ -44,8 +44,8 @@ pub(super) struct Scanner<'r, 's> {
     content_end: usize,
     /// Just after the last thing that is not literal text.
     mark: usize,
-    /// Operators and redirections outside all nesting.
-    operators: usize,
+    /// Operators outside all nesting.
+    operators: Vec<(usize, usize, ShellJoint)>,
     failed: bool,
 }
 
@@ -68,7 +68,7 @@ impl<'r, 's> Scanner<'r, 's> {
             text_from: at,
             content_end: at,
             mark: at,
-            operators: 0,
+            operators: Vec::new(),
             failed: false,
         }
     }
@@ -130,7 +130,7 @@ impl<'r, 's> Scanner<'r, 's> {
             assigned: self.assigned,
             has_arithmetic: self.has_arithmetic,
         };
-        Scan { text, end, stop, binding }
+        Scan { text, end, stop, binding, text_end: self.content_end, operators: self.operators }
     }
 
     /// The name, if the command is `NAME=word` and nothing else.
@@ -138,7 +138,7 @@ impl<'r, 's> Scanner<'r, 's> {
         let Some((Level::List(list), _)) = self.levels.first() else { return None };
         let command = &list.command;
         let alone = command.assignments == 1 && command.redirections == 0 && command.name.is_none();
-        if !alone || self.operators > 0 || self.commands.iter().filter(|command| command.depth == 0).count() != 1 {
+        if !alone || !self.operators.is_empty() || self.commands.iter().filter(|command| command.depth == 0).count() != 1 {
             return None;
         }
         let name = self.assigned.first()?;
@@ -149,7 +149,7 @@ impl<'r, 's> Scanner<'r, 's> {
     }
 
     fn warn_lone_cd(&mut self) {
-        let lone = self.operators == 0 && self.commands.first().is_some_and(|command| command.name.as_deref() == Some("cd"));
+        let lone = self.operators.is_empty() && self.commands.first().is_some_and(|command| command.name.as_deref() == Some("cd"));
         if lone && self.commands.iter().filter(|command| command.depth == 0).count() == 1 && !self.failed {
             let span = self.reader.span(self.start, self.content_end.max(self.start));
             let message = "each step is a process of its own, so this `cd` has no effect on the next";
@@ -863,13 +863,20 @@ impl<'r, 's> Scanner<'r, 's> {
                 return Some(Stop::ArmEnd);
             }
             let operand = if joins { self.reader.skip_trivia(next) } else { self.reader.skip_blanks(next) };
-            let opal = byte != b'&' || length == 2;
+            let opal = (byte != b'&' || length == 2) && !(byte == b'|' && two(b'&'));
             if opal && self.reader.at_opal_operand(operand) {
                 return Some(Stop::Operator);
             }
         }
-        if self.levels.len() == 1 {
-            self.operators += 1;
+        if self.outside() {
+            let joint = match (byte, length) {
+                (b';', _) => ShellJoint::Then,
+                (b'&', 2) => ShellJoint::And,
+                (b'&', _) => ShellJoint::Background,
+                (_, 2) if two(b'|') => ShellJoint::Or,
+                _ => ShellJoint::Pipe,
+            };
+            self.operators.push((self.at, length, joint));
         }
         self.at += length;
         self.content_end = self.at;

@@ -6,7 +6,7 @@ use crate::{
         PipelineSource, RuntimeBinding, SegmentKind, ShellCommand, Sleep, Statement, StatementKind,
     },
     diagnostic::{Code, nearest},
-    shell::{Stop, Surroundings},
+    shell::{ShellJoint, Stop, Surroundings},
     span::Span,
 };
 
@@ -24,11 +24,26 @@ enum Joint {
     Then,
 }
 
+/// The bytes of a shell operand, and the operators inside.
+struct ShellRange {
+    start: usize,
+    end: usize,
+    operators: Vec<(usize, usize, ShellJoint)>,
+}
+
+/// An operand with the operator before it (none before the first).
+struct LineOperand {
+    joint: Option<Joint>,
+    operand: Operand,
+    span: Span,
+    /// Only for shell text that stands in the line itself.
+    shell: Option<ShellRange>,
+}
+
 /// What was read of a line so far.
 pub(super) struct Line {
     start: usize,
-    /// Each operand with its span and the operator before it (none before the first).
-    operands: Vec<(Option<Joint>, Operand, Span)>,
+    operands: Vec<LineOperand>,
     next: Option<Joint>,
     binding: Option<Identifier>,
     failed: bool,
@@ -40,7 +55,7 @@ impl Line {
     }
 
     fn push(&mut self, operand: Operand, span: Span) {
-        self.operands.push((self.next.take(), operand, span));
+        self.operands.push(LineOperand { joint: self.next.take(), operand, span, shell: None });
     }
 }
 
@@ -167,6 +182,9 @@ impl Statements<'_, '_> {
         line.binding = scan.binding;
         let span = scan.text.span;
         line.push(Operand::Shell(ShellCommand { text: scan.text, via_decorator: false }), span);
+        if let Some(last) = line.operands.last_mut() {
+            last.shell = Some(ShellRange { start, end: scan.text_end, operators: scan.operators });
+        }
         match scan.stop {
             Stop::Operator | Stop::Pipeline => Next::Operator,
             Stop::End | Stop::Close | Stop::ArmEnd => Next::Over,
@@ -302,31 +320,37 @@ impl Statements<'_, '_> {
             return;
         }
         let span = self.trimmed(line.start, end);
-        let alone = line.operands.len() == 1 && operations.is_empty();
-        let kind = if operations.is_empty() {
-            match line.operands.pop() {
-                Some((_, Operand::Shell(shell), _)) if alone => match line.binding {
-                    Some(name) => StatementKind::Binding(RuntimeBinding { name, text: shell.text }),
-                    None => StatementKind::Shell(shell),
-                },
-                Some((_, Operand::Call(call), _)) if alone => StatementKind::Call(call),
-                Some((_, Operand::Sleep(sleep), _)) if alone => StatementKind::Sleep(sleep),
-                Some((_, Operand::Decorator(decorator), _)) if alone => StatementKind::Decorator(decorator),
-                last => {
-                    line.operands.extend(last);
-                    StatementKind::Operators(operators(line.operands))
-                }
-            }
-        } else {
-            let source = match line.operands.pop() {
-                Some((_, Operand::Shell(shell), _)) if line.operands.is_empty() => PipelineSource::Shell(shell),
-                last => {
-                    line.operands.extend(last);
-                    PipelineSource::Operators(operators(line.operands))
-                }
-            };
-            StatementKind::Pipeline(Pipeline { span, source, operations })
+        let errors = self.reader.errors();
+        let single = match line.operands.as_slice() {
+            [_] => line.operands.pop().map(|only| only.operand),
+            _ => None,
         };
+        let kind = match (single, operations.is_empty()) {
+            (Some(Operand::Shell(shell)), true) => match line.binding {
+                Some(name) => StatementKind::Binding(RuntimeBinding { name, text: shell.text }),
+                None => StatementKind::Shell(shell),
+            },
+            (Some(Operand::Call(call)), true) => StatementKind::Call(call),
+            (Some(Operand::Sleep(sleep)), true) => StatementKind::Sleep(sleep),
+            (Some(Operand::Decorator(decorator)), true) => StatementKind::Decorator(decorator),
+            (Some(Operand::Shell(shell)), false) => {
+                StatementKind::Pipeline(Pipeline { span, source: PipelineSource::Shell(shell), operations })
+            }
+            (Some(operand), false) => {
+                let source = PipelineSource::Operators(only_operand(span, operand));
+                StatementKind::Pipeline(Pipeline { span, source, operations })
+            }
+            (None, true) => StatementKind::Operators(self.reader.operators(line.operands)),
+            (None, false) => {
+                let source = PipelineSource::Operators(self.reader.operators(line.operands));
+                StatementKind::Pipeline(Pipeline { span, source, operations })
+            }
+        };
+        if self.reader.errors() > errors {
+            self.finish(None);
+            self.expect_end();
+            return;
+        }
         let span = match &kind {
             StatementKind::Shell(shell) if !shell.via_decorator => shell.text.span,
             StatementKind::Binding(binding) => binding.text.span,
@@ -382,33 +406,205 @@ impl Statements<'_, '_> {
     }
 }
 
-/// Groups operands by precedence: `|`, then `&&` and `||`, then `;`.
-fn operators(operands: Vec<(Option<Joint>, Operand, Span)>) -> Operators {
-    let mut span = operands.first().map(|(_, _, span)| *span).unwrap_or_default();
-    let mut sequence: Vec<AndOr> = Vec::new();
-    for (joint, operand, at) in operands {
-        span = span.to(at);
-        let piped = Piped { span: at, operands: vec![operand] };
-        let last = sequence.last_mut();
-        let (joint, last) = match (joint, last) {
-            (Some(joint), Some(last)) if joint != Joint::Then => (joint, last),
-            _ => {
-                sequence.push(AndOr { span: at, first: piped, rest: Vec::new() });
-                continue;
+fn only_operand(span: Span, operand: Operand) -> Operators {
+    let first = Piped { span, operands: vec![operand] };
+    Operators { span, sequence: vec![AndOr { span, first, rest: Vec::new() }] }
+}
+
+/// The smallest thing between two operators.
+enum Atom {
+    Opal(Operand, Span),
+    Shell { start: usize, end: usize, whole: Option<ShellCommand> },
+}
+
+impl Atom {
+    /// Joins shell text with the shell text right after it.
+    fn absorb(&mut self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (Self::Shell { end, whole, .. }, Self::Shell { end: next, .. }) => {
+                *end = next;
+                *whole = None;
+                None
             }
-        };
-        last.span = last.span.to(at);
-        match joint {
-            Joint::And => last.rest.push((AndOrOperator::And, piped)),
-            Joint::Or => last.rest.push((AndOrOperator::Or, piped)),
-            Joint::Pipe | Joint::Then => {
-                let target = last.rest.last_mut().map_or(&mut last.first, |(_, piped)| piped);
-                target.span = target.span.to(at);
-                target.operands.extend(piped.operands);
-            }
+            (_, next) => Some(next),
         }
     }
-    Operators { span, sequence }
+}
+
+type Pipe = Vec<Atom>;
+type Chain = Vec<(AndOrOperator, Pipe)>;
+
+/// The text, if that is all there is to it.
+fn shell_only(pipe: &Pipe) -> bool {
+    matches!(pipe.as_slice(), [Atom::Shell { .. }])
+}
+
+/// Appends `pipe` to the text at the end of `last`; both are shell text only.
+fn absorb_pipe(last: &mut Pipe, mut pipe: Pipe) {
+    let rest = match (last.last_mut(), pipe.pop()) {
+        (Some(atom), Some(next)) => atom.absorb(next),
+        _ => None,
+    };
+    last.extend(rest);
+}
+
+/// Joins neighbours in a chain that are shell text where that changes nothing: from the start of the chain (it is read
+/// from the left), and further on between equal operators.
+fn merge_chain(chain: Chain) -> Chain {
+    let mut merged: Chain = Vec::new();
+    let mut at_start = true;
+    let mut within = None;
+    for (operator, pipe) in chain {
+        let joins = shell_only(&pipe)
+            && merged
+                .last()
+                .is_some_and(|(before, last)| shell_only(last) && (at_start || (*before == operator && within == Some(operator))));
+        if joins && let Some((_, last)) = merged.last_mut() {
+            absorb_pipe(last, pipe);
+            continue;
+        }
+        at_start = merged.is_empty() && shell_only(&pipe);
+        within = Some(operator);
+        merged.push((operator, pipe));
+    }
+    merged
+}
+
+impl Reader<'_> {
+    /// Groups operands by precedence: `|`, then `&&` and `||` from the left, then `;`. What remains shell text between
+    /// two groupings is one step.
+    fn operators(&mut self, operands: Vec<LineOperand>) -> Operators {
+        let span = operands.iter().fold(None, |span: Option<Span>, operand| Some(span.map_or(operand.span, |span| span.to(operand.span))));
+        let mut sequence: Vec<Chain> = Vec::new();
+        for (joint, atom) in self.atoms(operands) {
+            let chain = match joint {
+                Some(Joint::Pipe | Joint::And | Joint::Or) => sequence.last_mut(),
+                Some(Joint::Then) | None => None,
+            };
+            let Some(chain) = chain else {
+                sequence.push(vec![(AndOrOperator::And, vec![atom])]);
+                continue;
+            };
+            match joint {
+                Some(Joint::Or) => chain.push((AndOrOperator::Or, vec![atom])),
+                Some(Joint::And) => chain.push((AndOrOperator::And, vec![atom])),
+                _ => {
+                    if let Some((_, pipe)) = chain.last_mut() {
+                        let rest = match pipe.last_mut() {
+                            Some(last) => last.absorb(atom),
+                            None => Some(atom),
+                        };
+                        pipe.extend(rest);
+                    }
+                }
+            }
+        }
+        let mut merged: Vec<Chain> = Vec::new();
+        let only_text = |chain: &Chain| matches!(chain.as_slice(), [(_, pipe)] if shell_only(pipe));
+        for chain in sequence {
+            let mut chain = merge_chain(chain);
+            match merged.last_mut() {
+                Some(last) if only_text(last) && only_text(&chain) => {
+                    if let (Some((_, last)), Some((_, pipe))) = (last.last_mut(), chain.pop()) {
+                        absorb_pipe(last, pipe);
+                    }
+                }
+                _ => merged.push(chain),
+            }
+        }
+        let sequence = merged.into_iter().filter_map(|chain| self.and_or(chain)).collect();
+        Operators { span: span.unwrap_or_default(), sequence }
+    }
+
+    /// Splits operands at every operator.
+    fn atoms(&mut self, operands: Vec<LineOperand>) -> Vec<(Option<Joint>, Atom)> {
+        let mut atoms = Vec::new();
+        let count = operands.len();
+        for (index, LineOperand { joint, operand, span, shell }) in operands.into_iter().enumerate() {
+            let (range, command) = match (shell, operand) {
+                (Some(range), Operand::Shell(command)) => (range, command),
+                (_, operand) => {
+                    atoms.push((joint, Atom::Opal(operand, span)));
+                    continue;
+                }
+            };
+            if range.operators.is_empty() {
+                atoms.push((joint, Atom::Shell { start: range.start, end: range.end, whole: Some(command) }));
+                continue;
+            }
+            let (mut joint, mut start) = (joint, range.start);
+            for (at, length, operator) in range.operators {
+                let background = operator == ShellJoint::Background;
+                let joined = matches!(joint, Some(Joint::And | Joint::Or | Joint::Pipe)) && start == range.start;
+                if background && joined && index > 0 {
+                    let span = self.span(at, at + length);
+                    let help = "write `@detach { … }` for what shall go on in the background";
+                    self.error_help(Code::OperandNotAllowed, span, "`&` cannot follow an Opal operand", help);
+                }
+                let end = if background { at + length } else { start + self.slice(start, at).trim_end().len() };
+                atoms.push((joint, Atom::Shell { start, end, whole: None }));
+                joint = Some(match operator {
+                    ShellJoint::Pipe => Joint::Pipe,
+                    ShellJoint::And => Joint::And,
+                    ShellJoint::Or => Joint::Or,
+                    ShellJoint::Then | ShellJoint::Background => Joint::Then,
+                });
+                start = self.skip_trivia(at + length);
+            }
+            if start < range.end {
+                atoms.push((joint, Atom::Shell { start, end: range.end, whole: None }));
+            } else if index + 1 < count && joint != Some(Joint::Then) {
+                let span = self.span(range.end, range.end);
+                self.error(Code::MissingOperand, span, "a command was expected here");
+            }
+        }
+        atoms
+    }
+
+    fn and_or(&mut self, chain: Chain) -> Option<AndOr> {
+        let mut pipes = chain.into_iter().map(|(operator, pipe)| (operator, self.piped(pipe))).collect::<Vec<_>>();
+        if pipes.is_empty() {
+            return None;
+        }
+        let (_, first) = pipes.remove(0);
+        let span = pipes.last().map_or(first.span, |(_, last)| first.span.to(last.span));
+        Some(AndOr { span, first, rest: pipes })
+    }
+
+    fn piped(&mut self, pipe: Pipe) -> Piped {
+        let mut operands = Vec::with_capacity(pipe.len());
+        let mut span: Option<Span> = None;
+        for atom in pipe {
+            let (operand, at) = match atom {
+                Atom::Opal(operand, at) => (operand, at),
+                Atom::Shell { whole: Some(command), .. } => {
+                    let at = command.text.span;
+                    (Operand::Shell(command), at)
+                }
+                Atom::Shell { start, end, whole: None } => {
+                    let text = self.shell_range(start, end);
+                    let at = text.span;
+                    (Operand::Shell(ShellCommand { text, via_decorator: false }), at)
+                }
+            };
+            span = Some(span.map_or(at, |span| span.to(at)));
+            operands.push(operand);
+        }
+        Piped { span: span.unwrap_or_default(), operands }
+    }
+
+    /// Reads `start..end`, a part of a command that was read before, once more. Only new errors are kept.
+    fn shell_range(&mut self, start: usize, end: usize) -> crate::ast::ShellText {
+        let mut inner = Reader::new(self.slice(0, end), self.grammar, self.stack);
+        let scan = inner.shell(start, Surroundings::default());
+        self.wants_deep_stack |= inner.wants_deep_stack;
+        for diagnostic in std::mem::take(&mut inner.diagnostics) {
+            if diagnostic.is_error() {
+                self.report(diagnostic);
+            }
+        }
+        scan.text
+    }
 }
 
 impl Reader<'_> {
@@ -424,9 +620,10 @@ impl Reader<'_> {
         if self.byte(close) != Some(b')') {
             return None;
         }
-        let mut inner = Reader::decoded(&decoded, self.grammar, offsets);
+        let mut inner = Reader::decoded(&decoded, self.grammar, self.stack, offsets);
         let surroundings = Surroundings { in_decorator: true, ..Surroundings::default() };
         let scan = inner.shell(0, surroundings);
+        self.wants_deep_stack |= inner.wants_deep_stack;
         let failed = inner.errors() > 0;
         let diagnostics = std::mem::take(&mut inner.diagnostics);
         for diagnostic in diagnostics {

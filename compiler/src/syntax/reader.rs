@@ -1,7 +1,7 @@
 //! What every part of the front end shares while it reads one source: the bytes, the messages, the comments.
 
 use crate::{
-    ast::Comment,
+    ast::{Comment, DEPTH_MAX},
     diagnostic::{Code, Diagnostic},
     span::Span,
 };
@@ -16,7 +16,29 @@ pub(crate) const ERRORS_MAX: usize = 200;
 /// pass over the rest, so a bound keeps the whole linear.
 const RESUMPTIONS_MAX: usize = 16;
 
+/// Which stack the grammar runs on: its recursion follows the brackets of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stack {
+    /// Whatever the caller has: only shallow expressions are let through.
+    Callers,
+    /// One made for the deepest expressions.
+    Deep,
+}
+
+impl Stack {
+    /// How many brackets may be open at once.
+    pub(crate) fn brackets_max(self) -> usize {
+        match self {
+            Self::Callers => 24,
+            Self::Deep => DEPTH_MAX,
+        }
+    }
+}
+
 pub(crate) struct Reader<'s> {
+    pub(crate) stack: Stack,
+    /// Something was left unread that the deep stack would hold: read all of it again there.
+    pub(crate) wants_deep_stack: bool,
     pub(crate) text: &'s str,
     pub(crate) bytes: &'s [u8],
     pub(crate) grammar: &'s Grammar,
@@ -33,8 +55,10 @@ pub(crate) struct Reader<'s> {
 }
 
 impl<'s> Reader<'s> {
-    pub(crate) fn new(text: &'s str, grammar: &'s Grammar) -> Self {
+    pub(crate) fn new(text: &'s str, grammar: &'s Grammar, stack: Stack) -> Self {
         Self {
+            stack,
+            wants_deep_stack: false,
             text,
             bytes: text.as_bytes(),
             grammar,
@@ -49,8 +73,8 @@ impl<'s> Reader<'s> {
     }
 
     /// A reader of text that was decoded from a part of a source.
-    pub(crate) fn decoded(text: &'s str, grammar: &'s Grammar, offsets: Vec<(usize, usize)>) -> Self {
-        Self { offsets, ..Self::new(text, grammar) }
+    pub(crate) fn decoded(text: &'s str, grammar: &'s Grammar, stack: Stack, offsets: Vec<(usize, usize)>) -> Self {
+        Self { offsets, ..Self::new(text, grammar, stack) }
     }
 
     pub(crate) fn byte(&self, at: usize) -> Option<u8> {

@@ -120,12 +120,12 @@ impl Reader<'_> {
                     SegmentKind::All
                 }
                 (Some(b'.'), Some(b'[')) if !first => {
-                    let Some((kind, end)) = self.bracket(at + 1) else { return (path, start) };
+                    let (kind, end) = self.bracket(at + 1);
                     at = end;
                     kind
                 }
                 (Some(b'['), _) if !first => {
-                    let Some((kind, end)) = self.bracket(at) else { return (path, start) };
+                    let (kind, end) = self.bracket(at);
                     at = end;
                     kind
                 }
@@ -151,21 +151,26 @@ impl Reader<'_> {
     }
 
     /// `[ … ]` at `at`.
-    fn bracket(&mut self, at: usize) -> Option<(SegmentKind, usize)> {
+    ///
+    /// What cannot be read is consumed all the same: reading it again at each outer level would take exponential time.
+    fn bracket(&mut self, at: usize) -> (SegmentKind, usize) {
         if self.depth >= REFERENCE_DEPTH_MAX {
             self.too_deep(at);
-            return None;
+            return (SegmentKind::Index(0), self.line_end(at));
         }
         self.depth += 1;
+        let errors = self.errors();
         let run = self.run(at + 1, Until::Close { close: b']', lines: false });
         self.depth -= 1;
         if !run.complete {
-            let span = self.span(at, at + 1);
-            self.error_help(Code::UnclosedBracket, span, "`[` is not closed", "add `]`, or `()` before a literal `[`");
-            return None;
+            if self.errors() == errors {
+                let span = self.span(at, at + 1);
+                let help = "add `]`, or `()` before a literal `[`";
+                self.error_help(Code::UnclosedBracket, span, "`[` is not closed", help);
+            }
+            return (SegmentKind::Index(0), run.end);
         }
         let place = self.span(at, run.end);
-        let before = self.errors();
         let expression = self.parse_expression(run.tokens, place);
         let kind = match expression {
             Some(Expression { kind: ExpressionKind::Int(value), .. }) if value >= 0 => SegmentKind::Index(value.unsigned_abs()),
@@ -174,12 +179,10 @@ impl Reader<'_> {
                 None => SegmentKind::Computed(Box::new(Expression { kind: ExpressionKind::String(literal), span })),
             },
             Some(other) => SegmentKind::Computed(Box::new(other)),
-            None => {
-                debug_assert!(self.errors() > before, "a failed parse reports");
-                SegmentKind::Index(0)
-            }
+            // Already reported.
+            None => SegmentKind::Index(0),
         };
-        Some((kind, run.end))
+        (kind, run.end)
     }
 
     /// `( … )` at `at`.

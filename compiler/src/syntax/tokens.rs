@@ -9,7 +9,7 @@ use crate::{
 };
 
 use super::{
-    reader::{Reader, is_word_byte},
+    reader::{Reader, Stack, is_word_byte},
     token::{SYMBOLS, Token},
 };
 
@@ -104,7 +104,10 @@ impl Reader<'_> {
             if let Token::Symbol(symbol) = token {
                 if closer(symbol).is_some() {
                     open.push((symbol, at));
-                    if open.len() + self.depth > DEPTH_MAX {
+                    if open.len() > self.stack.brackets_max() && self.stack == Stack::Callers {
+                        self.wants_deep_stack = true;
+                    }
+                    if open.len() > self.stack.brackets_max() {
                         self.too_deep(at);
                         return done(Vec::new(), self.line_end(at), false);
                     }

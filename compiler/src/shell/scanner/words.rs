@@ -287,9 +287,8 @@ impl Scanner<'_, '_> {
             command.integer_next = true;
         }
         let declares = command.declares();
-        let names = declares
-            || command.named(&["read", "mapfile", "readarray", "getopts", "unset"])
-            || (command.named(&["printf"]) && after_v);
+        let names =
+            declares || command.named(&["read", "mapfile", "readarray", "getopts", "unset"]) || (command.named(&["printf"]) && after_v);
         let index = command.index;
         self.has_arithmetic |= arithmetic;
         if let Some(command) = index.and_then(|index| self.commands.get_mut(index)) {
