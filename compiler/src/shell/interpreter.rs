@@ -86,7 +86,7 @@ impl Interpreter {
             Self::AfterOption { name, options } => {
                 let short = |option: &&str| option.len() == 2 && text.starts_with('-') && !text.starts_with("--");
                 let grouped = |option: &&str| short(option) && text.ends_with(&option[1..]);
-                if options.contains(&text) || options.iter().any(|option| grouped(option)) {
+                if options.contains(&text) || options.iter().any(grouped) {
                     return Self::Next(name);
                 }
                 // `su -c`, `bash script`: other words do not end the search, but may name another interpreter.

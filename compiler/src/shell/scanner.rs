@@ -798,7 +798,8 @@ impl<'r, 's> Scanner<'r, 's> {
         let before = self.at.checked_sub(1).and_then(|before| self.reader.byte(before));
         let blank = self.at == self.start || matches!(before, Some(b' ' | b'\t' | b'\n' | b'\r'));
         match byte {
-            b'#' => blank && list_holds_commands || (blank && self.list().kind == ListKind::Array),
+            b'#' => blank && (list_holds_commands || self.list().kind == ListKind::Array),
+
             _ => blank && self.outside() && self.reader.starts_with(self.at, "//") && !self.surroundings.in_decorator,
         }
     }

@@ -181,7 +181,7 @@ impl Reader<'_> {
             }
             Some(byte) if byte.is_ascii_digit() || byte == b'-' => {
                 let mut end = at + 1;
-                while self.byte(end).is_some_and(|byte| is_word_byte(byte)) {
+                while self.byte(end).is_some_and(is_word_byte) {
                     end += 1;
                 }
                 let fraction = self.byte(end) == Some(b'.') && self.byte(end + 1).is_some_and(|b| b.is_ascii_digit());

@@ -508,7 +508,9 @@ impl<'r, 's> Statements<'r, 's> {
                 let help = "an arm is written `pattern -> command` or `pattern -> { … }`";
                 self.reader.error_help(Code::MissingArrow, span, "this arm has no `->`", help);
             }
-            self.at = self.reader.line_end(start);
+            // An arm on the line of its `when` ends at the `}` of that.
+            let closed = self.reader.byte(run.end) == Some(b'}');
+            self.at = if closed { run.end.max(start + 1) } else { self.reader.line_end(start) };
             // What looks like a block here is the arm's.
             if self.reader.slice(start, self.at).trim_end().ends_with('{') {
                 self.open(Owner::Discarded, start, true);

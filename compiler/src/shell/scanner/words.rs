@@ -238,7 +238,7 @@ impl Scanner<'_, '_> {
         };
         if first
             && let Some(text) = word.plain()
-            && self.reserved(&text.to_owned(), word.start)
+            && self.reserved(text, word.start)
         {
             return;
         }
