@@ -10,6 +10,8 @@ use super::grammar::Grammar;
 
 /// How deep references may stand inside the options or indices of references.
 pub(crate) const REFERENCE_DEPTH_MAX: usize = 32;
+/// How far a line is searched for something that decides how it is read.
+const LOOK_AHEAD_MAX: usize = 1024;
 /// How many errors are collected before reading stops.
 pub(crate) const ERRORS_MAX: usize = 200;
 /// How often reading goes on after something that is unclosed up to the end of the source. Each time costs another
@@ -138,6 +140,17 @@ impl<'s> Reader<'s> {
     pub(crate) fn line_end(&self, at: usize) -> usize {
         let rest = self.bytes.get(at..).unwrap_or(&[]);
         rest.iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |index| at + index)
+    }
+
+    /// The rest of the line at `at`, cut after `LOOK_AHEAD_MAX` bytes: what is looked at again and again must be short.
+    pub(crate) fn rest_of_line(&self, at: usize) -> &'s str {
+        let window = self.bytes.get(at..).unwrap_or(&[]);
+        let window = window.get(..LOOK_AHEAD_MAX).unwrap_or(window);
+        let mut end = at + window.iter().position(|byte| *byte == b'\n').unwrap_or(window.len());
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.slice(at, end)
     }
 
     /// Spaces, tabs, carriage returns and escaped line ends.

@@ -176,7 +176,7 @@ impl Reader<'_> {
             Some(b'"' | b'\'') => at,
             Some(b'r') if self.byte(at + 1) == Some(b'"') => at + 1,
             Some(b'{') => {
-                let rest = self.slice(at, self.line_end(at));
+                let rest = self.rest_of_line(at);
                 return rest.find('}').map_or(start, |length| at + length + 1);
             }
             Some(byte) if byte.is_ascii_digit() || byte == b'-' => {
@@ -212,14 +212,15 @@ impl Reader<'_> {
 
     /// Whether the `if`, `for` or `while` at `at` is the shell's: `then` or `do` follows a `;` or a line end.
     pub(super) fn is_shell_compound(&self, at: usize) -> bool {
-        let end = self.line_end(at);
-        let line = self.slice(at, end).trim_end();
+        let rest = self.rest_of_line(at);
+        let end = at + rest.len();
+        let line = rest.trim_end();
         let word = if line.starts_with("if") { "then" } else { "do" };
         let after_semicolon = line.match_indices(';').any(|(index, _)| {
             let rest = line.get(index + 1..).unwrap_or("").trim_start();
             rest.strip_prefix(word).is_some_and(|rest| !rest.bytes().next().is_some_and(is_word_byte))
         });
-        let next = self.slice(end + 1, self.line_end(end + 1)).trim();
+        let next = self.rest_of_line(end + 1).trim();
         let on_next_line = next.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
         after_semicolon || (on_next_line && !line.ends_with('{'))
     }

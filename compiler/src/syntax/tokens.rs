@@ -226,17 +226,18 @@ impl Reader<'_> {
     }
 
     fn regex(&mut self, at: usize) -> (Token, usize) {
-        let line_end = self.line_end(at);
         let mut end = at + 2;
-        while end < line_end {
+        loop {
             match self.byte(end) {
                 Some(b'"') => return (Token::Regex(Rc::from(self.slice(at + 2, end))), end + 1),
-                Some(b'\\') if end + 1 < line_end => end += 2,
-                _ => end += 1,
+                Some(b'\\') if self.byte(end + 1).is_some_and(|byte| byte != b'\n') => end += 2,
+                None | Some(b'\n') => {
+                    self.unclosed_string(at);
+                    return (Token::Bad, end);
+                }
+                Some(_) => end += 1,
             }
         }
-        self.unclosed_string(at);
-        (Token::Bad, line_end)
     }
 
     fn unclosed_string(&mut self, at: usize) {
@@ -245,13 +246,13 @@ impl Reader<'_> {
     }
 
     fn literal_string(&mut self, at: usize) -> (Token, usize) {
-        let line_end = self.line_end(at);
-        let body = self.slice(at + 1, line_end);
-        let Some(length) = body.find('\'') else {
-            self.unclosed_string(at);
-            return (Token::Bad, line_end);
-        };
+        let rest = self.bytes.get(at + 1..).unwrap_or(&[]);
+        let length = rest.iter().position(|byte| matches!(byte, b'\'' | b'\n')).unwrap_or(rest.len());
         let end = at + 1 + length;
+        if self.byte(end) != Some(b'\'') {
+            self.unclosed_string(at);
+            return (Token::Bad, end);
+        }
         let text = self.slice(at + 1, end).to_owned();
         let parts = match text.is_empty() {
             true => Vec::new(),
@@ -335,7 +336,8 @@ impl Reader<'_> {
             Some(b'e') => simple('\u{1b}'),
             Some(byte @ (b'\\' | b'"' | b'\'' | b'@' | b'$' | b'`')) => simple(char::from(byte)),
             Some(b'u') if self.byte(at + 2) == Some(b'{') => {
-                let rest = self.slice(at + 3, (at + 12).min(self.line_end(at)));
+                let rest = self.rest_of_line(at + 3);
+                let rest = rest.char_indices().nth(9).map_or(rest, |(cut, _)| rest.get(..cut).unwrap_or(""));
                 let digits = rest.split_once('}').map(|(digits, _)| digits);
                 let scalar = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
                 match (digits, scalar.and_then(char::from_u32).filter(|character| *character != '\0')) {

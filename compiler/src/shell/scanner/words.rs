@@ -391,10 +391,13 @@ impl Scanner<'_, '_> {
                 self.content_end = self.at;
             }
             Some("-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-v" | "-R") => {
-                list.clause_is_arithmetic = true;
+                // Values that come later in the clause are judged by the flag.
+                let known = std::mem::replace(&mut list.clause_is_arithmetic, true);
                 let first = list.clause;
                 self.has_arithmetic = true;
-                self.make_integers(first);
+                if !known {
+                    self.make_integers(first);
+                }
             }
             Some("&&" | "||" | "!") => {
                 list.clause = parts;
