@@ -8,6 +8,7 @@ mod contracts;
 mod disasm;
 mod failure;
 mod files;
+mod fmt;
 mod host;
 mod keygen;
 mod keys;
@@ -30,6 +31,7 @@ type Subcommand = fn(Vec<OsString>) -> Result<(), Failure>;
 /// The subcommands. A file with one of these names is written `./NAME`.
 const SUBCOMMANDS: &[(&str, Subcommand)] = &[
     ("check", check::run),
+    ("fmt", fmt::run),
     ("show", show::run),
     ("verify", verify::run),
     ("sign", sign::run),

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod contract;
 pub mod diagnostic;
 pub mod env_file;
+pub mod formatter;
 pub mod lower;
 pub mod shell;
 pub mod source;
