@@ -16,11 +16,13 @@ use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::Digest;
 use opal_format::identity::{Identity, PublicKey};
-use opal_format::kind::PlanType;
+use opal_format::kind::{NodeKind, PlanType};
 use opal_format::plan_hash::plan_hash;
+use opal_format::program::ProgramView;
 use opal_format::read_file::read_path;
 use opal_format::reader::{Authenticated, Contract};
 use opal_format::seed::Seed;
+use opal_format::steps::StepsView;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -148,16 +150,7 @@ fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refusal> 
 fn check_policy(contract: &Contract<'_>, site: &Site) -> Result<(), Refusal> {
     let policy = &site.policy;
     let terms = &contract.terms;
-    for import in contract.program.imports {
-        if let Some(decorator) = value_decorator(import.decorator.to_native()) {
-            policy.check_decorator(decorator.name)?;
-        }
-    }
-    for node in contract.steps.nodes {
-        if let Some(kind) = opal_format::kind::NodeKind::from_number(node.kind.to_native()) {
-            policy.check_decorator(kind.name().trim_start_matches('@'))?;
-        }
-    }
+    check_imports(policy, contract.program)?;
     if !terms.pass_env.is_empty() {
         policy.check_decorator("env")?;
     }
@@ -168,8 +161,34 @@ fn check_policy(contract: &Contract<'_>, site: &Site) -> Result<(), Refusal> {
     };
     policy.check_dates(made, not_after, site.now)?;
     policy.check_plan_type(PlanType::from_number(terms.plan_type).unwrap_or(PlanType::Adaptive))?;
-    policy.check_shell(&terms.shell)?;
-    policy.check_steps(contract.steps.nodes.len())?;
+    check_steps(policy, contract.steps, &terms.shell)
+}
+
+/// What policy says about what a program may touch.
+///
+/// # Errors
+/// A decorator that it does not allow.
+pub fn check_imports(policy: &Policy, program: ProgramView<'_>) -> Result<(), Refusal> {
+    for import in program.imports {
+        if let Some(decorator) = value_decorator(import.decorator.to_native()) {
+            policy.check_decorator(decorator.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// What policy says about steps and the shell that runs them.
+///
+/// # Errors
+/// A decorator or shell that it does not allow, or too many steps.
+pub fn check_steps(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Result<(), Refusal> {
+    for node in steps.nodes {
+        if let Some(kind) = NodeKind::from_number(node.kind.to_native()) {
+            policy.check_decorator(kind.name().trim_start_matches('@'))?;
+        }
+    }
+    policy.check_shell(shell)?;
+    policy.check_steps(steps.nodes.len())?;
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 //! Results go to stdout, everything else to stderr. Every ending says what had an effect; a refusal has one cause, one code and one exit status.
 
 pub mod inspect;
+pub mod job;
 mod options;
-mod output;
+pub mod output;
 mod run;
 mod verify;
 

@@ -15,6 +15,7 @@ pub(super) fn command() -> Command {
             .value_parser(value_parser!(PathBuf))
             .help("the contract; - is standard input")
     };
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
     let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON for machines");
     let color = || {
         Arg::new("color")
@@ -73,7 +74,9 @@ pub(super) fn command() -> Command {
                         .value_name("DIR")
                         .value_parser(value_parser!(PathBuf))
                         .help("where the record of the run goes, or `none` (default: the state directory)"),
-                ),
+                )
+                .arg(flag("confirm", "show the plan and ask before it is run; needs a terminal"))
+                .arg(flag("yes", "answer that question")),
         )
 }
 

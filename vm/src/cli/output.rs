@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write as _};
 
 /// How a command reports.
-pub(super) struct Output {
+pub struct Output {
     /// JSON on stdout.
     pub json: bool,
     /// Placeholders on stdout.
@@ -16,7 +16,9 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(matches: &ArgMatches) -> Self {
+    /// As the options `--json` and `--color` say.
+    #[must_use]
+    pub fn new(matches: &ArgMatches) -> Self {
         let choice = matches.try_get_one::<String>("color").ok().flatten().map_or("auto", String::as_str);
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = match choice {
@@ -29,7 +31,7 @@ impl Output {
     }
 
     /// Shows a refusal after which nothing was run, and returns its exit status.
-    pub(super) fn refuse(&self, refusal: &Refusal) -> u8 {
+    pub fn refuse(&self, refusal: &Refusal) -> u8 {
         if self.json {
             let document = json!({
                 "schema": "opal/refusal/v1", "effects": "none", "exit": refusal.exit,
@@ -44,7 +46,8 @@ impl Output {
     }
 
     /// Colours the first words of errors and helps.
-    pub(super) fn painted(&self, text: &str) -> String {
+    #[must_use]
+    pub fn painted(&self, text: &str) -> String {
         if !self.color {
             return text.to_owned();
         }
@@ -59,13 +62,19 @@ impl Output {
     }
 
     /// Writes one JSON document.
-    pub(super) fn document(&self, document: &Value) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// Where standard output cannot be written.
+    pub fn document(&self, document: &Value) -> Result<(), Refusal> {
         to_stdout(&format!("{document:#}\n"))
     }
 }
 
 /// Writes to stdout. A reader that has gone away ends the command as SIGPIPE would.
-pub(super) fn to_stdout(text: &str) -> Result<(), Refusal> {
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn to_stdout(text: &str) -> Result<(), Refusal> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => Refusal::new("broken_pipe", 141, "nobody reads the output any more"),
@@ -74,7 +83,10 @@ pub(super) fn to_stdout(text: &str) -> Result<(), Refusal> {
 }
 
 /// Writes to stderr.
-pub(super) fn to_stderr(text: &str) -> std::io::Result<()> {
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn to_stderr(text: &str) -> std::io::Result<()> {
     let mut stderr = std::io::stderr().lock();
     stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())
 }

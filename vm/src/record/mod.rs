@@ -4,7 +4,7 @@
 //! shown with placeholders, and events are scrubbed before they come here. Output of steps is not kept, but for the last
 //! lines of what a failed step wrote to stderr.
 //!
-//! Each event carries a MAC over itself and the MAC before it, under a key that only the contract's seed gives, so that whoever goes on with a
+//! Each event carries a MAC over itself and the MAC before it, under a key that only the plan's seed gives, so that whoever goes on with a
 //! run can trust what its record says. Events become durable when the executor asks: before each step starts, so that "this step
 //! is done" and "the next one starts" share one write.
 
@@ -81,13 +81,13 @@ pub enum Place<'a> {
 pub struct About<'a> {
     /// Name of the run; see [`run_id`].
     pub run_id: &'a str,
-    /// The contract, as text.
-    pub contract_hash: &'a str,
+    /// The contract, as text; `None` for a direct run.
+    pub contract_hash: Option<&'a str>,
     /// The work, as text.
     pub plan_hash: &'a str,
     /// The plan as JSON, without secrets.
     pub plan: &'a Value,
-    /// The contract's seed.
+    /// The plan's seed.
     pub seed: &'a Seed,
 }
 
@@ -253,7 +253,7 @@ mod tests {
     use crate::run::Outcome;
 
     fn about<'a>(seed: &'a Seed, plan: &'a Value) -> About<'a> {
-        About { run_id: "R1", contract_hash: "sha256:c", plan_hash: "sha256:p", plan, seed }
+        About { run_id: "R1", contract_hash: Some("sha256:c"), plan_hash: "sha256:p", plan, seed }
     }
 
     fn host(temp: &tempfile::TempDir) -> HostPaths {

@@ -58,6 +58,8 @@ pub(super) struct Worker<'s, 'p> {
     pub(super) pipes: [Option<Pipe>; 2],
     lane: Option<Lane>,
     scrubbers: Scrubbers,
+    /// Inside `@tty`: steps get the terminal itself.
+    tty: bool,
     /// Inside `@detach`: what steps leave running stays.
     keep: bool,
     detached: Vec<Detached>,
@@ -77,7 +79,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     pub(super) fn with(shared: &'s Shared<'p>, to: Target, pipes: [Option<Pipe>; 2]) -> Self {
-        Self { shared, to, pipes, lane: None, scrubbers: Scrubbers::new(shared), keep: false, detached: Vec::new() }
+        Self { shared, to, pipes, lane: None, scrubbers: Scrubbers::new(shared), tty: false, keep: false, detached: Vec::new() }
     }
 
     /// Runs the whole plan.
@@ -144,6 +146,12 @@ impl<'s, 'p> Worker<'s, 'p> {
                 self.parallel(index, at_once, limit(params::PARALLEL_TOLERATE, 0), scope)
             }
             NodeKind::Detach => self.detach(index, inside(), scope),
+            NodeKind::Tty => {
+                let outside = std::mem::replace(&mut self.tty, true);
+                let flow = self.block(inside(), scope);
+                self.tty = outside;
+                flow
+            }
             NodeKind::Try => self.attempt(index, &inside(), scope),
             NodeKind::And => inside().into_iter().fold(Flow::Done, |flow, operand| match flow {
                 Flow::Done => self.node(operand, scope),
@@ -290,8 +298,9 @@ impl<'s, 'p> Worker<'s, 'p> {
         let pwd = pwd(scope.directory);
         let limits = Limits { deadline: scope.deadline, signals: Some(&self.shared.signals), seen: scope.seen, grace: options.grace };
         let mut sink = StepSink { node: index, to: &*self.to, scrubbers: &mut self.scrubbers, capture, tail: Vec::new() };
+        let terminal = options.terminal.filter(|_| self.tty);
         let [stdin, stdout] = &self.pipes;
-        let stdout = if sink.capture.is_some() { None } else { borrowed(stdout) };
+        let stdout = if sink.capture.is_some() { None } else { borrowed(stdout).or(terminal) };
         let command = StepCommand {
             program: &shell,
             arguments: &[],
@@ -299,7 +308,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             directory: &directory,
             umask: options.umask,
             keep: self.keep,
-            stdio: [borrowed(stdin), stdout, None],
+            stdio: [borrowed(stdin).or(terminal), stdout, terminal],
         };
         let plain = if script.values.is_empty() { plain_words(&script.text) } else { None };
         let search = lookup(&options.environment, "PATH");

@@ -57,6 +57,8 @@ pub struct RunOptions<'a> {
     pub timeout: Option<Duration>,
     /// Branches at once, at most.
     pub max_parallel: Option<usize>,
+    /// What `@tty` lends its steps, unscrubbed; `None` where there is nothing to lend.
+    pub terminal: Option<BorrowedFd<'a>>,
     /// How watchers are made.
     pub lanes: LaneOptions<'a>,
     /// Lanes that are open already, to save the first steps their start.
@@ -82,26 +84,35 @@ pub enum RunError {
         /// Its decorator.
         kind: &'static str,
     },
+    /// It holds a `@tty` block, and there is no terminal to lend.
+    #[error("step {path} is a `@tty` block, and there is no terminal that this run could lend it")]
+    NoTerminal {
+        /// Path of the block.
+        path: String,
+    },
     /// The operating system refused something that every run needs.
     #[error("cannot start the run: {0}")]
     System(#[source] std::io::Error),
 }
 
-/// Refuses a plan with blocks that this version cannot run. [`run`] asks as well; ask before anything that lasts, such as a ledger entry.
+/// Refuses a plan with blocks that cannot be run. [`run`] asks as well; ask before anything that lasts, such as a ledger entry.
 ///
 /// # Errors
-/// [`RunError::Unsupported`].
-pub fn check_supported(plan: &Plan) -> Result<(), RunError> {
+/// [`RunError::Unsupported`], or [`RunError::NoTerminal`] for a `@tty` block without a `terminal` to lend.
+pub fn check_supported(plan: &Plan, terminal: bool) -> Result<(), RunError> {
     use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges, Transform, Tty};
     let nodes = &plan.steps.nodes;
     let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
-    let refused = |kind: NodeKind| matches!(kind, Tty | Transform | IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges);
-    match nodes.iter().enumerate().find(|(_, node)| kind(node).is_none_or(refused)) {
-        Some((index, node)) => {
-            Err(RunError::Unsupported { path: crate::view::path_of(nodes, index), kind: kind(node).map_or("unknown", NodeKind::name) })
-        }
-        None => Ok(()),
-    }
+    let refused = |kind: NodeKind| match kind {
+        Tty => !terminal,
+        kind => matches!(kind, Transform | IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges),
+    };
+    let Some((index, node)) = nodes.iter().enumerate().find(|(_, node)| kind(node).is_none_or(refused)) else { return Ok(()) };
+    let path = crate::view::path_of(nodes, index);
+    Err(match kind(node) {
+        Some(Tty) => RunError::NoTerminal { path },
+        kind => RunError::Unsupported { path, kind: kind.map_or("unknown", NodeKind::name) },
+    })
 }
 
 /// Runs a plan.
@@ -109,7 +120,7 @@ pub fn check_supported(plan: &Plan) -> Result<(), RunError> {
 /// # Errors
 /// A [`RunError`], after which nothing was run. How the steps fare is in the report.
 pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -> Result<RunReport, RunError> {
-    check_supported(plan)?;
+    check_supported(plan, options.terminal.is_some())?;
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
     shared.note("run_starts", None, || json!({ "schema": "opal/events/v1", "steps": crate::view::step_count(plan.steps.view()) }));

@@ -1,0 +1,309 @@
+//! From a plan that may run to its end: lock, question, record, steps, and what is said about them. Contract runs and direct runs share it.
+
+use super::output::{Output, to_stderr};
+use crate::admission::Site;
+use crate::lane::LaneOptions;
+use crate::plan::{Plan, os_reason};
+use crate::record::{self, About, NoRecord, Place, Record, Recorder};
+use crate::refusal::Refusal;
+use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, check_supported, environment};
+use crate::signals::{Phase, Signals};
+use crate::trust::Failure as _;
+use crate::trust::ledger::Ledger;
+use crate::trust::lock::{LockError, RunLock};
+use crate::view::{PlanView, Style, plan_json, tree};
+use opal_format::hash::Digest;
+use opal_format::seed::Seed;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Time between TERM and KILL, unless the policy has less (DESIGN §9).
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A plan that may run.
+pub struct Job<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Its seed, under which the record is authentic.
+    pub seed: &'a Seed,
+    /// Its target.
+    pub target: &'a str,
+    /// The name of its work.
+    pub plan_hash: Digest,
+    /// The contract that it equals; `None` for a direct run.
+    pub contract_hash: Option<Digest>,
+    /// The source, as messages name it.
+    pub source_name: &'a str,
+    /// Absolute path of `bash`.
+    pub shell: &'a str,
+    /// File mode creation mask of the steps.
+    pub umask: u32,
+    /// This host.
+    pub site: &'a Site,
+    /// Name of the run.
+    pub run_id: &'a str,
+    /// Where the run is counted if it is one of a kind.
+    pub ledger: Option<&'a Ledger>,
+    /// What steps get of this process's terminal and input.
+    pub console: Console,
+    /// What the caller wants.
+    pub wishes: Wishes,
+}
+
+/// How the caller wants a run to be done.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Where the record goes; `none` for nowhere.
+    pub record: Option<PathBuf>,
+    /// Show the plan and ask first.
+    pub confirm: bool,
+    /// The answer to that question.
+    pub yes: bool,
+    /// Say nothing about a run that succeeded.
+    pub quiet: bool,
+}
+
+/// What steps get of this process's terminal and input. By default nothing: `/dev/null`, and a session without a terminal.
+#[derive(Debug, Default)]
+pub struct Console {
+    /// Standard input of the steps.
+    pub stdin: Option<OwnedFd>,
+    /// The terminal in whose foreground group this process is and the steps stay.
+    pub terminal: Option<File>,
+}
+
+impl Console {
+    /// For a direct run: this process's input, and its terminal if it is in the foreground there.
+    ///
+    /// A process in the background gets no terminal to read from, so that nothing stops for reading it.
+    #[must_use]
+    pub fn direct() -> Self {
+        let terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok();
+        let foreground = |terminal: &File| nix::unistd::tcgetpgrp(terminal).is_ok_and(|group| group == nix::unistd::getpgrp());
+        let terminal = terminal.filter(foreground);
+        let stdin = std::io::stdin();
+        let usable = terminal.is_some() || !stdin.is_terminal();
+        Self { stdin: if usable { stdin.as_fd().try_clone_to_owned().ok() } else { None }, terminal }
+    }
+}
+
+/// Takes the signals that stop a run. Call it before any thread starts, so that all of them leave the signals to this one.
+///
+/// # Errors
+/// When descriptors run out.
+pub fn signals() -> Result<Arc<Signals>, Refusal> {
+    Ok(Arc::new(Signals::install().map_err(|errno| system("take signals", &errno.into()))?))
+}
+
+/// A name for a run at this site.
+///
+/// # Errors
+/// Where the system gives no random bytes.
+pub fn run_id(site: &Site) -> Result<String, Refusal> {
+    record::run_id(site.now)
+        .map_err(|error| Refusal::new("no_random", 69, error.to_string()).help("check that `/dev/urandom` can be read here"))
+}
+
+/// One run of the same work at a time. Where no lock can be had, a run that must be alone stops, and another says so and goes on.
+///
+/// # Errors
+/// Another run that holds it; no usable place for it, if `alone`.
+pub fn take_lock(site: &Site, plan_hash: &Digest, run_id: &str, alone: bool, out: &Output) -> Result<Option<RunLock>, Refusal> {
+    match RunLock::acquire(&site.paths, plan_hash, run_id, site.now) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Unusable(error)) if !alone && !site.is_guarded() => {
+            let _ = to_stderr(&out.painted(&format!("warning: no lock: {error}; {}\n", error.help())));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs the plan to its end, and returns the exit status. A signal that ended the run ends this process.
+///
+/// # Errors
+/// A [`Refusal`], after which nothing was run.
+pub fn perform(job: &Job<'_>, lock: Option<RunLock>, signals: &Arc<Signals>, out: &Output) -> Result<u8, Refusal> {
+    check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
+    if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
+        let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
+        return Ok(1);
+    }
+    if signals.check() > Phase::Run {
+        let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
+        signals.end_by_first();
+    }
+    let mut record = open_record(job)?;
+    let mut none = NoRecord;
+    let counted = job.ledger.zip(job.contract_hash);
+    if let Some((ledger, contract)) = &counted {
+        ledger.start(contract, job.run_id, job.site.now)?;
+    }
+    let recorder = record.as_mut().map_or(&mut none as &mut dyn Recorder, |record| record);
+    let report = execute(job, lock.as_ref(), signals, out, recorder)?;
+    let kept = record.as_ref().map(|record| record.path().display().to_string());
+    let closed = record.map_or(Ok(()), |record| record.finish(&report));
+    if let Some((ledger, contract)) = &counted {
+        let _ = ledger.finish(contract).map_err(|error| to_stderr(&format!("warning: {error}\n")));
+    }
+    let mut exit = report.exit();
+    if let Err(error) = closed
+        && matches!(report.outcome, Outcome::Succeeded)
+    {
+        let _ = to_stderr(&out.painted(&format!("error[record_lost]: {error}\n")));
+        exit = 74;
+    }
+    if exit != 0 || !job.wishes.quiet {
+        say(&report, job.source_name, kept.as_deref(), out);
+    }
+    // The lock is held by the watchers too, so it outlasts this process where a step does.
+    drop(lock);
+    if let Outcome::Cancelled(_) = report.outcome {
+        signals.end_by_first();
+    }
+    Ok(exit)
+}
+
+fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
+    PlanView {
+        target: job.target,
+        steps: job.plan.steps.view(),
+        slots: job.plan.slots.view(),
+        deferred: &[],
+        plan_hash: Some(job.plan_hash),
+        contract_hash: job.contract_hash,
+    }
+}
+
+/// Shows the plan and asks. Nobody is asked, or waited for, without a terminal.
+fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Refusal::new("no_terminal", 64, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
+    }
+    let cannot = |error: std::io::Error| system("ask", &error);
+    to_stderr(&format!("{}Execute? [y/N] ", tree(&view(job), Style::Terminal))).map_err(cannot)?;
+    let mut answer = [0; 64];
+    loop {
+        let [arrived, beyond] = signals.poll_fds(Phase::Run);
+        let ready = crate::watcher::wait_readable(&[stdin.as_fd(), arrived, beyond], None).map_err(|errno| cannot(errno.into()))?;
+        if ready >> 1 != 0 && signals.check() > Phase::Run {
+            let _ = to_stderr("\n");
+            return Ok(false);
+        }
+        if ready & 1 != 0 {
+            // A terminal gives one line at a time.
+            let read = nix::unistd::read(&stdin, &mut answer).map_err(|errno| cannot(errno.into()))?;
+            let answer = answer.get(..read).unwrap_or_default().trim_ascii();
+            return Ok(answer.eq_ignore_ascii_case(b"y") || answer.eq_ignore_ascii_case(b"yes"));
+        }
+    }
+}
+
+/// The record that the caller wants; `none` keeps none.
+fn open_record(job: &Job<'_>) -> Result<Option<Record>, Refusal> {
+    let paths = &job.site.paths;
+    let place = match job.wishes.record.as_deref() {
+        Some(path) if path == Path::new("none") => return Ok(None),
+        Some(path) => Place::Directory(path, paths),
+        None => Place::State(paths),
+    };
+    let contract_hash = job.contract_hash.map(|hash| hash.to_string());
+    let about = About {
+        run_id: job.run_id,
+        contract_hash: contract_hash.as_deref(),
+        plan_hash: &job.plan_hash.to_string(),
+        plan: &serde_json::Value::Object(plan_json(&view(job))),
+        seed: job.seed,
+    };
+    Record::create(place, &about).map(Some).map_err(|error| {
+        Refusal::new("record_unusable", 74, error.to_string())
+            .help("name another place with `--record DIR`, or keep none with `--record none`")
+    })
+}
+
+fn system(what: &str, error: &std::io::Error) -> Refusal {
+    Refusal::new("system", 69, format!("cannot {what}: {}", os_reason(error))).help("look at `ulimit -a`")
+}
+
+fn execute(
+    job: &Job<'_>,
+    lock: Option<&RunLock>,
+    signals: &Arc<Signals>,
+    out: &Output,
+    recorder: &mut dyn Recorder,
+) -> Result<RunReport, Refusal> {
+    let (site, policy) = (job.site, &job.site.policy);
+    let host: Vec<_> = std::env::vars_os().collect();
+    let pass = host.iter().filter_map(|(name, _)| name.to_str()).filter(|name| policy.passes_variable(name)).map(str::to_owned).collect();
+    let clean = policy.clean_environment(site.is_guarded());
+    let env = EnvPolicy { clean, pass, path: policy.search_path().map(str::to_owned) };
+    let nanoseconds = |length: i64| Duration::from_nanos(u64::try_from(length).unwrap_or(0));
+    let grace = nanoseconds(policy.grace_ns(i64::try_from(GRACE.as_nanos()).unwrap_or(i64::MAX)));
+    let most = policy.parallel(u32::MAX);
+    let Console { stdin, terminal } = &job.console;
+    let options = RunOptions {
+        shell: PathBuf::from(job.shell),
+        umask: job.umask,
+        base_dir: site.base.clone(),
+        environment: environment(job.plan, &env, host),
+        grace,
+        timeout: policy.timeout_ns().map(nanoseconds),
+        max_parallel: if most == u32::MAX { None } else { usize::try_from(most).ok() },
+        lanes: LaneOptions {
+            new_session: terminal.is_none(),
+            stdin: stdin.as_ref().map(AsFd::as_fd),
+            lock: lock.map(AsFd::as_fd),
+            grace,
+            ..LaneOptions::default()
+        },
+        terminal: terminal.as_ref().map(AsFd::as_fd),
+        warm: Mutex::default(),
+        stdout: duplicate(&std::io::stdout())?,
+        stderr: duplicate(&std::io::stderr())?,
+        json: out.json,
+        signals: Arc::clone(signals),
+    };
+    crate::run::run(job.plan, &options, recorder).map_err(|error| refuse_run(&error))
+}
+
+fn refuse_run(error: &RunError) -> Refusal {
+    let (code, help) = match error {
+        RunError::Unsupported { .. } => ("unsupported_block", "use a later version of opal"),
+        RunError::NoTerminal { .. } => ("no_terminal", "run it with `opal` on a terminal, in the foreground"),
+        RunError::System(_) => ("system", "look at `ulimit -a`"),
+    };
+    Refusal::new(code, 69, error.to_string()).help(help)
+}
+
+fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
+    stream.as_fd().try_clone_to_owned().map(File::from).map_err(|error| system("use the standard streams", &error))
+}
+
+/// Says on standard error how the run ended.
+fn say(report: &RunReport, source: &str, kept: Option<&str>, out: &Output) {
+    let mut text = report.failures_text(source);
+    match &report.outcome {
+        Outcome::Succeeded | Outcome::Failed(_) => {}
+        Outcome::Cancelled(first) => {
+            let _ = writeln!(text, "error[cancelled]: ended by {}", first.signal);
+        }
+        Outcome::OutputLost(error) => {
+            let _ = writeln!(text, "error[output_lost]: the output of a step cannot be passed on: {}", os_reason(error));
+        }
+        Outcome::RecordLost(error) => {
+            let _ = writeln!(text, "error[record_lost]: the record of the run cannot be written: {}", os_reason(error));
+        }
+    }
+    let effects = if report.effects { "started" } else { "none" };
+    let _ = writeln!(text, "effects: {effects} ({})", report.effects_text());
+    if let Some(kept) = kept {
+        let _ = writeln!(text, "record: {}", crate::view::escape(kept.as_bytes(), false));
+    }
+    let _ = to_stderr(&out.painted(&text));
+}
