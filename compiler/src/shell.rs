@@ -59,6 +59,17 @@ pub(crate) enum ShellJoint {
     Background,
 }
 
+/// Where such an operator stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShellOperator {
+    /// Just after the text before it; blanks and escaped line ends may follow.
+    pub(crate) text_end: usize,
+    pub(crate) start: usize,
+    /// Just after it.
+    pub(crate) end: usize,
+    pub(crate) joint: ShellJoint,
+}
+
 /// A command that was read.
 pub(crate) struct Scan {
     pub(crate) text: ShellText,
@@ -69,8 +80,8 @@ pub(crate) struct Scan {
     pub(crate) binding: Option<Identifier>,
     /// Just after the last byte of the text.
     pub(crate) text_end: usize,
-    /// Its own operators: where they start and how long they are.
-    pub(crate) operators: Vec<(usize, usize, ShellJoint)>,
+    /// Its own operators, in order.
+    pub(crate) operators: Vec<ShellOperator>,
 }
 
 impl Reader<'_> {

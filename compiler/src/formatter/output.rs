@@ -83,8 +83,9 @@ impl Output {
         self.text.push_str(comment);
     }
 
-    /// The whole text. Comments that stood one below the other behind consecutive lines still do.
-    pub(super) fn finish(self) -> String {
+    /// The whole text. Comments that stood one below the other behind consecutive lines still do. A `\` that was the
+    /// last byte of the source stays the last, since before a line end it would mean something else.
+    pub(super) fn finish(self, ended: bool) -> String {
         let mut out = String::with_capacity(self.text.len() + 1);
         let mut copied = 0;
         let mut rest = self.trailing.as_slice();
@@ -101,7 +102,8 @@ impl Output {
             }
         }
         out.push_str(self.text.get(copied..).unwrap_or(""));
-        if self.in_line() {
+        let escapes = !ended && self.text.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+        if self.in_line() && !escapes {
             out.push('\n');
         }
         out

@@ -2,8 +2,8 @@
 
 use crate::{
     ast::{
-        AndOrOperator, Arguments, AssignOperator, Block, Call, Decorator, Definition, DefinitionForm, File, Item, Operand, Operators, Pipeline,
-        PipelineSource, Reference, ShellCommand, ShellText, Statement, StatementKind, Try, VarDeclaration, When,
+        AndOrOperator, Arguments, AssignOperator, Block, Call, Decorator, Definition, DefinitionForm, File, Item, Operand, Operators,
+        Pipeline, PipelineSource, Reference, ShellCommand, ShellText, Statement, StatementKind, Try, VarDeclaration, When,
     },
     span::Span,
 };
@@ -39,7 +39,7 @@ pub(super) fn print(text: &str, file: &File, references: &[(Span, Option<Referen
         }
     }
     printer.trivia(text.text.len());
-    printer.out.finish()
+    printer.out.finish(text.text.ends_with('\n'))
 }
 
 impl Printer<'_> {
@@ -372,8 +372,12 @@ impl Printer<'_> {
         } else if symbol != ";" {
             self.out.push(" ");
         }
-        self.out.push(symbol);
-        self.at = here + symbol.len();
+        self.at = here;
+        // The `&` of a command that goes on in the background belongs to its text, and no `;` follows it.
+        if self.text.starts_with(here, symbol) {
+            self.out.push(symbol);
+            self.at += symbol.len();
+        }
         let next = self.text.skip_trivia(self.at);
         if symbol != ";" && self.text.slice(self.at, next).contains('\n') {
             self.trivia(next);

@@ -2,9 +2,9 @@
 
 use crate::{
     ast::{
-        AndOr, Argument, Arguments, Block, Call, Decorator, Definition, Expression, ExpressionKind, File, Identifier, Item, Operand, Operators,
-        Pattern, PatternKind, Pipeline, PipelineSource, Piped, Reference, Segment, SegmentKind, ShellPart, ShellText, Statement, StatementKind,
-        StringPart,
+        AndOr, Argument, Arguments, Block, Call, Decorator, Definition, Expression, ExpressionKind, File, Identifier, Item, Operand,
+        Operators, Pattern, PatternKind, Piped, Pipeline, PipelineSource, Reference, Segment, SegmentKind, ShellPart, ShellText, Statement,
+        StatementKind, StringPart,
     },
     span::Span,
 };

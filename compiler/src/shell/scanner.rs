@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    SHELL_DEPTH_MAX, Scan, ShellJoint, Stop, Surroundings,
+    SHELL_DEPTH_MAX, Scan, ShellJoint, ShellOperator, Stop, Surroundings,
     command::{Command, Compound, Level, List, ListKind, Parameter, Pending, Role, is_name},
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Scanner<'r, 's> {
     /// Just after the last thing that is not literal text.
     mark: usize,
     /// Operators outside all nesting.
-    operators: Vec<(usize, usize, ShellJoint)>,
+    operators: Vec<ShellOperator>,
     failed: bool,
 }
 
@@ -877,7 +877,7 @@ impl<'r, 's> Scanner<'r, 's> {
                 (_, 2) if two(b'|') => ShellJoint::Or,
                 _ => ShellJoint::Pipe,
             };
-            self.operators.push((self.at, length, joint));
+            self.operators.push(ShellOperator { text_end: self.content_end, start: self.at, end: self.at + length, joint });
         }
         self.at += length;
         self.content_end = self.at;

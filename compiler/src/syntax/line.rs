@@ -6,7 +6,7 @@ use crate::{
         PipelineSource, RuntimeBinding, SegmentKind, ShellCommand, Sleep, Statement, StatementKind,
     },
     diagnostic::{Code, nearest},
-    shell::{ShellJoint, Stop, Surroundings},
+    shell::{ShellJoint, ShellOperator, Stop, Surroundings},
     span::Span,
 };
 
@@ -28,7 +28,7 @@ enum Joint {
 struct ShellRange {
     start: usize,
     end: usize,
-    operators: Vec<(usize, usize, ShellJoint)>,
+    operators: Vec<ShellOperator>,
 }
 
 /// An operand with the operator before it (none before the first).
@@ -533,23 +533,23 @@ impl Reader<'_> {
                 continue;
             }
             let (mut joint, mut start) = (joint, range.start);
-            for (at, length, operator) in range.operators {
-                let background = operator == ShellJoint::Background;
+            for operator in range.operators {
+                let background = operator.joint == ShellJoint::Background;
                 let joined = matches!(joint, Some(Joint::And | Joint::Or | Joint::Pipe)) && start == range.start;
                 if background && joined && index > 0 {
-                    let span = self.span(at, at + length);
+                    let span = self.span(operator.start, operator.end);
                     let help = "write `@detach { … }` for what shall go on in the background";
                     self.error_help(Code::OperandNotAllowed, span, "`&` cannot follow an Opal operand", help);
                 }
-                let end = if background { at + length } else { start + self.slice(start, at).trim_end().len() };
+                let end = if background { operator.end } else { operator.text_end };
                 atoms.push((joint, Atom::Shell { start, end, whole: None }));
-                joint = Some(match operator {
+                joint = Some(match operator.joint {
                     ShellJoint::Pipe => Joint::Pipe,
                     ShellJoint::And => Joint::And,
                     ShellJoint::Or => Joint::Or,
                     ShellJoint::Then | ShellJoint::Background => Joint::Then,
                 });
-                start = self.skip_trivia(at + length);
+                start = self.skip_trivia(operator.end);
             }
             if start < range.end {
                 atoms.push((joint, Atom::Shell { start, end: range.end, whole: None }));
