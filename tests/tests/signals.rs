@@ -96,6 +96,20 @@ fn a_second_interrupt_kills_at_once_and_skips_cleanup() {
     let (host, signal, stderr) = running.end();
     assert_eq!(signal, Some(Signal::SIGINT as i32), "{stderr}");
     assert!(!host.work().join("cleaned").exists(), "{stderr}");
+    assert!(stderr.contains("cleanup was skipped or cut short"), "{stderr}");
+}
+
+#[test]
+fn cleanup_that_a_second_interrupt_cuts_short_is_not_called_done() {
+    let script = "deploy: {\n    try {\n        touch started SITE && sleep 300\n    } finally {\n        touch cleaning && sleep 300\n        touch cleaned\n    }\n}\n";
+    let running = start("cut", script);
+    running.signal(Signal::SIGINT);
+    running.until("cleanup", || running.host.work().join("cleaning").exists());
+    running.signal(Signal::SIGINT);
+    let (host, signal, stderr) = running.end();
+    assert_eq!(signal, Some(Signal::SIGINT as i32), "{stderr}");
+    assert!(!host.work().join("cleaned").exists(), "{stderr}");
+    assert!(stderr.contains("cleanup was skipped or cut short") && !stderr.contains("cleaned up"), "{stderr}");
 }
 
 #[test]

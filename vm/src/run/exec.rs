@@ -470,14 +470,16 @@ impl<'s, 'p> Worker<'s, 'p> {
         if flow == Flow::Stopped {
             self.shared.say_cleaning_up();
         }
-        if flow != Flow::Done {
-            let path = self.shared.path(Some(finally));
-            locked(&self.shared.tally).cleaned_up.push(path);
-        }
         self.shared.note("finally", Some(finally), || json!({}));
         // Cleanup that has begun is finished: neither a limit that is up nor a first signal interrupts it.
         let cleanup = Scope { deadline: None, seen: Phase::Cancel, ..scope };
-        match (flow, self.block(children(nodes, Some(finally)), cleanup)) {
+        let ended = self.block(children(nodes, Some(finally)), cleanup);
+        if flow != Flow::Done {
+            let path = self.shared.path(Some(finally));
+            let mut tally = locked(&self.shared.tally);
+            if ended == Flow::Killed { tally.cleanup_skipped.push(path) } else { tally.cleaned_up.push(path) }
+        }
+        match (flow, ended) {
             (_, Flow::Killed) => Flow::Killed,
             (Flow::Done, ended) => ended,
             (first, _) => first,

@@ -121,7 +121,7 @@ pub struct RunReport {
     pub failures: Vec<StepFailure>,
     /// Processes that steps left running.
     pub left: Vec<Left>,
-    /// Paths of `@finally` blocks that were skipped because the run was killed.
+    /// Paths of `@try` blocks whose cleanup was skipped because the run was killed, and of `@finally` blocks that it cut short.
     pub cleanup_skipped: Vec<String>,
     /// Paths of `@finally` blocks that ran after the run was stopped or had failed.
     pub cleaned_up: Vec<String>,
@@ -214,7 +214,7 @@ impl RunReport {
             let _ = writeln!(out, "  cleaned up: {path}");
         }
         for path in &self.cleanup_skipped {
-            let _ = writeln!(out, "warning: cleanup was skipped: {path}");
+            let _ = writeln!(out, "warning: cleanup was skipped or cut short: {path}");
         }
         for (number, failure) in self.failures.iter().enumerate() {
             if Some(number) != cause && !failure.handled {
