@@ -4,7 +4,7 @@ use super::output::{Output, to_stderr};
 use crate::admission::Site;
 use crate::lane::LaneOptions;
 use crate::plan::{Plan, os_reason};
-use crate::record::{self, About, NoRecord, Place, Record, Recorder};
+use crate::record::{self, About, NoRecord, Place, Record, RecordError, Recorder};
 use crate::refusal::Refusal;
 use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, check_supported, environment};
 use crate::signals::{Phase, Signals};
@@ -221,9 +221,11 @@ fn open_record(job: &Job<'_>) -> Result<Option<Record>, Refusal> {
         plan: &serde_json::Value::Object(plan_json(&view(job))),
         seed: job.seed,
     };
-    Record::create(place, &about).map(Some).map_err(|error| {
-        Refusal::new("record_unusable", 74, error.to_string())
-            .help("name another place with `--record DIR`, or keep none with `--record none`")
+    Record::create(place, &about).map(Some).map_err(|error| match error {
+        // The state directory is wrong, which is for its owner to set right.
+        RecordError::Path(error) if job.wishes.record.is_none() => Refusal::from(error),
+        _ => Refusal::new("record_unusable", 74, error.to_string())
+            .help("name another place with `--record DIR`, or keep none with `--record none`"),
     })
 }
 
