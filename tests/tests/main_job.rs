@@ -255,3 +255,49 @@ fn a_run_keeps_a_record_and_none_where_none_is_wanted() {
     // A record is never written over.
     host.vm(&["run", "--plan", "prod.plan", "--record", "here"]).expect(74).says("effects: none");
 }
+
+#[test]
+fn drift_names_the_command_that_makes_the_contract_anew() {
+    let help = |script: &str, arguments: &[&str]| {
+        let mut host = Host::new();
+        host.set("STAGE", "production").set("PROMISED", "1");
+        host.contract(script, arguments);
+        host.set("STAGE", "development");
+        let ended = host.vm(&["verify", "--plan", "prod.plan"]);
+        let line = ended.expect(3).stderr.lines().find_map(|line| line.strip_prefix("help: ")).unwrap_or_default().to_owned();
+        let command = line.split_once("opalc ").expect("a command").1.to_owned();
+        // What is said can be pasted: it gives a contract for the same work.
+        let again =
+            host.command("/usr/bin/env", ["bash", "-c", &format!("{} {command}", opal_tests::binaries().join("opalc").display())]).output();
+        assert!(again.expect("bash runs").status.success(), "{command}");
+        host.vm(&["verify", "--plan", "prod.plan"]).expect(0);
+        command
+    };
+    assert_eq!(help("echo @env.STAGE\n", &[]), "deploy.opl --resolve -o prod.plan", "the work of a script has no name");
+    let script = "fun go(env: String, n: Int = 3) = echo @env.STAGE @var.env @var.n\n";
+    assert_eq!(
+        help(script, &["go", "it's"]),
+        "deploy.opl go --resolve -o prod.plan -- '--env=it'\\''s' --n=3",
+        "a parameter may be called as an option is"
+    );
+    let options = ["--pass-env", "PROMISED", "--once", "--hash-algo", "blake3"];
+    let command = help("go: echo @env.STAGE\n", &options);
+    assert_eq!(command, "deploy.opl go --pass-env PROMISED --once --hash-algo blake3 --resolve -o prod.plan");
+}
+
+#[test]
+fn a_state_directory_that_others_may_write_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let host = host();
+    host.contract(SCRIPT, &[]);
+    let state = host.path().join("state");
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o777)).expect("its mode");
+    let ended = host.vm(&["run", "--plan", "prod.plan"]);
+    ended
+        .expect(78)
+        .says("error[unsafe_mode]")
+        .says("/state` has permissions that are too open")
+        .says("help: `chmod go-w")
+        .says("effects: none");
+    assert!(host.calls().is_empty());
+}

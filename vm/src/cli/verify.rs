@@ -8,6 +8,7 @@ use crate::trust::judge::Basis;
 use crate::view::escape;
 use clap::ArgMatches;
 use opal_format::canonical::CanonicalValue;
+use opal_format::hash::HashAlgorithm;
 use opal_format::reader::Contract;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -135,8 +136,27 @@ fn new_plan_command(contract: &Contract<'_>, plan: &str) -> String {
         let quoted = crate::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, false);
         escape(&quoted, false)
     };
-    let mut out = format!("opalc {} {}", quote(&contract.terms.source_name), quote(contract.header.target));
-    for argument in &contract.terms.arguments {
+    let terms = &contract.terms;
+    let mut out = format!("opalc {}", quote(&terms.source_name));
+    // A script's own work has no name.
+    if !contract.header.target.is_empty() {
+        let _ = write!(out, " {}", quote(contract.header.target));
+    }
+    for name in &terms.pass_env {
+        let _ = write!(out, " --pass-env {}", quote(name));
+    }
+    if terms.once {
+        out.push_str(" --once");
+    }
+    if contract.header.algorithm != HashAlgorithm::Sha256 {
+        let _ = write!(out, " --hash-algo {}", contract.header.algorithm.name());
+    }
+    let _ = write!(out, " --resolve -o {}", quote(plan));
+    // After `--`, since a parameter may have the name of an option.
+    if !terms.arguments.is_empty() {
+        out.push_str(" --");
+    }
+    for argument in &terms.arguments {
         let value = match CanonicalValue::decode(&argument.value) {
             Ok(CanonicalValue::String(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
             Ok(CanonicalValue::Int(int)) => int.to_string(),
@@ -147,6 +167,5 @@ fn new_plan_command(contract: &Contract<'_>, plan: &str) -> String {
         };
         let _ = write!(out, " {}", quote(&format!("--{}={value}", argument.name)));
     }
-    let _ = write!(out, " --resolve -o {}", quote(plan));
     out
 }
