@@ -421,6 +421,54 @@ fn operators_over_opal_constructs_become_nodes() {
 }
 
 #[test]
+fn runs_of_shell_text_are_split_where_the_shell_would_group_them_otherwise() {
+    let shape = |line: &str| planned(&format!("go: {{\n{line}\n}}"), &[], &[]);
+    for (line, expected) in [
+        ("@retry(3) { a } | b | c; d && e", "@seq\n  @pipe\n    @retry(attempts=3)\n      a\n    b | c\n  d && e\n"),
+        ("a && b | @retry { c }", "@and\n  a\n  @pipe\n    b\n    @retry\n      c\n"),
+        ("a; b || c; d && e | @retry { f }", "@seq\n  a; b || c\n  @and\n    d\n    @pipe\n      e\n      @retry\n        f\n"),
+        ("@retry { x } && a || b || c && d && e", "@and\n  @or\n    @and\n      @retry\n        x\n      a\n    b || c\n  d && e\n"),
+        ("@retry { x } | a && b && c", "@and\n  @pipe\n    @retry\n      x\n    a\n  b && c\n"),
+        ("a && b || c && @retry { x }", "@and\n  a && b || c\n  @retry\n    x\n"),
+        ("a; b; @retry { x }; c; d || e", "@seq\n  a; b\n  @retry\n    x\n  c; d || e\n"),
+        ("@retry { x } || a; b; c && @retry { y }", "@seq\n  @or\n    @retry\n      x\n    a\n  b\n  @and\n    c\n    @retry\n      y\n"),
+        ("(a; b) | { c; d; } | @retry { x } && y", "@and\n  @pipe\n    (a; b) | { c; d; }\n    @retry\n      x\n  y\n"),
+        ("@shell(\"a; b\") | c; d", "@seq\n  @pipe\n    a; b\n    c\n  d\n"),
+        ("@retry { x } && a \"&& b;\" '||' # c; d", "@and\n  @retry\n    x\n  a \"&& b;\" '||'\n"),
+        ("@retry { x } | cat && # then\n  b ||\n  c", "@or\n  @and\n    @pipe\n      @retry\n        x\n      cat\n    b\n  c\n"),
+        ("@retry { x } && a; b & c", "@seq\n  @and\n    @retry\n      x\n    a\n  b & c\n"),
+    ] {
+        assert_eq!(shape(line), expected, "{line}");
+    }
+    let text = "x: echo x\ngo: a; b && x() | c";
+    let expected = "@seq\n  a\n  @and\n    b\n    @pipe\n      @group(x())\n        echo x\n      c\n";
+    assert_eq!(planned(text, &["go"], &[]), expected);
+}
+
+#[test]
+fn what_the_shell_would_apply_to_an_opal_construct_too_is_refused() {
+    for line in [
+        "@retry { x } && a &",
+        "@retry { x } | a & b",
+        "a & @retry { x }",
+        "@retry { x } & a",
+        "! a | @retry { x }",
+        "a; ! b | @retry { x }",
+        "@retry { x } | ! a",
+        "a |& @retry { x }",
+        "@retry { x } |& a",
+    ] {
+        let source = Source::new("test.opl", format!("go: {{\n{line}\n}}"));
+        let parsed = parse(&source);
+        let codes: Vec<&str> = parsed.diagnostics.iter().filter(|one| one.is_error()).map(|one| one.code.name()).collect();
+        assert_eq!(codes, ["operand-not-allowed"], "{line}");
+    }
+    let here = "go: {\n@retry { x } && a <<E || b\ntext\nE\n}";
+    let parsed = parse(&Source::new("test.opl", here));
+    assert!(parsed.has_errors(), "{:?}", parsed.file);
+}
+
+#[test]
 fn every_branch_of_parallel_is_one_child() {
     let text = r#"
 fun sub { s1

@@ -864,8 +864,7 @@ impl<'r, 's> Scanner<'r, 's> {
                 return Some(Stop::ArmEnd);
             }
             let operand = if joins { self.reader.skip_trivia(next) } else { self.reader.skip_blanks(next) };
-            let opal = (byte != b'&' || length == 2) && !(byte == b'|' && two(b'&'));
-            if opal && self.reader.at_opal_operand(operand) {
+            if self.reader.at_opal_operand(operand) {
                 return Some(Stop::Operator);
             }
         }

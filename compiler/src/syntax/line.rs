@@ -267,6 +267,11 @@ impl Statements<'_, '_> {
             () if starts("&&") => (Joint::And, 2),
             () if starts("||") => (Joint::Or, 2),
             () if starts("|>") => return false,
+            () if starts("|&") => return self.refuse_operator(line, (at, at + 2), "write `2>&1 |` after a shell command"),
+            () if starts("&") => {
+                let help = "`@detach { … }` lets processes live on, `@parallel { … }` runs steps at once";
+                return self.refuse_operator(line, (at, at + 1), help);
+            }
             () if starts("|") => (Joint::Pipe, 1),
             () if starts(";") => {
                 let next = self.reader.skip_blanks(at + 1);
@@ -308,6 +313,15 @@ impl Statements<'_, '_> {
         }
         line.next = Some(joint);
         true
+    }
+
+    fn refuse_operator(&mut self, line: &mut Line, (start, end): (usize, usize), help: &str) -> bool {
+        let span = self.reader.span(start, end);
+        let message = format!("`{}` cannot stand beside an Opal operand", self.reader.slice(start, end));
+        self.reader.error_help(Code::OperandNotAllowed, span, message, help);
+        line.failed = true;
+        self.at = self.reader.line_end(end);
+        false
     }
 
     fn finish_line(&mut self, line: Line) {
@@ -574,7 +588,13 @@ impl Reader<'_> {
     fn piped(&mut self, pipe: Pipe) -> Piped {
         let mut operands = Vec::with_capacity(pipe.len());
         let mut span: Option<Span> = None;
+        let piped = pipe.len() > 1;
         for atom in pipe {
+            if let Atom::Shell { start, .. } = atom
+                && piped
+            {
+                self.refuse_negation(start);
+            }
             let (operand, at) = match atom {
                 Atom::Opal(operand, at) => (operand, at),
                 Atom::Shell { whole: Some(command), .. } => {
@@ -591,6 +611,15 @@ impl Reader<'_> {
             operands.push(operand);
         }
         Piped { span: span.unwrap_or_default(), operands }
+    }
+
+    /// `!` negates a whole pipe, also the part of it that is no shell text.
+    fn refuse_negation(&mut self, start: usize) {
+        if self.byte(start) == Some(b'!') && matches!(self.byte(start + 1), Some(b' ' | b'\t')) {
+            let span = self.span(start, start + 1);
+            let message = "`!` cannot negate a pipe with an Opal operand";
+            self.error_help(Code::OperandNotAllowed, span, message, "make the pipe a command of its own: `name() && false || true`");
+        }
     }
 
     /// Reads `start..end`, a part of a command that was read before, once more. Only new errors are kept.
