@@ -1,4 +1,4 @@
-//! The command line of `opalc`: one module per subcommand. Results go to standard output, everything else to standard error.
+//! The command lines of `opalc` and (in [`opal`]) of `opal`: one module per subcommand. Results go to standard output, everything else to standard error.
 //! Tests: `compiler/tests/cli`, through the real binary.
 
 mod check;
@@ -12,6 +12,7 @@ mod fmt;
 mod host;
 mod keygen;
 mod keys;
+pub mod opal;
 mod options;
 mod plan;
 mod show;
@@ -47,24 +48,33 @@ const STACK_SIZE: usize = 32 << 20;
 pub fn main() -> ExitCode {
     report_panics();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // How deep a source may nest must not depend on the stack that this process happens to have.
-    let spawned = std::thread::Builder::new().stack_size(STACK_SIZE).spawn(move || work(words));
-    let ended = spawned.map(std::thread::JoinHandle::join);
-    ExitCode::from(match ended {
-        Ok(Ok(status)) => status,
-        Ok(Err(_)) => exit::BUG,
+    ExitCode::from(on_a_large_stack(move || work(words)).unwrap_or_else(|status| status))
+}
+
+/// Does work that recurses as deep as a source nests: how deep that may be must not depend on the stack that this process happens to have.
+/// The error is an exit status; its cause has been said.
+fn on_a_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, u8> {
+    let spawned = std::thread::Builder::new().stack_size(STACK_SIZE).spawn(work);
+    match spawned.map(std::thread::JoinHandle::join) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Err(exit::BUG),
         Err(error) => {
             let failure = Failure::new(exit::UNAVAILABLE, "no_thread", format!("cannot start: {}", failure::reason(&error)));
             console::say(&failure.with_help("look at `ulimit -a`").render(false));
-            exit::UNAVAILABLE
+            Err(exit::UNAVAILABLE)
         }
-    })
+    }
 }
 
 fn work(words: Vec<OsString>) -> u8 {
     let color = asked_color(&words);
     let json = asks_json(&words);
     let Err(failure) = run(words) else { return 0 };
+    refuse(&failure, color, json)
+}
+
+/// Says why the command ends, and gives its exit status.
+fn refuse(failure: &Failure, color: Color, json: bool) -> u8 {
     if let Some(document) = failure.to_json().filter(|_| json) {
         // Standard error still says it where standard output cannot be written.
         let _ = console::print_json(&document);

@@ -9,7 +9,7 @@ mod function;
 mod statement;
 mod tables;
 
-pub use entry::{CliArgument, CommandSummary, Entry, ParameterSummary, Usage, UsageError, commands};
+pub use entry::{CliArgument, CommandSummary, Entry, ParameterSummary, Usage, UsageError, commands, default_command};
 
 use crate::ast::File;
 use crate::check::typed::{Call, Command, Expr, ExprKind, Unit, Variable};

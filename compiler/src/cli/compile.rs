@@ -6,7 +6,7 @@ use crate::check;
 use crate::diagnostic::{Diagnostic, sort};
 use crate::lower::{self, CliArgument, Compiled, Entry, Usage, UsageError};
 use crate::source::Source;
-use crate::syntax;
+use crate::syntax::{self, Parsed};
 use opal_format::canonical::CanonicalValue;
 use opal_format::terms::BoundArgument;
 use opal_vm::duration;
@@ -41,15 +41,27 @@ fn text(value: &[u8]) -> Option<String> {
 }
 
 fn compile_for(source: &Source, entry: Entry, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {
+    compile_parsed(source, &parse(source)?, &entry, is_option)
+}
+
+/// Parses a source, which must have no errors.
+pub(crate) fn parse(source: &Source) -> Result<Parsed, Failure> {
     let parsed = syntax::parse(source);
-    if parsed.has_errors() {
-        return Err(Failure::Source {
-            exit: exit::DATA,
-            source: Box::new(source.clone()),
-            diagnostics: check::check_parsed(source, &parsed),
-        });
+    if !parsed.has_errors() {
+        return Ok(parsed);
     }
-    let mut compiled = lower::compile(source, &parsed.file, &entry).map_err(|failure| match failure {
+    let diagnostics = check::check_parsed(source, &parsed);
+    Err(Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics })
+}
+
+/// Compiles what [`parse`] gave.
+pub(crate) fn compile_parsed(
+    source: &Source,
+    parsed: &Parsed,
+    entry: &Entry,
+    is_option: &dyn Fn(&str) -> bool,
+) -> Result<Compiled, Failure> {
+    let mut compiled = lower::compile(source, &parsed.file, entry).map_err(|failure| match failure {
         lower::Failure::Usage(usage) => refused(&usage, is_option),
         lower::Failure::Source(mut diagnostics) => {
             diagnostics.extend(parsed.diagnostics.iter().cloned());
@@ -58,7 +70,7 @@ fn compile_for(source: &Source, entry: Entry, is_option: &dyn Fn(&str) -> bool) 
         }
         lower::Failure::Internal(error) => Failure::bug(format!("the compiler made a program that is not valid: {error}")),
     })?;
-    compiled.diagnostics.extend(parsed.diagnostics);
+    compiled.diagnostics.extend(parsed.diagnostics.iter().cloned());
     sort(&mut compiled.diagnostics);
     Ok(compiled)
 }

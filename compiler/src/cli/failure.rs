@@ -7,6 +7,7 @@ use opal_format::read_file::ReadFileError;
 use opal_vm::refusal::Refusal;
 use opal_vm::view::escape;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -54,7 +55,7 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct Report {
     exit: u8,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     place: Option<String>,
     help: Option<String>,
@@ -62,8 +63,8 @@ pub(crate) struct Report {
 
 impl Failure {
     /// A cause with its exit status and code. Texts from files and users are escaped when it is shown.
-    pub(crate) fn new(exit: u8, code: &'static str, message: impl Into<String>) -> Self {
-        Self::Report(Box::new(Report { exit, code, message: message.into(), place: None, help: None }))
+    pub(crate) fn new(exit: u8, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::Report(Box::new(Report { exit, code: code.into(), message: message.into(), place: None, help: None }))
     }
 
     /// A wrong command line.
@@ -105,6 +106,13 @@ impl Failure {
     /// What the VM says about a file. Its texts are escaped already, and escaping them again changes nothing.
     fn refused(refusal: &Refusal, code: &'static str) -> Self {
         let failure = Self::new(refusal.exit, code, refusal.message.clone()).at(refusal.place.join("\n"));
+        refusal.help.iter().cloned().fold(failure, Self::with_help)
+    }
+
+    /// A refusal by the VM.
+    pub(crate) fn vm(refusal: &Refusal) -> Self {
+        let failure = Self::new(refusal.exit, refusal.code.clone(), refusal.message.clone());
+        let failure = if refusal.place.is_empty() { failure } else { failure.at(refusal.place.join("\n")) };
         refusal.help.iter().cloned().fold(failure, Self::with_help)
     }
 

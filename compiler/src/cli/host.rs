@@ -68,7 +68,8 @@ pub(crate) fn check_promises(reality: &dyn Reality, manner: &Manner) -> Result<(
     Err(failure.with_help(format!("set it (`--env {name}=…` states what the target will have), or leave out `--pass-env {name}`")))
 }
 
-fn base_directory() -> Result<PathBuf, Failure> {
+/// The current directory.
+pub(crate) fn base_directory() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
         let message = format!("the current directory is not usable: {}", super::failure::reason(&error));
         Failure::new(exit::NO_INPUT, "no_current_directory", message).with_help("`cd` to a directory that exists")

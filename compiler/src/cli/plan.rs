@@ -6,6 +6,7 @@ use super::words;
 use super::{compile, console, contracts, host, keys, options};
 use crate::contract::{Conditions, Manner, PlanFailure, Work};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::lower::Compiled;
 use crate::source::Source;
 use crate::span::Span;
 use clap::ArgMatches;
@@ -51,25 +52,28 @@ Exit status: 0 done, 3 differs, 20 bad signature, 24 reserved plan type, 64 usag
 66 no input, 69 something is missing here, 70 a bug, 74 cannot write, 78 a trust or identity file is wrong.";
 
 fn command() -> clap::Command {
+    options::command("opalc", ABOUT).override_usage(USAGE).after_help(ARGUMENTS_HELP).args(arguments())
+}
+
+/// The options that say what to make of a plan.
+pub(super) fn arguments() -> Vec<clap::Arg> {
     use options::{flag, path, repeated, valued};
-    options::command("opalc", ABOUT)
-        .override_usage(USAGE)
-        .after_help(ARGUMENTS_HELP)
-        .arg(flag("resolve", "Resolve all values; writes a contract with -o or into a pipe"))
-        .arg(path("output", "FILE", "Where the result goes; `-` is standard output").short('o').long("output"))
-        .arg(options::format(&["tree", "json"]))
-        .arg(flag("json", "Results as one JSON document"))
-        .arg(flag("hash", "Print the plan hash; implies --resolve"))
-        .arg(
-            valued("hash-algo", "NAME", "Algorithm of all digests [default: sha256]")
-                .value_parser(PossibleValuesParser::new(["sha256", "blake3"])),
-        )
-        .arg(path("key", "K", "Private key to sign with [default: your identity]").long("key").conflicts_with("unsigned"))
-        .arg(repeated("recipient", "R", "Who may run it: an ssh-ed25519 public key or a file with such [default: your identity]"))
-        .arg(flag("unsigned", "Do not sign"))
-        .arg(valued("expires", "D", "How long the contract holds, or `never` [default: 7d]"))
-        .arg(flag("once", "The contract may run only once"))
-        .args(host::arguments())
+    let mut arguments = vec![
+        flag("resolve", "Resolve all values; writes a contract with -o or into a pipe"),
+        path("output", "FILE", "Where the result goes; `-` is standard output").short('o').long("output"),
+        options::format(&["tree", "json"]),
+        flag("json", "Results as one JSON document"),
+        flag("hash", "Print the plan hash; implies --resolve"),
+        valued("hash-algo", "NAME", "Algorithm of all digests [default: sha256]")
+            .value_parser(PossibleValuesParser::new(["sha256", "blake3"])),
+        path("key", "K", "Private key to sign with [default: your identity]").long("key").conflicts_with("unsigned"),
+        repeated("recipient", "R", "Who may run it: an ssh-ed25519 public key or a file with such [default: your identity]"),
+        flag("unsigned", "Do not sign"),
+        valued("expires", "D", "How long the contract holds, or `never` [default: 7d]"),
+        flag("once", "The contract may run only once"),
+    ];
+    arguments.extend(host::arguments());
+    arguments
 }
 
 /// Runs the command.
@@ -79,23 +83,41 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let words = words::split(&command, words)?;
     let matches = options::parse(command, words.options.clone())?;
     let path = words.file()?;
-    let request = Request::new(&matches, &path)?;
-    let reality = host::reality(&matches)?;
+    produce(&matches, &path, color, || {
+        let source = files::read_source(&path).map_err(|failure| super::maybe_misspelt(failure, &path))?;
+        let compiled = compile::compile(&source, &words, &is_option)?;
+        Ok((source, compiled))
+    })
+}
+
+/// Plans what `compile` gives and makes of it what the options ask for.
+pub(super) fn produce(
+    matches: &ArgMatches,
+    path: &Path,
+    color: bool,
+    compile: impl FnOnce() -> Result<(Source, Compiled), Failure>,
+) -> Result<(), Failure> {
+    let request = Request::new(matches, path)?;
+    let reality = host::reality(matches)?;
     host::check_promises(&reality, &request.manner)?;
-    let source = files::read_source(&path).map_err(|failure| super::maybe_misspelt(failure, &path))?;
-    let compiled = compile::compile(&source, &words, &is_option)?;
+    let (source, compiled) = compile()?;
     console::say(&compile::warnings(&source, &compiled, color));
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
-    let seed = Seed::generate().map_err(|error| {
-        Failure::new(exit::UNAVAILABLE, "no_random", error.to_string()).with_help("check that `/dev/urandom` can be read here")
-    })?;
+    let seed = fresh_seed()?;
     let plan = work.plan(&reality, &seed, &request.manner).map_err(|failure| refused(failure, source.clone()))?;
     match request.result {
-        Form::Hash if request.contract_too() => request.write_contract(&work, &plan, &source, &seed, &path),
+        Form::Hash if request.contract_too() => request.write_contract(&work, &plan, &source, &seed, path),
         Form::Hash => console::print(format!("{}\n", plan_hash(&work, &plan, request.algorithm)?).as_bytes()),
-        Form::Contract => request.write_contract(&work, &plan, &source, &seed, &path),
+        Form::Contract => request.write_contract(&work, &plan, &source, &seed, path),
         Form::Tree | Form::Json => request.show(&work, &plan),
     }
+}
+
+/// A seed for one plan.
+pub(super) fn fresh_seed() -> Result<Seed, Failure> {
+    Seed::generate().map_err(|error| {
+        Failure::new(exit::UNAVAILABLE, "no_random", error.to_string()).with_help("check that `/dev/urandom` can be read here")
+    })
 }
 
 /// Whether `--name` is an option of this command, so that an argument of that name is given after `--`.
@@ -308,12 +330,13 @@ fn not_after(text: &str, now: i64) -> Result<Option<i64>, Failure> {
     Ok(Some(now.saturating_add(length / NANOSECONDS)))
 }
 
-fn plan_hash(work: &Work<'_>, plan: &Plan, algorithm: HashAlgorithm) -> Result<Digest, Failure> {
+/// The name of the work that a resolved plan does.
+pub(super) fn plan_hash(work: &Work<'_>, plan: &Plan, algorithm: HashAlgorithm) -> Result<Digest, Failure> {
     work.plan_hash(plan, algorithm).map_err(|error| Failure::bug(error.to_string()))
 }
 
 /// Shows why there is no plan, at its place in the source.
-fn refused(failure: PlanFailure, source: Source) -> Failure {
+pub(super) fn refused(failure: PlanFailure, source: Source) -> Failure {
     let PlanFailure::Plan(PlanError { cause, span }) = failure else { return Failure::bug(failure.to_string()) };
     if let Cause::Internal(what) = cause {
         return Failure::bug(format!("the planner: {what}"));

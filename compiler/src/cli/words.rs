@@ -78,11 +78,11 @@ impl Words {
     }
 }
 
-fn text(word: OsString) -> Result<String, Failure> {
+pub(super) fn text(word: OsString) -> Result<String, Failure> {
     word.into_string().map_err(|word| Failure::usage(format!("`{}` is not UTF-8", word.to_string_lossy())).with_help("write it in UTF-8"))
 }
 
-enum Shape {
+pub(super) enum Shape {
     /// The word is the whole option.
     Complete,
     /// Its value is the next word.
@@ -90,7 +90,7 @@ enum Shape {
 }
 
 /// What kind of option of `command` a word is.
-fn option(command: &Command, word: &OsStr) -> Option<Shape> {
+pub(super) fn option(command: &Command, word: &OsStr) -> Option<Shape> {
     let text = word.to_string_lossy();
     if let Some(long) = text.strip_prefix("--") {
         let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));

@@ -172,6 +172,8 @@ pub struct CommandSummary {
     pub name: String,
     /// Its parameters, in order.
     pub parameters: Vec<ParameterSummary>,
+    /// The comment lines right above it, without their marks; empty for none.
+    pub comment: String,
 }
 
 /// A parameter as it is listed.
@@ -183,6 +185,8 @@ pub struct ParameterSummary {
     pub annotation: Option<TypeName>,
     /// Source text of its default.
     pub default: Option<String>,
+    /// What text for it is read as where that is known before checking: its written type, else that of a literal default.
+    pub reads_as: Option<TypeName>,
 }
 
 /// As it would be defined: `deploy(env: String, replicas: Int = 3)`.
@@ -222,10 +226,44 @@ pub fn commands(source: &Source, file: &File) -> Vec<CommandSummary> {
                     name: parameter.name.name.clone(),
                     annotation: parameter.annotation.map(|annotation| annotation.kind),
                     default: parameter.default.as_ref().map(|default| source.slice(default.span).to_owned()),
+                    reads_as: parameter
+                        .annotation
+                        .map(|annotation| annotation.kind)
+                        .or_else(|| literal_type(&parameter.default.as_ref()?.kind)),
                 })
                 .collect(),
+            comment: comment_above(source, definition.span.start),
         })
         .collect()
+}
+
+fn literal_type(kind: &ExpressionKind) -> Option<TypeName> {
+    Some(match kind {
+        ExpressionKind::String(_) => TypeName::String,
+        ExpressionKind::Array(_) => TypeName::Array,
+        ExpressionKind::Map(_) => TypeName::Map,
+        kind => match literal(kind)? {
+            Literal::String(_) => TypeName::String,
+            Literal::Int(_) => TypeName::Int,
+            Literal::Float(_) => TypeName::Float,
+            Literal::Bool(_) => TypeName::Bool,
+            Literal::Duration(_) => TypeName::Duration,
+        },
+    })
+}
+
+/// The comment lines that end right above the line of `offset`.
+fn comment_above(source: &Source, offset: u32) -> String {
+    let above = (0..source.line_index(offset)).rev().map(|line| (line, source.slice(source.line_span(line)).trim()));
+    let comments = above.map_while(|(line, text)| match text.strip_prefix("//") {
+        Some(comment) => Some(comment.trim_start_matches('/')),
+        // The first line may say who reads the file.
+        None if line == 0 && text.starts_with("#!") => None,
+        None => text.strip_prefix('#').map(|comment| comment.trim_start_matches('#')),
+    });
+    let mut lines: Vec<&str> = comments.map(str::trim).collect();
+    lines.reverse();
+    lines.join("\n").trim_matches('\n').to_owned()
 }
 
 /// An argument with its value.
@@ -338,9 +376,16 @@ fn number(source: &Source, unit: &Unit, name: Option<&str>) -> Result<Option<usi
     if unit.script.is_some() {
         return Ok(None);
     }
+    let names: Vec<&str> = unit.commands.iter().map(|command| command.name.as_str()).collect();
+    default_command(source, &names).map(Some).ok_or(UsageError::TargetNeeded)
+}
+
+/// Which of the commands `names` a command file means without a target: the one called like its stem, else the only one.
+#[must_use]
+pub fn default_command(source: &Source, names: &[&str]) -> Option<usize> {
     let stem = std::path::Path::new(source.name()).file_stem().and_then(|stem| stem.to_str());
-    let only = (unit.commands.len() == 1).then_some(0);
-    stem.and_then(find).or(only).map(Some).ok_or(UsageError::TargetNeeded)
+    let named = stem.and_then(|stem| names.iter().position(|name| *name == stem));
+    named.or_else(|| (names.len() == 1).then_some(0))
 }
 
 fn bind(command: &Command, given: Vec<(Option<String>, Given)>) -> Result<Vec<Bound>, UsageError> {

@@ -1,0 +1,235 @@
+//! The command line of `opal`: lists and runs the commands of a command file, and scripts, on the planner and executor of contract runs.
+//!
+//! Words before TARGET are options of opal. After it, a parameter of the target comes first and an option of opal second, so that every
+//! parameter is a flag whatever its name; after `--` every word is an argument.
+//! Tests: `tests/tests/opal_command.rs`, through the real binary.
+
+mod commands;
+mod direct;
+mod help;
+mod line;
+
+use super::failure::{Failure, exit};
+use super::{asked_color, asks_json, compile, console, files, options, plan};
+use crate::check;
+use crate::lower::{self, CliArgument, CommandSummary, Entry};
+use crate::source::Source;
+use crate::syntax::Parsed;
+use clap::ArgMatches;
+use direct::Ready;
+use line::{Line, Split};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "opal\n       opal TARGET [ARGS] [OPTIONS]\n       opal FILE [TARGET] [ARGS] [OPTIONS]\n       opal run --plan FILE\n       opal plan TARGET [ARGS] [OPTIONS]\n       opal execute FILE [--verify]";
+
+const ABOUT: &str = "Lists and runs the commands of `commands.opl`, found in this directory or above";
+
+const AFTER_HELP: &str = "\
+Without TARGET, the commands are listed. `opal TARGET --help` shows the parameters of one: words after TARGET fill them in order,
+`--name VALUE` sets one by name. TARGET may also be a call: 'deploy(\"prod\", replicas=5)'. A first word with a `/` in it, or with the
+ending `.opl`, names a file: a script, or a command file whose default command is meant where no TARGET follows.
+A script may begin with `#!/usr/bin/env opal`.
+
+  run --plan FILE      Verify a contract and run the fresh plan; `opal run --help` shows more
+  plan TARGET [ARGS]   The same as TARGET --dry-run --resolve
+  execute FILE         The same as run --plan FILE; with --verify nothing is run
+  A command with one of these names is run by `opal -- run`.
+
+Exit status: 0 done, 1 a step failed or the answer was no, 3 contract and fresh plan differ, 20-24 refused, 64 usage, 65 does not compile,
+66 no input, 69 something is missing here, 70 a bug, 74 cannot write, 75 already running, 78 a policy, trust or identity file is wrong.";
+
+/// Options that only a plan which is shown or written has a use for.
+const PLAN_ONLY: &[&str] =
+    &["resolve", "output", "format", "hash", "hash-algo", "key", "recipient", "unsigned", "expires", "once", "env", "env-file"];
+
+fn command() -> clap::Command {
+    use options::{flag, path};
+    options::command("opal", ABOUT)
+        .override_usage(USAGE)
+        .after_help(AFTER_HELP)
+        .arg(flag("dry-run", "Show the plan, and run nothing"))
+        .arg(flag("confirm", "Show the plan and ask before it is run; needs a terminal").conflicts_with("dry-run"))
+        .arg(flag("yes", "Answer that question").conflicts_with("dry-run"))
+        .arg(flag("quiet", "Say nothing but what the steps say, unless something fails").short('q').conflicts_with("dry-run"))
+        .arg(path("record", "DIR", "Where the record of the run goes, or `none`").long("record").conflicts_with("dry-run"))
+        .args(plan::arguments())
+}
+
+/// How the command goes on after what needs a large stack.
+enum Next {
+    /// It is done, with this exit status.
+    Done(u8),
+    /// A command line of `opal-vm`.
+    Vm(Vec<OsString>),
+    /// A plan that is to run.
+    Run(Box<Ready>),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    super::report_panics();
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // Steps are started by a process that has this one thread, so that the signals are this thread's to take.
+    ExitCode::from(match super::on_a_large_stack(move || decide(words)) {
+        Ok(Next::Done(status)) | Err(status) => status,
+        Ok(Next::Vm(words)) => opal_vm::cli::main(words),
+        Ok(Next::Run(ready)) => ready.run(),
+    })
+}
+
+fn decide(words: Vec<OsString>) -> Next {
+    let (color, json) = (asked_color(&words), asks_json(&words));
+    let failure = match work(words, color.on_stderr()) {
+        Ok(next) => return next,
+        Err(failure) => failure,
+    };
+    let status = super::refuse(&failure, color, json);
+    if !matches!(failure, Failure::Said(_) | Failure::Pipe) {
+        console::say("effects: none (nothing was run)\n");
+    }
+    Next::Done(status)
+}
+
+fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
+    let command = command();
+    let mut line = Line::new(&command, words);
+    let built_in = line.take_built_in();
+    match built_in.as_deref() {
+        Some("run") => return Ok(vm("run", line.rest)),
+        Some("execute") => return execute(line.rest),
+        Some(_) => {
+            let outer = line.options;
+            line = Line::new(&command, line.rest);
+            line.options.extend(outer);
+            line.options.push("--dry-run".into());
+            let resolved = |word: &OsString| word == "--resolve" || word == "--hash";
+            if !line.options.iter().chain(&line.rest).any(resolved) {
+                line.options.push("--resolve".into());
+            }
+        }
+        None => {}
+    }
+    let Some(first) = line.first.take() else {
+        let matches = options::parse(command, line.options)?;
+        commands::list(&commands::find()?, options::wants_json(&matches))?;
+        return Ok(Next::Done(0));
+    };
+    if !line.is_command && names_file(&first) {
+        return script(&command, PathBuf::from(first), line, color);
+    }
+    let target = super::words::text(first)?;
+    if target == "run" && !line.is_command && !commands::exists("run") {
+        return Ok(vm("run", line.rest));
+    }
+    let found = commands::find()?;
+    let parsed = compile::parse(&found.source)?;
+    let name = target.split_once('(').map_or(target.as_str(), |(name, _)| name).trim().to_owned();
+    let all = lower::commands(&found.source, &parsed.file);
+    let work = Work { path: Path::new(commands::NAME), source: found.source, parsed, target: Some(target), color };
+    let summary = all.iter().find(|command| command.name == name);
+    work.go(command, summary, &format!("opal {name}"), line)
+}
+
+fn vm(name: &str, rest: Vec<OsString>) -> Next {
+    Next::Vm(["opal-vm", name].into_iter().map(OsString::from).chain(rest).collect())
+}
+
+/// `execute FILE [--verify]`, as the command line of `opal-vm` that it stands for.
+fn execute(rest: Vec<OsString>) -> Result<Next, Failure> {
+    let verify = rest.iter().any(|word| word == "--verify");
+    let name = if verify { "verify" } else { "run" };
+    let mut words: Vec<OsString> = rest.into_iter().filter(|word| word != "--verify").collect();
+    let file = words.iter().position(|word| word == "-" || !word.as_encoded_bytes().starts_with(b"-"));
+    match file {
+        Some(at) => words.insert(at, OsString::from("--plan")),
+        None if words.iter().any(|word| word == "--help" || word == "-h") => {}
+        None => return Err(Failure::usage("no contract is named").with_help("`opal execute FILE.plan`")),
+    }
+    Ok(vm(name, words))
+}
+
+/// Whether the first word names a file rather than a command.
+fn names_file(word: &OsStr) -> bool {
+    let word = word.to_string_lossy();
+    let name = word.split_once('(').map_or(&*word, |(name, _)| name);
+    name.contains('/') || (name.len() == word.len() && name.ends_with(".opl"))
+}
+
+/// A file that is named: a script, or a command file.
+fn script(command: &clap::Command, path: PathBuf, mut line: Line, color: bool) -> Result<Next, Failure> {
+    let source = files::read_source(&path)?;
+    let parsed = compile::parse(&source)?;
+    let all = lower::commands(&source, &parsed.file);
+    // The first word is the target if it names a command; else it is an argument of what the file does without one.
+    let named = line.rest.first().and_then(|word| word.to_str()).filter(|word| {
+        let (name, call) = word.split_once('(').map_or((*word, false), |(name, _)| (name.trim(), true));
+        all.iter().any(|command| command.name == name) && (!call || word.ends_with(')'))
+    });
+    let target = named.map(str::to_owned);
+    let is_script = check::is_script(&parsed.file);
+    let names: Vec<&str> = all.iter().map(|command| command.name.as_str()).collect();
+    let summary: Option<&CommandSummary> = match &target {
+        Some(target) => {
+            line.rest.remove(0);
+            let name = target.split_once('(').map_or(target.as_str(), |(name, _)| name).trim();
+            all.iter().find(|command| command.name == name)
+        }
+        None if is_script => None,
+        None => lower::default_command(&source, &names).and_then(|at| all.get(at)),
+    };
+    let shown = match &target {
+        Some(_) => format!("opal {} {}", path.display(), summary.map_or("", |summary| &summary.name)),
+        None => format!("opal {}", path.display()),
+    };
+    let work = Work { path: &path, source, parsed, target, color };
+    work.go(command.clone(), summary, &shown, line)
+}
+
+/// What the words before the arguments name.
+struct Work<'a> {
+    path: &'a Path,
+    source: Source,
+    parsed: Parsed,
+    target: Option<String>,
+    color: bool,
+}
+
+impl Work<'_> {
+    fn go(self, command: clap::Command, summary: Option<&CommandSummary>, shown: &str, line: Line) -> Result<Next, Failure> {
+        let Split { options, arguments, help } = line.split(&command, summary)?;
+        if help {
+            let text = help::of(summary, shown, &command);
+            console::print(text.as_bytes())?;
+            return Ok(Next::Done(0));
+        }
+        let matches = options::parse(command, options)?;
+        if matches.get_flag("dry-run") {
+            let Self { path, source, parsed, target, color } = self;
+            plan::produce(&matches, path, color, || {
+                let compiled = compile::compile_parsed(&source, &parsed, &entry(target, arguments), &|_| false)?;
+                Ok((source, compiled))
+            })?;
+            return Ok(Next::Done(0));
+        }
+        refuse_plan_options(&matches)?;
+        let Self { path, source, parsed, target, color } = self;
+        let ready = direct::prepare(&matches, path, source, &parsed, &entry(target, arguments), color)?;
+        Ok(Next::Run(Box::new(ready)))
+    }
+}
+
+const fn entry(target: Option<String>, arguments: Vec<CliArgument>) -> Entry {
+    Entry { target, arguments }
+}
+
+fn refuse_plan_options(matches: &ArgMatches) -> Result<(), Failure> {
+    let given = |name: &&&str| matches.value_source(name).is_some_and(|source| source == clap::parser::ValueSource::CommandLine);
+    match PLAN_ONLY.iter().find(given) {
+        Some(name) => Err(Failure::new(exit::USAGE, "usage", format!("`--{name}` has no meaning for a direct run"))
+            .with_help("add `--dry-run` to see the plan, or `--dry-run --resolve` for a contract")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,106 @@
+//! A direct run: plans fresh and runs that plan, without a contract (DESIGN §8 "Direct runs", §9).
+
+use super::super::failure::Failure;
+use super::super::{compile, console, host, plan};
+use crate::contract::Work;
+use crate::lower::Entry;
+use crate::source::Source;
+use crate::syntax::Parsed;
+use clap::ArgMatches;
+use opal_format::hash::{Digest, HashAlgorithm};
+use opal_format::seed::Seed;
+use opal_vm::admission::{Site, check_imports, check_steps};
+use opal_vm::cli::job::{self, Console, Job, Wishes};
+use opal_vm::cli::output::Output;
+use opal_vm::plan::{Mode, Plan};
+use opal_vm::refusal::Refusal;
+use opal_vm::trust::guard::Caller;
+use opal_vm::trust::locations::HostPaths;
+use std::path::Path;
+
+/// A plan that is to run.
+pub(super) struct Ready {
+    plan: Plan,
+    seed: Seed,
+    target: String,
+    plan_hash: Digest,
+    source_name: String,
+    shell: String,
+    umask: u32,
+    site: Site,
+    wishes: Wishes,
+    out: Output,
+}
+
+/// Compiles and plans. Everything that can be refused is, before anything is run.
+pub(super) fn prepare(
+    matches: &ArgMatches,
+    path: &Path,
+    source: Source,
+    parsed: &Parsed,
+    entry: &Entry,
+    color: bool,
+) -> Result<Ready, Failure> {
+    let refused = |refusal: Refusal| Failure::vm(&refusal);
+    let site = Site::here(HostPaths::from_environment(), &Caller::from_environment(), jiff::Timestamp::now()).map_err(refused)?;
+    site.policy.check_direct().map_err(|error| Failure::host(&error))?;
+    let compiled = compile::compile_parsed(&source, parsed, entry, &|_| false)?;
+    let quiet = matches.get_flag("quiet");
+    if !quiet {
+        console::say(&compile::warnings(&source, &compiled, color));
+    }
+    check_imports(&site.policy, compiled.program.view()).map_err(refused)?;
+    let shell = host::bash()?;
+    let (reality, manner) = (host::reality(matches)?, host::manner(matches, Mode::Resolve)?);
+    host::check_promises(&reality, &manner)?;
+    let seed = plan::fresh_seed()?;
+    let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
+    let planned = work.plan(&reality, &seed, &manner).map_err(|failure| plan::refused(failure, source))?;
+    check_steps(&site.policy, planned.steps.view(), &shell).map_err(refused)?;
+    Ok(Ready {
+        plan_hash: plan::plan_hash(&work, &planned, HashAlgorithm::Sha256)?,
+        plan: planned,
+        seed,
+        target: compiled.target.clone(),
+        source_name: host::source_name(path),
+        shell,
+        umask: host::umask(),
+        site,
+        wishes: Wishes {
+            record: matches.get_one("record").cloned(),
+            confirm: matches.get_flag("confirm"),
+            yes: matches.get_flag("yes"),
+            quiet,
+        },
+        out: Output::new(matches),
+    })
+}
+
+impl Ready {
+    /// Runs it, in the one thread of this process, and gives the exit status.
+    pub(super) fn run(&self) -> u8 {
+        self.try_run().unwrap_or_else(|refusal| self.out.refuse(&refusal))
+    }
+
+    fn try_run(&self) -> Result<u8, Refusal> {
+        let signals = job::signals()?;
+        let run_id = job::run_id(&self.site)?;
+        let lock = job::take_lock(&self.site, &self.plan_hash, &run_id, false, &self.out)?;
+        let job = Job {
+            plan: &self.plan,
+            seed: &self.seed,
+            target: &self.target,
+            plan_hash: self.plan_hash,
+            contract_hash: None,
+            source_name: &self.source_name,
+            shell: &self.shell,
+            umask: self.umask,
+            site: &self.site,
+            run_id: &run_id,
+            ledger: None,
+            console: Console::direct(),
+            wishes: self.wishes.clone(),
+        };
+        job::perform(&job, lock, &signals, &self.out)
+    }
+}
