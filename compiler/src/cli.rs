@@ -6,6 +6,7 @@ mod compile;
 mod console;
 mod contracts;
 mod disasm;
+mod explain;
 mod failure;
 mod files;
 mod fmt;
@@ -38,6 +39,7 @@ const SUBCOMMANDS: &[(&str, Subcommand)] = &[
     ("sign", sign::run),
     ("keygen", keygen::run),
     ("disasm", disasm::run),
+    ("explain", explain::run),
 ];
 
 /// Stack for parsing and lowering, which recurse as deep as a source may nest.

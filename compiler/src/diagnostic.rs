@@ -1,10 +1,12 @@
 //! What the compiler has to say about a source: data with spans, collected, sorted, and shown by one renderer.
 
 mod code;
+mod explain;
 mod render;
 mod suggest;
 
 pub use code::Code;
+pub use explain::{Example, Explanation, Verdict, explanation, explanations};
 pub use render::{escape, render_human, render_json, render_line, to_json};
 pub use suggest::nearest;
 
