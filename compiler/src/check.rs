@@ -37,12 +37,28 @@ pub fn check(source: &Source, file: &File) -> Vec<Diagnostic> {
 pub fn check_parsed(source: &Source, parsed: &Parsed) -> Vec<Diagnostic> {
     let mut found = check(source, &parsed.file);
     if parsed.has_errors() {
-        let dependent = |code| matches!(code, Code::UnknownVariable | Code::UnknownCommand | Code::BindingIsVariable);
-        found.retain(|diagnostic| diagnostic.is_error() && !dependent(diagnostic.code));
+        let unread: Vec<Span> = parsed.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).map(|error| error.span).collect();
+        let lost = lost_names(source, &unread, &parsed.broken_names);
+        let overlaps = |span: Span| unread.iter().any(|error| span.start <= error.end && error.start <= span.end);
+        let names_lost = |span: Span| words(source.slice(span)).any(|word| lost.contains(word));
+        found.retain(|diagnostic| {
+            let by_name = matches!(diagnostic.code, Code::UnknownVariable | Code::UnknownCommand | Code::BindingIsVariable);
+            diagnostic.is_error() && !overlaps(diagnostic.span) && !(by_name && names_lost(diagnostic.span))
+        });
     }
     found.extend(parsed.diagnostics.iter().cloned());
     sort(&mut found);
     found
+}
+
+/// Names that may be declared in what could not be read: those on the lines of its errors.
+fn lost_names<'s>(source: &'s Source, unread: &[Span], broken: &'s [String]) -> HashSet<&'s str> {
+    let lines = unread.iter().flat_map(|span| words(source.slice(source.line_span(source.line_index(span.start)))));
+    broken.iter().map(String::as_str).chain(lines).collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_ascii_alphanumeric() && !matches!(character, '_' | '-')).filter(|word| !word.is_empty())
 }
 
 /// A checked file and what there is to say about it.
@@ -245,6 +261,10 @@ impl<'a> Checker<'a> {
             });
             if let Some(first) = self.frame.in_scope(name) {
                 let first = first.span;
+                if let Some(index) = self.frame.find(name) {
+                    // Which of the two is read says nothing yet.
+                    self.frame.known.get_mut(index).into_iter().for_each(|known| known.used = true);
+                }
                 self.report(
                     Diagnostic::new(Code::DuplicateParameter, parameter.name.span, format!("the parameter `{name}` stands twice"))
                         .with_label(first, "first here")

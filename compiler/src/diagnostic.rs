@@ -3,11 +3,13 @@
 mod code;
 mod explain;
 mod render;
+mod sarif;
 mod suggest;
 
 pub use code::Code;
 pub use explain::{Example, Explanation, Verdict, explanation, explanations};
 pub use render::{escape, render_human, render_json, render_line, to_json};
+pub use sarif::to_sarif;
 pub use suggest::nearest;
 
 use crate::span::Span;

@@ -225,11 +225,14 @@ impl Checker<'_> {
                 nearest(&dotted, inside.iter().copied()).map(|near| format!("did you mean `@{near}`?")),
             )
         };
-        let mut known: Vec<&str> = if inside.is_empty() { vec!["var", "cmd"] } else { Vec::new() };
-        known.extend(if inside.is_empty() { writable().collect() } else { inside });
+        let inside_is_empty = inside.is_empty();
+        let mut known: Vec<&str> = if inside_is_empty { vec!["var", "cmd"] } else { Vec::new() };
+        known.extend(if inside_is_empty { writable().collect() } else { inside });
         let help =
             near.unwrap_or_else(|| format!("there are {}", known.iter().map(|name| format!("`@{name}`")).collect::<Vec<_>>().join(", ")));
-        self.report(Diagnostic::new(Code::UnknownNamespace, reference.namespace.span, message).with_help(help));
+        let name_end = reference.path.first().filter(|_| !inside_is_empty).map_or(reference.namespace.span, |segment| segment.span);
+        let span = reference.namespace.span.to(name_end);
+        self.report(Diagnostic::new(Code::UnknownNamespace, span, message).with_help(help));
         for argument in reference.options.iter().flat_map(|options| &options.items) {
             self.expression(&argument.value);
         }

@@ -163,9 +163,9 @@ pub(super) fn binding_is_variable(name: &str, span: Span, first: Span) -> Diagno
         .with_help(format!("to assign the variable, put spaces around `=`: `{name} = …`; else rename one of the two"))
 }
 
-/// Warns about what nothing reads. A name that starts with `_` says so itself.
+/// Warns about what nothing reads.
 pub(super) fn warn_unused(known: &Known, diagnostics: &mut Vec<Diagnostic>) {
-    if known.used || known.name.starts_with('_') {
+    if known.used {
         return;
     }
     let (code, what) = match known.kind {

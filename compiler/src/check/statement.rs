@@ -158,12 +158,17 @@ impl Checker<'_> {
     fn binding(&mut self, binding: &ast::RuntimeBinding, span: Span, out: &mut Vec<Stmt>) {
         let (name, name_span) = (binding.name.name.as_str(), binding.name.span);
         let template = self.template(&binding.text, Some(name));
-        if let Some(known) = self.visible(name).filter(|known| known.kind != Kind::Binding) {
+        let variable = self.visible(name).filter(|known| known.kind != Kind::Binding).map(|known| {
             known.used = true;
-            let first = known.span;
-            self.report(binding_is_variable(name, name_span, first));
-        }
-        let local = self.declare(name, name_span, shape::STRING, Kind::Binding);
+            known.span
+        });
+        let local = match variable {
+            Some(first) => {
+                self.report(binding_is_variable(name, name_span, first));
+                self.frame.declare(name, name_span, shape::STRING, Kind::Binding)
+            }
+            None => self.declare(name, name_span, shape::STRING, Kind::Binding),
+        };
         out.push(Stmt { span, kind: StmtKind::Let(template, local) });
     }
 

@@ -2,7 +2,8 @@
 
 use super::failure::{Failure, exit, render};
 use super::{compile, console, files, options};
-use crate::diagnostic::{Diagnostic, to_json};
+use crate::diagnostic::{Diagnostic, to_json, to_sarif};
+use crate::source::Source;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,40 +11,67 @@ use std::path::PathBuf;
 fn command() -> clap::Command {
     options::command("opalc check", "Say what is wrong with sources, without planning anything")
         .arg(options::path("files", "FILE", "Sources; `-` is standard input").required(true).num_args(1..))
-        .arg(options::format(&["text", "json"]))
+        .arg(options::format(&["text", "json", "sarif"]))
         .arg(options::flag("json", "The same as `--format json`"))
+        .arg(options::flag("deny-warnings", "End with 65 where there are warnings too"))
+}
+
+/// What was looked at so far.
+#[derive(Default)]
+struct Found {
+    sources: Vec<(Source, Vec<Diagnostic>)>,
+    /// Why some sources could not be read.
+    unread: Vec<String>,
+    /// Exit status: the first cause counts.
+    status: u8,
 }
 
 /// Runs the subcommand.
 pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let color = super::asked_color(&words).on_stderr();
     let matches = options::parse(command(), words)?;
-    let paths: Vec<&PathBuf> = matches.get_many("files").into_iter().flatten().collect();
     let json = options::wants_json(&matches);
-    let mut status = 0;
-    let mut found = Vec::new();
-    for path in paths {
+    let sarif = !json && matches.get_one::<String>("format").is_some_and(|format| format == "sarif");
+    let deny = matches.get_flag("deny-warnings");
+    let mut found = Found::default();
+    for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
         let source = match files::read_source(path) {
             Ok(source) => source,
             // The other files are still looked at.
             Err(failure) => {
-                console::say(&failure.render(color));
-                status = failure.exit();
+                let said = failure.render(color);
+                console::say(&said);
+                found.unread.push(failure.render(false).trim_end().to_owned());
+                found.refuse(failure.exit());
                 continue;
             }
         };
         let diagnostics = compile::check(&source);
-        if diagnostics.iter().any(Diagnostic::is_error) && status == 0 {
-            status = exit::DATA;
+        if diagnostics.iter().any(|diagnostic| deny || diagnostic.is_error()) {
+            found.refuse(exit::DATA);
         }
-        if json {
-            found.extend(diagnostics.iter().map(|diagnostic| to_json(&source, diagnostic)));
+        if json || sarif {
+            found.sources.push((source, diagnostics));
         } else {
             console::say(&render(&source, &diagnostics, color));
+            if deny && !diagnostics.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
+                console::say("note: `--deny-warnings` counts these warnings as errors\n");
+            }
         }
     }
-    if json {
-        console::print_json(&json!({"schema": "opal/diagnostics/v1", "diagnostics": found}))?;
+    if sarif {
+        console::print_json(&to_sarif(&found.sources, &found.unread))?;
+    } else if json {
+        let all = found.sources.iter().flat_map(|(source, diagnostics)| diagnostics.iter().map(|diagnostic| to_json(source, diagnostic)));
+        console::print_json(&json!({"schema": "opal/diagnostics/v1", "diagnostics": all.collect::<Vec<_>>()}))?;
     }
-    if status == 0 { Ok(()) } else { Err(Failure::Said(status)) }
+    if found.status == 0 { Ok(()) } else { Err(Failure::Said(found.status)) }
+}
+
+impl Found {
+    fn refuse(&mut self, status: u8) {
+        if self.status == 0 {
+            self.status = status;
+        }
+    }
 }

@@ -112,15 +112,17 @@ fn render_one(source: &Source, diagnostic: &Diagnostic, color: bool) -> String {
     let name = escape(source.name());
     let at = |span: Span| (name.clone(), excerpt.map(span));
     let config = Config::default().with_color(color).with_index_type(IndexType::Byte).with_char_set(CharSet::Unicode);
-    let mark = Label::new(at(diagnostic.span)).with_order(-1);
+    // A drawing starts anew where a label ends on an earlier line than the one before it.
+    let place = |span: Span| Label::new(at(span)).with_order(i32::try_from(excerpt.map(span).end).unwrap_or(i32::MAX));
+    let mark = place(diagnostic.span);
     let mark = match diagnostic.labels.is_empty() {
         true => mark.with_message(""),
         false => mark.with_message("here"),
     };
     let mut report =
         Report::build(kind, at(diagnostic.span)).with_config(config).with_message(escape(&diagnostic.message)).with_label(mark);
-    for label in diagnostic.labels.iter().filter(|label| excerpt.holds(label.span)) {
-        report.add_label(Label::new(at(label.span)).with_message(escape(&label.message)));
+    for further in diagnostic.labels.iter().filter(|further| excerpt.holds(further.span)) {
+        report.add_label(place(further.span).with_message(escape(&further.message)));
     }
     let mut out = Vec::new();
     let drawing = ariadne::Source::from(excerpt.text.as_str()).with_display_line_offset(excerpt.first_line);

@@ -162,6 +162,20 @@ fn conversion(name: &str) -> Option<TypeName> {
     }
 }
 
+/// The type that other languages call `name`.
+fn type_elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "str" | "text" | "char" => "String",
+        "integer" | "long" | "i64" | "i32" | "u32" | "u64" | "number" => "Int",
+        "double" | "decimal" | "f64" | "f32" => "Float",
+        "boolean" => "Bool",
+        "time" | "timedelta" | "seconds" => "Duration",
+        "list" | "vec" | "slice" | "tuple" => "Array",
+        "dict" | "object" | "hash" | "record" => "Map",
+        _ => return None,
+    })
+}
+
 fn scalar() -> impl Parser<'static, Tokens, Deep, Extra> + Clone {
     select! {
         Token::Int(value) => ExpressionKind::Int(value),
@@ -407,7 +421,8 @@ impl Reader<'_> {
         ];
         let known = TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&written.name));
         if known.is_none() {
-            let help = match nearest(&written.name, TYPES.iter().map(|(name, _)| *name)) {
+            let near = type_elsewhere(&written.name).or_else(|| nearest(&written.name, TYPES.iter().map(|(name, _)| *name)));
+            let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "types are String, Int, Float, Bool, Duration, Array and Map".to_owned(),
             };

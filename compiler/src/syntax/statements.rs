@@ -509,8 +509,10 @@ impl<'r, 's> Statements<'r, 's> {
                 self.reader.error_help(Code::MissingArrow, span, "this arm has no `->`", help);
             }
             // An arm on the line of its `when` ends at the `}` of that.
-            let closed = self.reader.byte(run.end) == Some(b'}');
-            self.at = if closed { run.end.max(start + 1) } else { self.reader.line_end(start) };
+            let line_end = self.reader.line_end(start);
+            let rest = self.reader.slice(run.end.max(start + 1), line_end).trim_end();
+            let closed = rest.ends_with('}') && !rest.contains('{');
+            self.at = if closed { run.end.max(start + 1) + rest.len() - 1 } else { line_end };
             // What looks like a block here is the arm's.
             if self.reader.slice(start, self.at).trim_end().ends_with('{') {
                 self.open(Owner::Discarded, start, true);

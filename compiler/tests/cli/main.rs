@@ -1,5 +1,7 @@
 //! The command line of `opalc`, through the real binary.
 
+mod check;
 mod contract;
+mod explain;
 mod plan;
 mod world;

@@ -1,0 +1,104 @@
+//! `opalc check`: exit statuses, several files, and the forms for machines.
+
+use super::world::World;
+use serde_json::Value;
+
+const GOOD: &str = "run: echo hello\n";
+const WARNS: &str = "run: {\n    cd /srv\n}\n";
+const WRONG: &str = "var host = \"é🔒\" + servcie\nvar service = \"web\"\nrun: echo @var.service @var.host\nbuild: echo 🔒 @var.servcie\n";
+
+fn world() -> World {
+    let world = World::new();
+    world.write("good.opl", GOOD);
+    world.write("warns.opl", WARNS);
+    world.write("wrong.opl", WRONG);
+    world
+}
+
+fn sarif(world: &World, words: &[&str]) -> (i32, Value) {
+    let done = world.run(&[&["check", "--format", "sarif"], words].concat());
+    (done.status, serde_json::from_str(&done.out()).expect("JSON"))
+}
+
+#[test]
+fn errors_end_with_65_and_warnings_only_where_they_are_denied() {
+    let world = world();
+    assert_eq!(world.run(&["check", "good.opl"]).good(), "");
+    let done = world.run(&["check", "warns.opl"]);
+    assert_eq!((done.status, done.stderr.contains("warning[lone-cd]")), (0, true));
+    let done = world.run(&["check", "--deny-warnings", "good.opl", "warns.opl"]);
+    assert_eq!(done.status, 65);
+    assert!(done.stderr.contains("note: `--deny-warnings` counts these warnings as errors"), "{}", done.stderr);
+    assert_eq!(world.run(&["check", "--deny-warnings", "good.opl"]).status, 0);
+    assert_eq!(world.run(&["check", "good.opl", "wrong.opl"]).status, 65);
+}
+
+#[test]
+fn a_missing_file_does_not_hide_what_is_wrong_with_the_others() {
+    let done = world().run(&["check", "missing.opl", "wrong.opl"]);
+    assert_eq!(done.status, 66);
+    assert!(done.stderr.contains("missing.opl") && done.stderr.contains("error[unknown-variable]"), "{}", done.stderr);
+}
+
+#[test]
+fn standard_input_is_a_source() {
+    let done = world().bash("printf 'run: echo @file.raed(\"x\")\\n' | \"$opalc\" check -");
+    assert_eq!(done.status, 65);
+    assert!(done.stderr.contains("<stdin>:1:12"), "{}", done.stderr);
+}
+
+#[test]
+fn sarif_names_rules_levels_and_regions() {
+    let (status, log) = sarif(&world(), &["good.opl", "warns.opl", "wrong.opl"]);
+    assert_eq!((status, &log["version"]), (65, &"2.1.0".into()));
+    assert!(log["$schema"].as_str().is_some_and(|schema| schema.contains("sarif-2.1.0")));
+    let run = &log["runs"][0];
+    assert_eq!((log["runs"].as_array().map(Vec::len), &run["columnKind"]), (Some(1), &"utf16CodeUnits".into()));
+    assert_eq!(run["invocations"][0]["executionSuccessful"], true);
+    let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
+    for rule in rules {
+        for key in ["/id", "/shortDescription/text", "/fullDescription/text", "/help/text", "/help/markdown"] {
+            let text = rule.pointer(key).and_then(Value::as_str);
+            assert!(text.is_some_and(|text| !text.is_empty()), "{key} of {rule}");
+        }
+        assert!(matches!(rule["defaultConfiguration"]["level"].as_str(), Some("error" | "warning")), "{rule}");
+    }
+    let results = run["results"].as_array().expect("results");
+    assert_eq!(results.len(), 3, "{results:#?}");
+    for result in results {
+        let rule = &rules[result["ruleIndex"].as_u64().expect("an index") as usize];
+        assert_eq!((&rule["id"], &rule["defaultConfiguration"]["level"]), (&result["ruleId"], &result["level"]));
+        assert!(result["message"]["text"].as_str().is_some_and(|text| text.contains("\nhelp: ")), "{result}");
+        let place = &result["locations"][0]["physicalLocation"];
+        let file = place["artifactLocation"]["uri"].as_str().expect("a URI");
+        let text = if file == "warns.opl" { WARNS } else { WRONG };
+        let region = &place["region"];
+        let number = |key: &str| region[key].as_u64().expect("a number") as usize;
+        assert_eq!(number("startLine"), number("endLine"), "{region}");
+        // Both ways to say where must mean the same text.
+        let bytes = &text[number("byteOffset")..number("byteOffset") + number("byteLength")];
+        let line: Vec<u16> = text.lines().nth(number("startLine") - 1).expect("a line").encode_utf16().collect();
+        let columns = String::from_utf16(&line[number("startColumn") - 1..number("endColumn") - 1]).expect("whole characters");
+        assert_eq!(bytes, columns);
+        assert!(["cd /srv", "servcie", "var.servcie"].contains(&bytes.trim_start_matches('.')), "{bytes}");
+    }
+}
+
+#[test]
+fn sarif_says_which_sources_could_not_be_read() {
+    let (status, log) = sarif(&world(), &["missing.opl", "good.opl"]);
+    let invocation = &log["runs"][0]["invocations"][0];
+    assert_eq!((status, &invocation["executionSuccessful"]), (66, &false.into()));
+    let notice = invocation["toolExecutionNotifications"][0]["message"]["text"].as_str().expect("a text");
+    assert!(notice.contains("there is no file `missing.opl`"), "{notice}");
+}
+
+#[test]
+fn json_is_one_document_for_all_files() {
+    let done = world().run(&["check", "--format", "json", "warns.opl", "wrong.opl"]);
+    let document: Value = serde_json::from_str(&done.out()).expect("JSON");
+    assert_eq!((done.status, &document["schema"]), (65, &"opal/diagnostics/v1".into()));
+    let files: Vec<&str> = document["diagnostics"].as_array().expect("a list").iter().filter_map(|one| one["file"].as_str()).collect();
+    assert_eq!(files, ["warns.opl", "wrong.opl", "wrong.opl"]);
+    assert!(done.stderr.is_empty(), "{}", done.stderr);
+}
