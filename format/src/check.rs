@@ -145,7 +145,10 @@ impl StepChecker<'_> {
 
     fn arguments(&mut self, node: &Node) -> Result<(), Rule> {
         let args = claim(node.args, self.view.args, &mut self.args)?;
-        require(args.is_sorted_by(|a, b| a.param < b.param), Rule::ArgOrder)?;
+        // The elements of one Array argument follow one another under its parameter.
+        let is_string = |arg: &Arg| arg.value_type == ValueType::String.number();
+        let ascends = |a: &Arg, b: &Arg| a.param < b.param || (a.param == b.param && is_string(a) && is_string(b));
+        require(args.is_sorted_by(ascends), Rule::ArgOrder)?;
         for arg in args {
             require(arg.reserved.to_native() == 0, Rule::Reserved)?;
             require(self.argument_fits(arg), if is_scalar(arg) { Rule::ArgValue } else { Rule::ArgType })?;

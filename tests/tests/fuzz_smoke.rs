@@ -45,7 +45,6 @@ fn the_verifier_and_the_disassembler_decide_about_any_tables() {
 }
 
 #[test]
-#[ignore = "the reader refuses two Strings of one argument, `@isolated.filesystem(read=[a, b])`; a range there is an internal error"]
 fn what_the_verifier_accepts_is_planned_written_and_read_without_a_bug() {
     run(fuzz::program_verify_plan, 1500);
 }
@@ -56,7 +55,6 @@ fn the_parser_decides_about_any_bytes() {
 }
 
 #[test]
-#[ignore = "the reader refuses two Strings of one argument, `@isolated.filesystem(read=[a, b])`; a range there is an internal error"]
 fn what_compiles_is_verified_and_planned_without_a_bug() {
     run(fuzz::source_pieces, 80);
 }
@@ -68,7 +66,6 @@ fn the_plan_that_edits_start_from_is_valid() {
 }
 
 #[test]
-#[ignore = "the reader refuses two Strings of one argument, `@isolated.filesystem(read=[a, b])`; a range there is an internal error"]
 fn every_seed_still_passes() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
     let targets: [(&str, Body); 3] =

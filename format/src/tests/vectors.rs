@@ -531,7 +531,20 @@ fn steps() -> Vec<Vector> {
         }),
         ("node_header-outside", "table_text", step(|s| s.nodes[0].header = TextRef::new(0, u32::MAX))),
         ("arg_order", "arg_order", step(|s| s.args.swap(0, 1))),
-        ("arg_twice", "arg_order", step(|s| s.args[1].param = 0)),
+        ("arg_twice", "arg_order", built(|b| b.node(NodeKind::Retry, 1, &[(0, ValueType::Int, 3), (0, ValueType::Int, 3)], &[]))),
+        (
+            "arg_string-and-int",
+            "arg_order",
+            built(|b| b.node(NodeKind::Retry, 1, &[(0, ValueType::String, 0), (0, ValueType::Int, 3)], &[])),
+        ),
+        ("valid_strings-of-one-argument", "ok", {
+            let mut sample = Sample::new();
+            let mut builder = Builder::default();
+            builder.node(NodeKind::IsolatedFilesystem, 2, &[(0, ValueType::String, 0), (0, ValueType::String, 0)], &[]);
+            builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            sample.steps = builder.0;
+            sample.signed(&[1])
+        }),
         ("arg_reserved", "table_reserved", step(|s| s.args[0].reserved = 1.into())),
         ("arg_type-unknown", "arg_type", step(|s| s.args[0].value_type = 0)),
         ("arg_type-array", "arg_type", step(|s| s.args[0].value_type = ValueType::Array.number())),
