@@ -8,7 +8,7 @@ use opal_format::record::Span;
 use std::collections::HashMap;
 
 /// Longest key that is kept as text; a longer one is replaced by its digest.
-const KEY_MAX: usize = 256;
+pub(super) const KEY_MAX: usize = 256;
 
 /// One candidate.
 pub(super) struct Entry {
@@ -60,7 +60,7 @@ impl Candidates {
         usize::try_from(candidate.0).ok().and_then(|index| self.entries.get(index)).ok_or(Cause::Internal("no such value"))
     }
 
-    fn entry_mut(&mut self, candidate: Candidate) -> Result<&mut Entry, Cause> {
+    pub(super) fn entry_mut(&mut self, candidate: Candidate) -> Result<&mut Entry, Cause> {
         usize::try_from(candidate.0).ok().and_then(|index| self.entries.get_mut(index)).ok_or(Cause::Internal("no such value"))
     }
 
@@ -121,49 +121,115 @@ impl Candidates {
         Ok(None)
     }
 
-    /// Canonical text for a value inside a key: the key of a slot, or a constant as it would be written.
+    /// The candidate of a computed value: one per key.
+    pub(super) fn computed(
+        &mut self,
+        key: String,
+        value: Option<Scalar>,
+        operands: Vec<Candidate>,
+        span: Span,
+    ) -> Result<Candidate, Cause> {
+        if let Some(candidate) = self.find(&key) {
+            return Ok(candidate);
+        }
+        let (mut public, mut seeded) = (true, false);
+        for operand in &operands {
+            let entry = self.entry(*operand)?;
+            public &= entry.public;
+            seeded |= entry.seeded;
+        }
+        self.add(Entry { key, value, decorator: 0, public, seeded, shapes: false, operands, span, slot: None })
+    }
+
+    /// Canonical text for a value inside a key: the key of a slot, or a constant as it would be written. How a text is divided into pieces makes
+    /// no difference.
     pub(super) fn key_of(&self, value: &Value, pool: &[u8]) -> Result<String, Cause> {
-        let mut key = String::new();
+        let mut key = Key::default();
         match &value.data {
-            Data::Text(text) => {
-                let pieces: &[Piece] = match text {
-                    Text::Pieces(pieces) => pieces,
-                    Text::Constant(offset, length) => {
-                        let bytes = opal_format::record::TextRef::new(*offset, *length).of(pool).unwrap_or_default();
-                        return Ok(quote(bytes));
-                    }
-                };
-                for piece in pieces {
-                    if !key.is_empty() {
-                        key.push_str(" + ");
+            Data::Text(Text::Constant(offset, length)) => {
+                let bytes = opal_format::record::TextRef::new(*offset, *length).of(pool).unwrap_or_default();
+                key.push("\"").escaped(bytes).push("\"");
+            }
+            Data::Text(Text::Pieces(pieces)) => {
+                let (mut open, mut started) = (false, false);
+                for piece in pieces.iter() {
+                    let bytes = matches!(piece, Piece::Bytes(_));
+                    if !(open && bytes) {
+                        key.push(if open { "\"" } else { "" }).push(if started { " + " } else { "" }).push(if bytes { "\"" } else { "" });
                     }
                     match piece {
-                        Piece::Bytes(bytes) => key.push_str(&quote(bytes)),
-                        Piece::Slot(candidate) => key.push_str(&self.entry(*candidate)?.key),
-                    }
-                    if key.len() > KEY_MAX {
-                        // The rest only feeds a digest.
-                        key = digest_hex(&key);
-                    }
+                        Piece::Bytes(bytes) => key.escaped(bytes),
+                        Piece::Slot(candidate) => key.push(&self.entry(*candidate)?.key),
+                    };
+                    (open, started) = (bytes, true);
                 }
-                if pieces.is_empty() {
-                    key.push_str("\"\"");
-                }
+                key.push(match (open, started) {
+                    (true, _) => "\"",
+                    (false, true) => "",
+                    (false, false) => "\"\"",
+                });
             }
-            Data::Unknown(candidate) => key.push_str(&self.entry(*candidate)?.key),
-            _ => match (value.origin, scalar_text(value)) {
-                (Some(origin), _) => key.push_str(&self.entry(origin)?.key),
-                (None, Some(text)) => key.push_str(&text),
-                (None, None) => key.push_str(value.described()),
-            },
+            Data::Unknown(candidate) => {
+                key.push(&self.entry(*candidate)?.key);
+            }
+            _ => {
+                match (value.origin, scalar_text(value)) {
+                    (Some(origin), _) => key.push(&self.entry(origin)?.key),
+                    (None, Some(text)) => key.push(&text),
+                    (None, None) => key.push(value.described()),
+                };
+            }
         }
-        Ok(bounded(key))
+        Ok(key.finish())
+    }
+}
+
+/// A key under construction: its text, or a running digest once that is too long to be kept.
+#[derive(Default)]
+struct Key {
+    text: String,
+    digest: Option<Canonical>,
+}
+
+impl Key {
+    fn push(&mut self, more: &str) -> &mut Self {
+        if let Some(digest) = &mut self.digest {
+            digest.raw(more.as_bytes());
+        } else {
+            self.text.push_str(more);
+            if self.text.len() > KEY_MAX {
+                let mut digest = Canonical::new(HashAlgorithm::Sha256, "slot-key");
+                digest.raw(self.text.as_bytes());
+                self.digest = Some(digest);
+            }
+        }
+        self
+    }
+
+    /// Adds bytes as ASCII, a part at a time so that a long text is never held twice.
+    fn escaped(&mut self, bytes: &[u8]) -> &mut Self {
+        for part in bytes.chunks(KEY_MAX) {
+            self.push(&part.escape_ascii().to_string());
+        }
+        self
+    }
+
+    /// The text, or `computed.` and the first 16 bytes of its digest.
+    fn finish(self) -> String {
+        let Some(digest) = self.digest else { return self.text };
+        let hex: String = digest.finish().bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        format!("computed.{hex}")
     }
 }
 
 /// A key as it is kept: itself, or its digest where it is long.
 pub(super) fn bounded(key: String) -> String {
-    if key.len() > KEY_MAX { digest_hex(&key) } else { key }
+    if key.len() <= KEY_MAX {
+        return key;
+    }
+    let mut long = Key::default();
+    long.push(&key);
+    long.finish()
 }
 
 fn scalar_text(value: &Value) -> Option<String> {
@@ -179,12 +245,4 @@ fn scalar_text(value: &Value) -> Option<String> {
 /// A String as a key shows it: quoted, ASCII, injective.
 pub(super) fn quote(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
-}
-
-/// What stands for a long key: `computed.` and the first 16 bytes of its digest.
-fn digest_hex(key: &str) -> String {
-    let mut hash = Canonical::new(HashAlgorithm::Sha256, "slot-key");
-    hash.bytes(key.as_bytes());
-    let hex: String = hash.finish().bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("computed.{hex}")
 }

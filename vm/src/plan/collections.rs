@@ -2,7 +2,6 @@
 
 use super::arithmetic::wrong;
 use super::error::Cause;
-use super::labels::computed_text;
 use super::machine::{Flow, Machine, bug};
 use super::value::{Data, Nested, Scalar, Value};
 use crate::program::table::Op;
@@ -12,13 +11,10 @@ impl Machine<'_> {
     pub(super) fn map(&mut self, pairs: usize) -> Result<Flow, Cause> {
         let count = pairs.checked_mul(2).ok_or_else(|| bug("map"))?;
         // Only keys are needed now: they stand before their values.
-        let base = self.stack.len().checked_sub(count).ok_or_else(|| bug("stack underflow"))?;
-        for key in (base..self.stack.len()).step_by(2) {
-            if !self.force_at(key, false)? {
-                return Ok(Flow::Again);
-            }
+        if !self.force_each(count, 2, false)? {
+            return Ok(Flow::Again);
         }
-        self.charge(count as u64)?;
+        self.keep(count)?;
         let flat = self.pop_many(count)?;
         let mut entries: Vec<(Rc<[u8]>, Value)> = Vec::with_capacity(pairs);
         let mut seen = std::collections::HashSet::new();
@@ -55,7 +51,7 @@ impl Machine<'_> {
                 return Err(wrong("a range", "two Ints", if matches!(first.data, Data::Int(_)) { &last } else { &first }));
             };
             if to < from {
-                return Err(Cause::BackwardRange { first: *from, last: *to });
+                return Err(Cause::BackwardRange { first: self.shown(&first, from)?, last: self.shown(&last, to)? });
             }
             let value = self.label("range", &[&first, &last], Data::Range(*from, *to))?;
             self.stack.push(value);
@@ -73,12 +69,12 @@ impl Machine<'_> {
             (Op::Length, Data::Range(first, last)) => self.length(&collection, range_length(*first, *last))?,
             (Op::Elements, Data::Array(_) | Data::Range(..)) => collection,
             (Op::Elements, Data::Map(entries)) => {
-                self.charge(entries.len() as u64)?;
+                self.keep(entries.len())?;
                 let elements: Vec<Value> = entries.iter().map(|(_, value)| value.clone()).collect();
                 Value { data: Data::Array(Nested::new(elements, |value| value)?), origin: collection.origin }
             }
             (Op::Field, Data::Map(entries)) => {
-                self.charge(entries.len() as u64 / 16)?;
+                self.charge(entries.len() as u64 / 4)?;
                 let key = self.constant_text(c)?;
                 let found = entries.iter().find(|(name, _)| **name == *key).map(|(_, value)| value.clone());
                 found.ok_or_else(|| Cause::NoSuchKey(key.escape_ascii().to_string()))?
@@ -94,6 +90,10 @@ impl Machine<'_> {
         Ok(Flow::Next)
     }
 
+    fn outside(&self, collection: &Value, length: u64, index: &Value, at: i64) -> Result<Value, Cause> {
+        Err(Cause::IndexOutOfRange { index: self.shown(index, at)?, length: self.shown(collection, length)? })
+    }
+
     pub(super) fn length(&mut self, collection: &Value, length: u64) -> Result<Value, Cause> {
         self.label("length", &[collection], Data::Int(i64::try_from(length).map_err(|_| Cause::Overflow("the length"))?))
     }
@@ -104,15 +104,15 @@ impl Machine<'_> {
                 .ok()
                 .and_then(|at| elements.get(at))
                 .cloned()
-                .ok_or(Cause::IndexOutOfRange { index: *at, length: elements.len() as u64 })?,
+                .map_or_else(|| self.outside(collection, elements.len() as u64, index, *at), Ok)?,
             (Data::Range(first, last), Data::Int(at)) => {
                 let value = first.checked_add(*at).filter(|value| *at >= 0 && value <= last);
-                let length = range_length(*first, *last);
-                Value::plain(Data::Int(value.ok_or(Cause::IndexOutOfRange { index: *at, length })?))
+                let element = value.map(|value| Value::plain(Data::Int(value)));
+                element.map_or_else(|| self.outside(collection, range_length(*first, *last), index, *at), Ok)?
             }
             (Data::Map(entries), Data::Text(_)) => {
                 let key = self.text_of(index)?.unwrap_or_default();
-                self.charge(entries.len() as u64 / 16)?;
+                self.charge(entries.len() as u64 / 4)?;
                 let name = self.candidates.secret_of(index)?.unwrap_or_else(|| key.escape_ascii().to_string());
                 entries.iter().find(|(name, _)| **name == **key).map(|(_, value)| value.clone()).ok_or(Cause::NoSuchKey(name))?
             }
@@ -126,32 +126,39 @@ impl Machine<'_> {
         }
         // Which element was chosen is as secret as the index.
         self.stack.push(element);
-        if !self.force(1, false)? {
+        let top = self.stack.len().checked_sub(1).ok_or_else(|| bug("stack"))?;
+        if !self.force_at(top, false)? {
             // The element is evaluated first; then the whole instruction runs again.
-            let depth = self.stack.len().checked_sub(1).ok_or_else(|| bug("stack"))?;
-            self.stack.truncate(depth);
+            self.stack.truncate(top);
             self.stack.push(collection.clone());
             self.stack.push(index.clone());
             return Ok(Flow::Again);
         }
         let element = self.pop()?;
         let value = if let Data::Text(_) = element.data {
-            let key = format!(
-                "element({}, {})",
-                self.candidates.key_of(index, self.program.text)?,
-                self.candidates.key_of(&element, self.program.text)?
-            );
+            let key = format!("element({}, {})", self.key_of(index)?, self.key_of(&element)?);
             let mut from = self.candidates.origins(index);
             from.extend(self.candidates.origins(&element));
             from.extend(collection.origin);
             let text = self.text_of(&element)?.unwrap_or_default();
-            let span = self.span();
-            computed_text(&mut self.candidates, key, Scalar::String(text), from, span)?
+            self.computed_text(key, Scalar::String(text), from)?
         } else {
             self.label("element", &[index, &element], element.data.clone())?
         };
         self.stack.push(value);
         Ok(Flow::Next)
+    }
+}
+
+/// An element of an Array or a range by its position; `None` where there is none.
+pub(super) fn element(collection: &Value, at: u64) -> Option<Value> {
+    match &collection.data {
+        Data::Array(elements) => elements.get(usize::try_from(at).ok()?).cloned(),
+        Data::Range(first, last) => {
+            let int = first.checked_add(i64::try_from(at).ok()?).filter(|int| int <= last)?;
+            Some(Value::plain(Data::Int(int)))
+        }
+        _ => None,
     }
 }
 

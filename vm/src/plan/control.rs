@@ -11,7 +11,7 @@ use opal_format::record::Range;
 impl Machine<'_> {
     pub(super) fn snapshot(&mut self, assigns: Range) -> Result<Vec<Value>, Cause> {
         let variables = assigns.of(self.program.variables).ok_or_else(|| bug("variables"))?;
-        self.charge(variables.len() as u64)?;
+        self.keep(variables.len())?;
         variables.iter().map(|variable| self.variable(variable).map(|value| value.clone())).collect()
     }
 
@@ -24,6 +24,7 @@ impl Machine<'_> {
 
     pub(super) fn forget(&mut self, assigns: Range) -> Result<(), Cause> {
         let unknown = self.deferred("a value that depends on a deferred one")?;
+        self.charge(u64::from(assigns.count.to_native()))?;
         for variable in assigns.of(self.program.variables).ok_or_else(|| bug("variables"))? {
             *self.variable(variable)? = Value::plain(Data::Unknown(unknown));
         }
@@ -69,7 +70,7 @@ impl Machine<'_> {
                 let condition = self.pop()?;
                 if matches!(condition.data, Data::Unknown(_)) {
                     let before = self.snapshot(block.assigns)?;
-                    self.control.push(Control::Both { assigns: block.assigns, before, first: None });
+                    self.control.push(Control::Both { assigns: block.assigns, before, second: false });
                     return Ok(Flow::Next);
                 }
                 let taken = self.boolean(&condition, "`if`")?;
@@ -86,13 +87,12 @@ impl Machine<'_> {
                 Ok(Flow::Jump(target.saturating_add(1)))
             }
             Op::Else => {
-                if let Some(Control::Both { assigns, before, first: None }) = self.control.last() {
-                    let (assigns, before) = (*assigns, before.clone());
-                    let after = self.snapshot(assigns)?;
+                if let Some(Control::Both { assigns, before, second }) = self.control.last_mut()
+                    && !*second
+                {
+                    *second = true;
+                    let (assigns, before) = (*assigns, std::mem::take(before));
                     self.restore(assigns, before)?;
-                    if let Some(Control::Both { first, .. }) = self.control.last_mut() {
-                        *first = Some(after);
-                    }
                     return Ok(Flow::Next);
                 }
                 Ok(Flow::Jump(c))
@@ -184,18 +184,9 @@ impl Machine<'_> {
         match self.control.last_mut() {
             Some(Control::Once { .. }) => self.end_once(),
             Some(Control::For { collection, next, variable, body }) => {
-                let at = *next;
-                let element = match &collection.data {
-                    Data::Array(elements) => usize::try_from(at).ok().and_then(|at| elements.get(at)).cloned(),
-                    Data::Range(first, last) => i64::try_from(at)
-                        .ok()
-                        .and_then(|at| first.checked_add(at))
-                        .filter(|int| int <= last)
-                        .map(|int| Value::plain(Data::Int(int))),
-                    _ => None,
-                };
+                let element = super::collections::element(collection, *next);
+                *next = next.saturating_add(1);
                 let (variable, body) = (*variable, *body);
-                *next = at.saturating_add(1);
                 match element {
                     Some(element) => {
                         *self.local(u32::from(variable))? = element;

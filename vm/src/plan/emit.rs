@@ -19,6 +19,10 @@ pub(super) struct Emitter {
     /// Program text (offset, length) to its copy in the steps' pool.
     interned: HashMap<(u32, u32), u32>,
     text_limit: u64,
+    /// Bytes of text that nodes, arguments and commands name, shared text once for each.
+    named: u64,
+    /// Fuel for what was added since it was last taken: half the bytes of a record, a quarter of those of text.
+    pub unpaid: u64,
 }
 
 fn index(length: usize) -> Result<u32, Cause> {
@@ -46,12 +50,18 @@ impl Emitter {
 
     fn text(&mut self, bytes: &[u8]) -> Result<TextRef, Cause> {
         let offset = index(self.steps.text.len())?;
-        let total = u64::from(offset).saturating_add(bytes.len() as u64);
-        if total > self.text_limit {
-            return Err(Cause::Limit { what: "bytes of text", limit: self.text_limit });
-        }
+        self.unpaid = self.unpaid.saturating_add(bytes.len() as u64 / 4);
         self.steps.text.extend_from_slice(bytes);
         Ok(TextRef::new(offset, index(bytes.len())?))
+    }
+
+    /// Counts text that is named once more. A reader counts the same.
+    fn name(&mut self, length: u64) -> Result<(), Cause> {
+        self.named = self.named.saturating_add(length);
+        if self.named > self.text_limit {
+            return Err(Cause::Limit { what: "bytes of text", limit: self.text_limit });
+        }
+        Ok(())
     }
 
     /// Adds a node without children.
@@ -60,6 +70,8 @@ impl Emitter {
         if at >= limits::STEPS {
             return Err(Cause::Limit { what: "steps", limit: u64::from(limits::STEPS) });
         }
+        self.name(u64::from(header.length.to_native()))?;
+        self.unpaid = self.unpaid.saturating_add(24);
         self.steps.nodes.push(Node {
             kind: u16_le::from_native(kind.number()),
             reserved: u16_le::from_native(0),
@@ -128,6 +140,7 @@ impl Emitter {
 
     /// Adds a scalar argument.
     pub(super) fn scalar_arg(&mut self, param: u8, value_type: ValueType, scalar: i64, slot: Option<u32>) {
+        self.unpaid = self.unpaid.saturating_add(12);
         self.steps.args.push(Arg {
             scalar: scalar.into(),
             parts: Range::EMPTY,
@@ -141,6 +154,7 @@ impl Emitter {
     /// Adds a String argument of the parts since `mark`.
     pub(super) fn text_arg(&mut self, param: u8, mark: u32) -> Result<(), Cause> {
         let parts = self.parts_since(mark)?;
+        self.unpaid = self.unpaid.saturating_add(12);
         self.steps.args.push(Arg {
             scalar: 0.into(),
             parts,
@@ -153,17 +167,25 @@ impl Emitter {
     }
 
     /// Adds verbatim text that is in the pool already.
-    pub(super) fn text_part(&mut self, text: TextRef) {
+    ///
+    /// # Errors
+    /// [`Cause::Limit`] where the plan names too much text.
+    pub(super) fn text_part(&mut self, text: TextRef) -> Result<(), Cause> {
         if !text.is_empty() {
+            self.name(u64::from(text.length.to_native()))?;
             self.part(PartKind::Text, 0, text.offset.to_native(), text.length.to_native());
         }
+        Ok(())
     }
 
     /// Adds verbatim text.
     pub(super) fn bytes_part(&mut self, bytes: &[u8]) -> Result<(), Cause> {
+        // Before it is copied.
+        if bytes.len() as u64 > self.text_limit.saturating_sub(self.named) {
+            return Err(Cause::Limit { what: "bytes of text", limit: self.text_limit });
+        }
         let text = self.text(bytes)?;
-        self.text_part(text);
-        Ok(())
+        self.text_part(text)
     }
 
     /// Adds a reference to a slot.
@@ -177,6 +199,7 @@ impl Emitter {
     }
 
     fn part(&mut self, kind: PartKind, position: u8, first: u32, second: u32) {
+        self.unpaid = self.unpaid.saturating_add(6);
         self.steps.parts.push(Part {
             kind: kind.number(),
             position,
@@ -193,7 +216,9 @@ impl Emitter {
 /// might be a keyword, an alias or an assignment. `expandable` says that neighbouring text could make a bare value part of a brace sequence.
 #[must_use]
 pub fn quoted(bytes: &[u8], position: Position, expandable: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len().saturating_add(2));
+    // Room for the longest form, since a buffer that grew would leave secrets behind: `'` becomes `'\''`, others at most two bytes.
+    let quotes = bytes.iter().filter(|byte| matches!(byte, b'\'' | b'\\' | b'$' | b'`' | b'"')).count();
+    let mut out = Vec::with_capacity(bytes.len().saturating_add(quotes.saturating_mul(3)).saturating_add(2));
     match position {
         Position::DoubleQuoted | Position::HereDocument => {
             for &byte in bytes {

@@ -46,10 +46,10 @@ pub enum Cause {
     /// An index outside the collection.
     #[error("index {index} is outside a collection of {length}")]
     IndexOutOfRange {
-        /// The index.
-        index: i64,
-        /// Length of the collection.
-        length: u64,
+        /// The index, or the key of a secret.
+        index: String,
+        /// Length of the collection, or the key of a secret.
+        length: String,
     },
     /// A key that the Map lacks.
     #[error("the Map has no key `{0}`")]
@@ -60,10 +60,10 @@ pub enum Cause {
     /// A range whose end lies before its start.
     #[error("the range {first}...{last} runs backwards")]
     BackwardRange {
-        /// First Int.
-        first: i64,
-        /// Last Int.
-        last: i64,
+        /// First Int, or the key of a secret.
+        first: String,
+        /// Last Int, or the key of a secret.
+        last: String,
     },
     /// A collection where one value must stand.
     #[error("{0} cannot stand here")]
@@ -114,6 +114,9 @@ pub enum Cause {
     /// `public=true` on something that looks secret.
     #[error("`public=true` on `{0}`, which looks like a secret")]
     PublicSecret(String),
+    /// A value whose evaluation needs the value itself.
+    #[error("this value needs itself")]
+    NeedsItself,
     /// A limit of the planner.
     #[error("the plan exceeds its limit of {limit} {what}")]
     Limit {
@@ -156,6 +159,7 @@ impl Cause {
             Self::Unset(_) => "variable_unset",
             Self::Regex(_) => "regex_invalid",
             Self::PublicSecret(_) => "public_secret",
+            Self::NeedsItself => "value_needs_itself",
             Self::Limit { .. } => "limit_exceeded",
             Self::Internal(_) => "internal",
         }
@@ -174,6 +178,7 @@ impl Cause {
             Self::NotAWord("an Array") => "let it stand alone in its word, or pick an element".to_owned(),
             Self::NotAWord("a Map") => "pick a value by key".to_owned(),
             Self::NotAnInteger(_) => "convert it with `int(…)`".to_owned(),
+            Self::NeedsItself => "let what it is made of lead to values that are known".to_owned(),
             Self::Limit { .. } => "plan less in one contract, or bound the loop".to_owned(),
             _ => return None,
         })

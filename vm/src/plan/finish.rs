@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 const SCRUB_MIN: usize = 4;
 
 pub(super) fn finish(
-    candidates: Candidates,
+    mut candidates: Candidates,
     steps: Steps,
     program: ProgramView<'_>,
     options: &Options<'_>,
@@ -32,8 +32,8 @@ pub(super) fn finish(
     let mut slots = Slots::default();
     let keys = options.seed.keys();
     let mut values = Vec::with_capacity(candidates.used.len());
-    for candidate in &candidates.used {
-        let entry = candidates.entry(*candidate)?;
+    for candidate in std::mem::take(&mut candidates.used) {
+        let entry = candidates.entry_mut(candidate)?;
         let encoded = match &entry.value {
             Some(scalar) => encode(scalar)?,
             None => Zeroizing::new(Vec::new()),
@@ -66,7 +66,7 @@ pub(super) fn finish(
             reserved: u16_le::from_native(0),
             span: entry.span,
         });
-        values.push(entry.value.clone());
+        values.push(entry.value.take());
     }
     let plan_type = plan_type(&steps, matrix);
     Ok(Plan { steps, slots, values, plan_type })
@@ -95,7 +95,8 @@ fn put(pool: &mut Vec<u8>, bytes: &[u8]) -> Result<TextRef, Cause> {
 
 /// Canonical encoding of a scalar.
 fn encode(scalar: &Scalar) -> Result<Zeroizing<Vec<u8>>, Cause> {
-    let mut out = Zeroizing::new(Vec::new());
+    // Room for all of it, since a buffer that grew would leave secrets behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(scalar.text_length().saturating_add(16)));
     match scalar {
         Scalar::String(bytes) => canonical::put_string(&mut out, bytes).map_err(|_| Cause::Internal("a String that has no encoding"))?,
         Scalar::Int(int) => canonical::put_int(&mut out, *int),

@@ -4,7 +4,7 @@ use super::Mode;
 use super::arithmetic::wrong;
 use super::candidates::Entry;
 use super::error::Cause;
-use super::machine::{Flow, Machine, at, bug};
+use super::machine::{CANDIDATE, Flow, Machine, at, bug};
 use super::resolve::{Argument, is_public, resolve};
 use super::value::{Candidate, Data, Scalar, Value};
 use crate::decorators::{self, Cost};
@@ -69,8 +69,8 @@ impl Machine<'_> {
         let value = if self.options.mode == Mode::Quick && row.cost == Cost::Expensive {
             None
         } else {
-            let scalar = resolve(decorator, &arguments, &key, self.seeded, self.reality, self.options.seed)?;
-            self.charge(scalar.text().len() as u64)?;
+            let (scalar, work) = resolve(decorator, &arguments, &key, self.seeded, self.reality, self.options.seed)?;
+            self.charge(work.saturating_add(scalar.text_length() as u64))?;
             if let Scalar::String(bytes) = &scalar
                 && bytes.contains(&0)
             {
@@ -78,6 +78,7 @@ impl Machine<'_> {
             }
             Some(scalar)
         };
+        self.charge(CANDIDATE.saturating_add(key.len() as u64))?;
         let operands = arguments.iter().flat_map(|argument| self.candidates.origins(&argument.value)).collect();
         let resolved = value.is_some();
         let candidate =
@@ -90,7 +91,7 @@ impl Machine<'_> {
     }
 
     /// `env.NAME`, `env.NAME(default=3, public=true)`, `file.read("p")`.
-    pub(super) fn import_key(&self, row: &decorators::ValueDecorator, arguments: &[Argument], public: bool) -> Result<String, Cause> {
+    pub(super) fn import_key(&mut self, row: &decorators::ValueDecorator, arguments: &[Argument], public: bool) -> Result<String, Cause> {
         let mut key = row.name.to_owned();
         let mut rest = arguments;
         if row.shape == decorators::Shape::Key
@@ -102,7 +103,7 @@ impl Machine<'_> {
         }
         let mut listed = Vec::with_capacity(rest.len());
         for argument in rest {
-            let value = self.candidates.key_of(&argument.value, self.program.text)?;
+            let value = self.key_of(&argument.value)?;
             // The first parameter of a call reads well without its name.
             listed.push(if argument.param == 0 {
                 value

@@ -1,14 +1,16 @@
 //! The interpreter. The verifier has proved shape, so every lookup here succeeds; where one could not, the answer is an internal error, never
 //! a panic. Evaluation is lazy through thunks: an instruction that needs a value not evaluated yet starts its thunk and runs again afterwards.
+//!
+//! Fuel pays for memory as well as for work, at [`VALUE`] a value: what the machine keeps (captures, elements, pieces, candidates, steps) when it is
+//! made, and its stacks by their greatest height. So how deeply values need each other is bounded by fuel, and so is all memory.
 
 use super::arithmetic::{scalar, wrong};
-use super::candidates::{Candidates, Entry};
+use super::candidates::{Candidates, Entry, KEY_MAX, bounded};
 use super::emit::Emitter;
 use super::error::{Cause, PlanError};
-use super::labels::label;
 use super::reality::Reality;
 use super::resolve::Argument;
-use super::value::{Candidate, Data, Nested, Piece, Text, Value};
+use super::value::{Candidate, Data, Nested, Piece, Scalar, Text, Value};
 use super::{Options, Plan};
 use crate::decorators::{self};
 use crate::program::table::{Op, limits};
@@ -17,12 +19,25 @@ use opal_format::canonical::CanonicalValue;
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::program::{Instruction, ProgramView, Variable};
 use opal_format::record::{Range, Span, TextRef};
+use std::collections::HashMap;
+use std::rc::Rc;
 use zeroize::Zeroizing;
+
+/// Fuel for one value that is kept: half its size in bytes.
+pub(super) const VALUE: u64 = 16;
+
+/// Fuel for one entry of the operand stack, the locals, the frames and the open blocks.
+const HEIGHTS: [u64; 4] = [VALUE, VALUE, VALUE, 3 * VALUE];
+
+/// Fuel for a candidate, apart from its key and operands.
+pub(super) const CANDIDATE: u64 = 128;
 
 /// A call in progress.
 struct Frame {
     /// Position of the current instruction.
     pc: u32,
+    /// How many of its operands are evaluated already.
+    evaluated: usize,
     /// First of its locals.
     pub(super) locals: usize,
     /// The thunk that it evaluates, if it is one.
@@ -36,7 +51,7 @@ pub(super) enum Control {
     /// `if` on a known condition.
     If,
     /// `if` on an unknown condition: both arms are planned, each from a copy.
-    Both { assigns: Range, before: Vec<Value>, first: Option<Vec<Value>> },
+    Both { assigns: Range, before: Vec<Value>, second: bool },
     /// `for`: the collection, the next element, the local, the first instruction of the body.
     For { collection: Value, next: u64, variable: u16, body: u32 },
     /// A loop on an unknown collection or condition: its body is planned once.
@@ -80,6 +95,12 @@ pub(super) struct Machine<'a> {
     frames: Vec<Frame>,
     pub(super) control: Vec<Control>,
     thunks: Vec<Thunk>,
+    /// Greatest heights of the stacks so far, in the order of [`HEIGHTS`].
+    peaks: [usize; 4],
+    /// The Array that was last searched for elements to evaluate, and how many of its first ones are. Holding it keeps it distinct from others.
+    searched: Option<(Rc<Nested<Value>>, usize)>,
+    /// Regular expressions in use, by constant, each with its fuel per byte of text.
+    pub(super) patterns: HashMap<u32, (Rc<regex_lite::Regex>, u64)>,
     /// Frames that are calls of commands.
     calls: u32,
     fuel: u64,
@@ -104,6 +125,9 @@ pub fn plan(program: &Verified<'_>, reality: &dyn Reality, options: &Options<'_>
         frames: Vec::new(),
         control: Vec::new(),
         thunks: Vec::new(),
+        peaks: [0; 4],
+        searched: None,
+        patterns: HashMap::new(),
         calls: 0,
         fuel: options.fuel.min(limits::FUEL),
         seeded: 0,
@@ -146,14 +170,33 @@ impl Machine<'_> {
             self.charge(1)?;
             let pc = self.frames.last().ok_or_else(|| bug("no frame"))?.pc;
             let instruction = *at(self.program.code, pc)?;
-            let next = match self.step(pc, instruction)? {
+            let flow = self.step(pc, instruction)?;
+            self.pay()?;
+            let next = match flow {
                 Flow::Next => pc.saturating_add(1),
                 Flow::Jump(target) => target,
                 Flow::Again | Flow::Stay => continue,
                 Flow::Finished => return Ok(()),
             };
-            self.frames.last_mut().ok_or_else(|| bug("no frame"))?.pc = next;
+            self.go_on_at(next)?;
         }
+    }
+
+    fn go_on_at(&mut self, pc: u32) -> Result<(), Cause> {
+        let frame = self.frames.last_mut().ok_or_else(|| bug("no frame"))?;
+        (frame.pc, frame.evaluated) = (pc, 0);
+        Ok(())
+    }
+
+    /// Spends fuel on what the last instruction emitted and on heights that were not reached before.
+    pub(super) fn pay(&mut self) -> Result<(), Cause> {
+        let mut amount = std::mem::take(&mut self.out.unpaid);
+        let heights = [self.stack.len(), self.locals.len(), self.frames.len(), self.control.len()];
+        for ((height, peak), fuel) in heights.into_iter().zip(&mut self.peaks).zip(HEIGHTS) {
+            amount = amount.saturating_add(fuel.saturating_mul(height.saturating_sub(*peak) as u64));
+            *peak = height.max(*peak);
+        }
+        self.charge(amount)
     }
 
     /// Resolves the variables that the steps were promised.
@@ -176,12 +219,20 @@ impl Machine<'_> {
 
     /// Spends fuel.
     pub(super) fn charge(&mut self, amount: u64) -> Result<(), Cause> {
-        self.fuel =
-            self.fuel.checked_sub(amount).ok_or(Cause::Limit { what: "planning work", limit: self.options.fuel.min(limits::FUEL) })?;
+        self.fuel = self
+            .fuel
+            .checked_sub(amount)
+            .ok_or(Cause::Limit { what: "units of planning work", limit: self.options.fuel.min(limits::FUEL) })?;
         Ok(())
     }
 
+    /// Spends fuel on values that are kept.
+    pub(super) fn keep(&mut self, values: usize) -> Result<(), Cause> {
+        self.charge(VALUE.saturating_mul(values as u64))
+    }
+
     pub(super) fn thunk(&mut self, function: u32, captures: Vec<Value>) -> Result<Value, Cause> {
+        self.keep(captures.len().saturating_add(1))?;
         let index = u32::try_from(self.thunks.len()).map_err(|_| bug("too many thunks"))?;
         self.thunks.push(Thunk::Pending { function, captures });
         Ok(Value::plain(Data::Lazy(index)))
@@ -193,7 +244,7 @@ impl Machine<'_> {
         self.charge(u64::from(entry.locals.to_native()))?;
         self.locals.extend(arguments);
         self.locals.resize(locals.saturating_add(usize::from(entry.locals.to_native())), Value::plain(Data::Unset));
-        self.frames.push(Frame { pc: entry.code.first.to_native(), locals, thunk });
+        self.frames.push(Frame { pc: entry.code.first.to_native(), evaluated: 0, locals, thunk });
         if thunk.is_none() {
             self.calls = self.calls.saturating_add(1);
             if self.calls > limits::DEPTH {
@@ -218,12 +269,24 @@ impl Machine<'_> {
     /// Evaluates the top `count` values, and elements of collections among them where `deep`. True once nothing is left to evaluate; false where
     /// a thunk was started.
     pub(super) fn force(&mut self, count: usize, deep: bool) -> Result<bool, Cause> {
+        self.force_each(count, 1, deep)
+    }
+
+    /// As [`Self::force`], but of the top `count` values only every `step`th. What was evaluated before an instruction runs again stays so and
+    /// is not looked at again.
+    pub(super) fn force_each(&mut self, count: usize, step: usize, deep: bool) -> Result<bool, Cause> {
         let base = self.stack.len().checked_sub(count).ok_or_else(|| bug("stack underflow"))?;
-        for index in base..self.stack.len() {
-            if !self.force_at(index, deep)? {
+        let first = self.frames.last().ok_or_else(|| bug("no frame"))?.evaluated;
+        for operand in (first..count).step_by(step) {
+            let done = self.force_at(base.saturating_add(operand), deep)?;
+            if !done {
+                // The thunk's frame is on top now.
+                let below = self.frames.len().checked_sub(2).and_then(|at| self.frames.get_mut(at));
+                below.ok_or_else(|| bug("no frame"))?.evaluated = operand;
                 return Ok(false);
             }
         }
+        self.frames.last_mut().ok_or_else(|| bug("no frame"))?.evaluated = count;
         Ok(true)
     }
 
@@ -241,12 +304,16 @@ impl Machine<'_> {
             }
         }
         if deep && let Some(Data::Array(elements)) = self.stack.get(index).map(|value| &value.data) {
-            self.fuel = self.fuel.saturating_sub(elements.len() as u64);
-            let pending = elements.iter().find_map(|element| match self.settled(element).data {
-                Data::Lazy(thunk) => Some(thunk),
+            let elements = Rc::clone(elements);
+            let first = self.searched.as_ref().filter(|(last, _)| Rc::ptr_eq(last, &elements)).map_or(0, |(_, evaluated)| *evaluated);
+            let pending = elements.iter().enumerate().skip(first).find_map(|(at, element)| match self.settled(element).data {
+                Data::Lazy(thunk) => Some((at, thunk)),
                 _ => None,
             });
-            if let Some(thunk) = pending {
+            let evaluated = pending.map_or(elements.len(), |(at, _)| at);
+            self.charge(evaluated.saturating_sub(first) as u64)?;
+            self.searched = Some((elements, evaluated));
+            if let Some((_, thunk)) = pending {
                 self.evaluate(thunk)?;
                 return Ok(false);
             }
@@ -258,7 +325,8 @@ impl Machine<'_> {
         let state = usize::try_from(thunk).ok().and_then(|index| self.thunks.get_mut(index)).ok_or_else(|| bug("no such thunk"))?;
         match std::mem::replace(state, Thunk::Running) {
             Thunk::Pending { function, captures } => self.enter(function, captures, Some(thunk)),
-            Thunk::Running | Thunk::Done(_) => Err(bug("a value that needs itself")),
+            Thunk::Running => Err(Cause::NeedsItself),
+            Thunk::Done(_) => Err(bug("a thunk that is done")),
         }
     }
 
@@ -290,6 +358,7 @@ impl Machine<'_> {
         if let Some(candidate) = self.candidates.find(key) {
             return Ok(candidate);
         }
+        self.charge(CANDIDATE)?;
         let span = self.span();
         self.candidates.add(Entry {
             key: key.to_owned(),
@@ -305,27 +374,59 @@ impl Machine<'_> {
     }
 
     /// The bytes of a String, or the text of another scalar; `None` for a deferred value.
-    pub(super) fn text_of(&self, value: &Value) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
-        let mut out = Zeroizing::new(Vec::new());
-        match &value.data {
+    pub(super) fn text_of(&mut self, value: &Value) -> Result<Option<Zeroizing<Vec<u8>>>, Cause> {
+        let pieces = match &value.data {
             Data::Text(Text::Constant(offset, length)) => {
-                out.extend_from_slice(TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default());
+                self.charge(u64::from(*length))?;
+                return Ok(Some(Zeroizing::new(TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default().to_vec())));
             }
-            Data::Text(Text::Pieces(pieces)) => {
-                for piece in pieces.iter() {
-                    match piece {
-                        Piece::Bytes(bytes) => out.extend_from_slice(bytes),
-                        Piece::Slot(candidate) => match &self.candidates.entry(*candidate)?.value {
-                            Some(scalar) => out.extend_from_slice(&scalar.text()),
-                            None => return Ok(None),
-                        },
-                    }
-                }
-            }
+            Data::Text(Text::Pieces(pieces)) => pieces,
             Data::Unknown(_) => return Ok(None),
             _ => return Ok(Some(scalar(value).ok_or(Cause::NotAWord(value.described()))?.text())),
+        };
+        // The length first: it is paid for before the bytes are copied, and a buffer that grew would leave secrets behind.
+        let mut length = 0_usize;
+        for piece in pieces.iter() {
+            length = length.saturating_add(match piece {
+                Piece::Bytes(bytes) => bytes.len(),
+                Piece::Slot(candidate) => match &self.candidates.entry(*candidate)?.value {
+                    Some(scalar) => scalar.text_length(),
+                    None => return Ok(None),
+                },
+            });
+        }
+        self.charge((length as u64).saturating_add(pieces.len() as u64))?;
+        let mut out = Zeroizing::new(Vec::with_capacity(length));
+        for piece in pieces.iter() {
+            match piece {
+                Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+                Piece::Slot(candidate) => match &self.candidates.entry(*candidate)?.value {
+                    Some(Scalar::String(bytes)) => out.extend_from_slice(bytes),
+                    Some(scalar) => out.extend_from_slice(&scalar.text()),
+                    None => return Ok(None),
+                },
+            }
         }
         Ok(Some(out))
+    }
+
+    /// Canonical text for a value inside a key.
+    pub(super) fn key_of(&mut self, value: &Value) -> Result<String, Cause> {
+        let work: usize = match &value.data {
+            Data::Text(Text::Constant(_, length)) => usize::try_from(*length).unwrap_or(usize::MAX),
+            Data::Text(Text::Pieces(pieces)) => pieces.iter().fold(0, |sum, piece| match piece {
+                Piece::Bytes(bytes) => sum.saturating_add(bytes.len()),
+                Piece::Slot(_) => sum.saturating_add(KEY_MAX),
+            }),
+            _ => KEY_MAX,
+        };
+        self.charge(work as u64)?;
+        self.candidates.key_of(value, self.program.text)
+    }
+
+    /// What a message says of a value: its text, or what it came from where it is secret.
+    pub(super) fn shown(&self, value: &Value, text: impl std::fmt::Display) -> Result<String, Cause> {
+        Ok(self.candidates.secret_of(value)?.map_or_else(|| text.to_string(), |key| format!("`{key}`")))
     }
 
     pub(super) fn constant_text(&self, index: u32) -> Result<&[u8], Cause> {
@@ -339,13 +440,33 @@ impl Machine<'_> {
         }
     }
 
+    /// Gives the result of an operation the label of its operands: nothing if they are constants, else a computed candidate.
     pub(super) fn label(&mut self, name: &str, operands: &[&Value], result: Data) -> Result<Value, Cause> {
         if operands.iter().all(|value| value.origin.is_none() && !matches!(value.data, Data::Text(Text::Pieces(_)) | Data::Unknown(_))) {
             return Ok(Value::plain(result));
         }
+        let from: Vec<Candidate> = operands.iter().flat_map(|operand| self.candidates.origins(operand)).collect();
+        if from.is_empty() {
+            return Ok(Value::plain(result));
+        }
+        let keys: Vec<String> = operands.iter().map(|operand| self.key_of(operand)).collect::<Result<_, _>>()?;
+        let key = format!("{name}({})", keys.join(", "));
+        let value = Value::plain(result);
+        let origin = self.computed(key, scalar(&value), from)?;
+        Ok(Value { origin: Some(origin), ..value })
+    }
+
+    /// The candidate of a computed value: one per key.
+    pub(super) fn computed(&mut self, key: String, value: Option<Scalar>, operands: Vec<Candidate>) -> Result<Candidate, Cause> {
+        self.charge(CANDIDATE.saturating_add(key.len() as u64).saturating_add((operands.len() as u64).saturating_mul(2)))?;
         let span = self.span();
-        self.charge(256)?;
-        label(&mut self.candidates, name, operands, result, self.program.text, span)
+        self.candidates.computed(bounded(key), value, operands, span)
+    }
+
+    /// A String chosen or changed by other values (an element at a secret index, a quoted text): a slot of its own.
+    pub(super) fn computed_text(&mut self, key: String, text: Scalar, from: Vec<Candidate>) -> Result<Value, Cause> {
+        let origin = self.computed(key, Some(text), from)?;
+        Ok(Value::plain(Data::Text(Text::Pieces([Piece::Slot(origin)].into()))))
     }
 
     pub(super) fn unknown_of(values: &[&Value]) -> Option<Value> {
@@ -397,7 +518,7 @@ impl Machine<'_> {
                 }
             }
             Op::Array => {
-                self.charge(b as u64)?;
+                self.keep(b)?;
                 let elements = self.pop_many(b)?;
                 self.stack.push(Value::plain(Data::Array(Nested::new(elements, |value| value)?)));
             }
@@ -444,8 +565,7 @@ impl Machine<'_> {
             Op::Call => {
                 let params = at(self.program.functions, c)?.params.to_native();
                 let arguments = self.pop_many(usize::from(params))?;
-                let frame = self.frames.last_mut().ok_or_else(|| bug("no frame"))?;
-                frame.pc = pc.saturating_add(1);
+                self.go_on_at(pc.saturating_add(1))?;
                 self.enter(c, arguments, None)?;
                 return Ok(Flow::Stay);
             }

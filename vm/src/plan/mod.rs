@@ -12,7 +12,6 @@ mod emit;
 mod error;
 mod finish;
 mod imports;
-mod labels;
 mod machine;
 mod nodes;
 mod reality;

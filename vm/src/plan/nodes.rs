@@ -33,15 +33,30 @@ impl Machine<'_> {
     pub(super) fn argument(&mut self, kind: NodeKind, param: u8, row: &decorators::Param, value: &Value) -> Result<(), Cause> {
         let name = row.names.first().copied().unwrap_or_default();
         let what = || format!("`{name}` of `{}`", kind.name());
-        if let (decorators::ParamType::Strings, Data::Array(elements)) = (row.accepts, &value.data) {
-            for element in elements.iter() {
-                let element = self.settled(element);
-                if !matches!(element.data, Data::Text(_)) {
-                    return Err(wrong(&what(), row.accepts.name(), &element));
+        if row.accepts == decorators::ParamType::Strings {
+            let other = |found: &str| Cause::Type {
+                what: what(),
+                expected: row.accepts.name().to_owned(),
+                found: format!("an Array with {found}"),
+            };
+            match &value.data {
+                Data::Array(elements) => {
+                    for element in elements.iter() {
+                        let element = self.settled(element);
+                        match element.data {
+                            Data::Text(_) => self.emit_text_argument(param, &element)?,
+                            Data::Unknown(candidate) => {
+                                let slot = self.use_slot(candidate)?;
+                                self.out.scalar_arg(param, ValueType::Int, 0, Some(slot));
+                            }
+                            _ => return Err(other(element.described())),
+                        }
+                    }
+                    return Ok(());
                 }
-                self.emit_text_argument(param, &element)?;
+                Data::Range(..) => return Err(other("an Int")),
+                _ => {}
             }
-            return Ok(());
         }
         if let Data::Unknown(candidate) = value.data {
             let slot = self.use_slot(candidate)?;

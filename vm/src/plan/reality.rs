@@ -77,7 +77,8 @@ impl Reality for Host {
         if metadata.len() > FILE_MAX {
             return Err(refuse("larger than 16 MiB"));
         }
-        let mut bytes = Vec::new();
+        // Room for all of it, since a buffer that grew would leave secrets behind.
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
         file.take(FILE_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_MAX {
             return Err(refuse("larger than 16 MiB"));

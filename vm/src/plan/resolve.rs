@@ -43,7 +43,10 @@ pub(super) fn is_public(decorator: u16, args: &[Argument], marked: bool, options
     Ok(matches!(decorator, table::ENV | table::PASS_ENV) && PUBLIC_ENV.contains(&name))
 }
 
-/// Resolves one decorator. `ordinal` counts resolutions of seeded decorators.
+/// Fuel for the arithmetic of a key pair.
+const KEY_PAIR: u64 = 4096;
+
+/// Resolves one decorator, and says what fuel that took beside the bytes of the value. `ordinal` counts resolutions of seeded decorators.
 pub(super) fn resolve(
     decorator: u16,
     args: &[Argument],
@@ -51,12 +54,12 @@ pub(super) fn resolve(
     ordinal: u64,
     reality: &dyn Reality,
     seed: &Seed,
-) -> Result<Scalar, Cause> {
+) -> Result<(Scalar, u64), Cause> {
     let arg = |param: u8| args.iter().find(|arg| arg.param == param);
-    match decorator {
+    let scalar = match decorator {
         table::ENV | table::PASS_ENV => {
             let name = arg(0).and_then(Argument::string).unwrap_or_default();
-            env(name, arg(table::ENV_DEFAULT), reality)
+            env(name, arg(table::ENV_DEFAULT), reality)?
         }
         table::FILE_READ | table::FILE_SHA256 => {
             let path = arg(0).and_then(|path| path.text.as_deref()).ok_or(Cause::Internal("a file without a path"))?;
@@ -65,14 +68,16 @@ pub(super) fn resolve(
             if decorator == table::FILE_SHA256 {
                 let digest = HashAlgorithm::Sha256.plain(&bytes);
                 let hex: String = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                return Ok(Scalar::String(Zeroizing::new(hex.into_bytes())));
+                // Hashing is cheaper than keeping.
+                return Ok((Scalar::String(Zeroizing::new(hex.into_bytes())), bytes.len() as u64 / 16));
             }
-            Ok(Scalar::String(bytes))
+            Scalar::String(bytes)
         }
-        table::RANDOM_PASSWORD => password(args, key, ordinal, seed),
-        table::CRYPTO_GENERATE_KEY => generate_key(args, key, ordinal, seed),
-        _ => Err(Cause::Internal("a decorator that is not in the table")),
-    }
+        table::RANDOM_PASSWORD => password(args, key, ordinal, seed)?,
+        table::CRYPTO_GENERATE_KEY => return Ok((generate_key(args, key, ordinal, seed)?, KEY_PAIR)),
+        _ => return Err(Cause::Internal("a decorator that is not in the table")),
+    };
+    Ok((scalar, 0))
 }
 
 fn env(name: &str, default: Option<&Argument>, reality: &dyn Reality) -> Result<Scalar, Cause> {

@@ -2,14 +2,54 @@
 
 use super::arithmetic::{binary, compare, convert, negate, scalar, verb};
 use super::error::Cause;
-use super::labels::computed_text;
-use super::machine::{Flow, Machine, bug};
+use super::machine::{Flow, Machine, VALUE, bug};
 use super::value::{Data, Piece, Scalar, Text, Value};
 use crate::program::table::Op;
 use opal_format::kind::ValueType;
 use opal_format::record::TextRef;
 use std::cmp::Ordering;
+use std::rc::Rc;
 use zeroize::Zeroizing;
+
+/// Verbatim bytes of at least this length are shared by the texts that hold them.
+const SHARED_MIN: usize = 512;
+
+/// Least and greatest size of a compiled regular expression, in bytes.
+const PATTERN_MIN: usize = 4 << 10;
+const PATTERN_MAX: usize = 1 << 20;
+
+/// A text under construction.
+#[derive(Default)]
+struct Joined {
+    pieces: Vec<Piece>,
+    /// Bytes that are not a piece yet.
+    pending: Vec<u8>,
+    /// Fuel for what was added.
+    unpaid: u64,
+}
+
+impl Joined {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.unpaid = self.unpaid.saturating_add(bytes.len() as u64);
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= SHARED_MIN {
+            self.flush();
+        }
+    }
+
+    fn piece(&mut self, piece: Piece) {
+        self.unpaid = self.unpaid.saturating_add(VALUE);
+        self.flush();
+        self.pieces.push(piece);
+    }
+
+    fn flush(&mut self) {
+        if !self.pending.is_empty() {
+            self.unpaid = self.unpaid.saturating_add(VALUE);
+            self.pieces.push(Piece::Bytes(std::mem::take(&mut self.pending).into()));
+        }
+    }
+}
 
 impl Machine<'_> {
     pub(super) fn text_operation(&mut self, op: Op, count: usize) -> Result<Flow, Cause> {
@@ -25,14 +65,14 @@ impl Machine<'_> {
         if op == Op::Quoted {
             let [value] = values.as_slice() else { return Err(bug("quoted")) };
             let text = self.text_of(value)?.unwrap_or_default();
+            self.charge((text.len() as u64).saturating_mul(4))?;
             let quoted = Zeroizing::new(super::emit::quoted(&text, opal_format::kind::Position::CommandWord, false));
             let from = self.candidates.origins(value);
             let result = if from.is_empty() {
                 Value::bytes(&quoted)
             } else {
-                let key = format!("quoted({})", self.candidates.key_of(value, self.program.text)?);
-                let span = self.span();
-                computed_text(&mut self.candidates, key, Scalar::String(quoted), from, span)?
+                let key = format!("quoted({})", self.key_of(value)?);
+                self.computed_text(key, Scalar::String(quoted), from)?
             };
             self.stack.push(result);
             return Ok(Flow::Next);
@@ -42,38 +82,45 @@ impl Machine<'_> {
         Ok(Flow::Next)
     }
 
-    /// Joins texts, keeping slots as references and merging verbatim bytes.
+    /// Joins texts, keeping slots as references. Short verbatim bytes are merged, long ones shared, so that a text that grows bit by bit is not
+    /// copied each time.
     pub(super) fn concat(&mut self, values: &[Value]) -> Result<Value, Cause> {
-        let mut pieces: Vec<Piece> = Vec::new();
-        let mut bytes: Vec<u8> = Vec::new();
+        let mut joined = Joined::default();
         for value in values {
-            self.concat_one(value, &mut pieces, &mut bytes)?;
+            self.concat_one(value, &mut joined)?;
         }
-        if !bytes.is_empty() || pieces.is_empty() {
-            pieces.push(Piece::Bytes(bytes.into()));
+        self.charge(std::mem::take(&mut joined.unpaid))?;
+        joined.flush();
+        if joined.pieces.is_empty() {
+            joined.pieces.push(Piece::Bytes(Rc::default()));
         }
-        Ok(Value::plain(Data::Text(Text::Pieces(pieces.into()))))
+        Ok(Value::plain(Data::Text(Text::Pieces(joined.pieces.into()))))
     }
 
-    pub(super) fn concat_one(&mut self, value: &Value, pieces: &mut Vec<Piece>, bytes: &mut Vec<u8>) -> Result<(), Cause> {
-        let mut flush = |bytes: &mut Vec<u8>, piece: Piece| {
-            if !bytes.is_empty() {
-                pieces.push(Piece::Bytes(std::mem::take(bytes).into()));
-            }
-            pieces.push(piece);
-        };
+    fn concat_one(&mut self, value: &Value, joined: &mut Joined) -> Result<(), Cause> {
         match &value.data {
             Data::Text(Text::Constant(offset, length)) => {
-                bytes.extend_from_slice(TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default());
+                joined.bytes(TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default());
             }
             Data::Text(Text::Pieces(parts)) => {
                 for part in parts.iter() {
                     match part {
-                        Piece::Bytes(more) => bytes.extend_from_slice(more),
-                        Piece::Slot(_) => flush(bytes, part.clone()),
+                        Piece::Bytes(more) if more.len() < SHARED_MIN => joined.bytes(more),
+                        _ => joined.piece(part.clone()),
                     }
                 }
-                self.charge(parts.len() as u64)?;
+            }
+            Data::Range(first, last) => {
+                if let Some(key) = self.candidates.secret_of(value)? {
+                    return Err(Cause::SecretStructure { what: "the number of elements", key });
+                }
+                for int in *first..=*last {
+                    if int > *first {
+                        joined.bytes(b" ");
+                    }
+                    joined.bytes(int.to_string().as_bytes());
+                    self.charge(std::mem::take(&mut joined.unpaid))?;
+                }
             }
             Data::Array(elements) => {
                 if let Some(key) = value.origin.map(|_| self.candidates.secret_of(value)).transpose()?.flatten() {
@@ -81,23 +128,22 @@ impl Machine<'_> {
                 }
                 for (index, element) in elements.iter().enumerate() {
                     if index > 0 {
-                        bytes.push(b' ');
+                        joined.bytes(b" ");
                     }
                     let element = self.settled(element);
-                    if matches!(element.data, Data::Array(_) | Data::Map(_)) {
+                    if matches!(element.data, Data::Array(_) | Data::Map(_) | Data::Range(..)) {
                         return Err(Cause::NotAWord("a nested collection"));
                     }
                     // One level: elements are scalars here.
-                    self.concat_one(&element, pieces, bytes)?;
+                    self.concat_one(&element, joined)?;
                 }
-                return Ok(());
             }
             _ => match value.origin {
-                Some(origin) => flush(bytes, Piece::Slot(origin)),
-                None => bytes.extend_from_slice(&scalar(value).ok_or(Cause::NotAWord(value.described()))?.text()),
+                Some(origin) => joined.piece(Piece::Slot(origin)),
+                None => joined.bytes(&scalar(value).ok_or(Cause::NotAWord(value.described()))?.text()),
             },
         }
-        self.charge(bytes.len() as u64)
+        self.charge(std::mem::take(&mut joined.unpaid))
     }
 
     pub(super) fn add(&mut self) -> Result<Flow, Cause> {
@@ -198,17 +244,41 @@ impl Machine<'_> {
             Op::Convert => self.convert(&value, ValueType::from_number(a).ok_or_else(|| bug("type"))?)?,
             _ => {
                 let text = self.text_of(&value)?.unwrap_or_default();
-                self.charge(text.len() as u64)?;
-                let pattern = std::str::from_utf8(self.constant_text(c)?).map_err(|_| bug("pattern"))?;
-                let regex =
-                    regex_lite::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| Cause::Regex(error.to_string()))?;
+                let (regex, per_byte) = self.pattern(c)?;
+                self.charge((text.len() as u64).saturating_mul(per_byte))?;
                 let matched = std::str::from_utf8(&text).is_ok_and(|text| regex.is_match(text));
-                let name = format!("matches {}", super::candidates::quote(pattern.as_bytes()));
+                let pattern = self.constant_text(c)?;
+                let name = if self.candidates.origins(&value).is_empty() {
+                    String::new()
+                } else {
+                    format!("matches {}", super::candidates::quote(pattern))
+                };
+                self.charge(name.len() as u64)?;
                 self.label(&name, &[&value], Data::Bool(matched))?
             }
         };
         self.stack.push(result);
         Ok(())
+    }
+
+    /// A regular expression, compiled once, and its fuel per byte of text: a byte may visit every state, and only the size that is needed to
+    /// compile tells how many there are.
+    fn pattern(&mut self, constant: u32) -> Result<(Rc<regex_lite::Regex>, u64), Cause> {
+        if let Some((regex, per_byte)) = self.patterns.get(&constant) {
+            return Ok((Rc::clone(regex), *per_byte));
+        }
+        let text = std::str::from_utf8(self.constant_text(constant)?).map_err(|_| bug("pattern"))?;
+        let mut size = PATTERN_MIN;
+        let compiled = loop {
+            match regex_lite::RegexBuilder::new(text).size_limit(size).build() {
+                Err(_) if size < PATTERN_MAX => size = size.saturating_mul(4),
+                result => break Rc::new(result.map_err(|error| Cause::Regex(error.to_string()))?),
+            }
+        };
+        self.charge(size as u64)?;
+        let entry = (compiled, size as u64 / PATTERN_MIN as u64);
+        self.patterns.insert(constant, (Rc::clone(&entry.0), entry.1));
+        Ok(entry)
     }
 
     pub(super) fn convert(&mut self, value: &Value, to: ValueType) -> Result<Value, Cause> {
@@ -222,7 +292,7 @@ impl Machine<'_> {
             Data::Text(_) => self.text_of(value)?,
             _ => None,
         };
-        let key = self.candidates.key_of(value, self.program.text)?;
+        let key = self.key_of(value)?;
         let result = match convert(value, text.as_ref().map(|text| text.as_slice()), to, &key)? {
             Scalar::String(bytes) => return Ok(Value::bytes(&bytes)),
             Scalar::Int(int) => Data::Int(int),

@@ -20,7 +20,7 @@ impl Machine<'_> {
             let args = self.out.args_mark()?;
             let mark = self.out.parts_mark()?;
             let name = self.out.intern(template.name, pool)?;
-            self.out.text_part(name);
+            self.out.text_part(name)?;
             self.out.text_arg(crate::decorators::params::LET_NAME, mark)?;
             self.out.set_args(node, args)?;
         }
@@ -30,7 +30,7 @@ impl Machine<'_> {
         for (index, part) in parts.iter().enumerate() {
             if part.kind == 0 {
                 let text = self.out.intern(part.text, pool)?;
-                self.out.text_part(text);
+                self.out.text_part(text)?;
                 continue;
             }
             let hole = holes.next().ok_or(Cause::Internal("a hole without a value"))?;
@@ -46,13 +46,9 @@ impl Machine<'_> {
     /// One value in shell text, between the verbatim text before and after it.
     fn emit_hole(&mut self, part: &TemplatePart, value: &Value, before: &[u8], after: &[u8]) -> Result<(), Cause> {
         let position = Position::from_number(part.position).ok_or(Cause::Internal("a position"))?;
-        let elements = match &value.data {
-            Data::Array(elements) => elements.to_vec(),
-            Data::Range(first, last) => {
-                let count = super::collections::range_length(*first, *last);
-                self.charge(count)?;
-                (*first..=*last).map(|int| Value::plain(Data::Int(int))).collect()
-            }
+        let count = match &value.data {
+            Data::Array(elements) => elements.len() as u64,
+            Data::Range(first, last) => super::collections::range_length(*first, *last),
             Data::Binding(step) => {
                 if position == Position::Integer {
                     return Err(Cause::NotAnInteger("a runtime binding"));
@@ -70,11 +66,16 @@ impl Machine<'_> {
         if let Some(key) = value.origin.map(|_| self.candidates.secret_of(value)).transpose()?.flatten() {
             return Err(Cause::SecretStructure { what: "the number of words", key });
         }
-        for (index, element) in elements.iter().enumerate() {
+        // Each element takes a byte at least.
+        if count > PROCESS_STRING_MAX as u64 {
+            return Err(Cause::ScriptTooLong);
+        }
+        for index in 0..count {
             if index > 0 {
                 self.out.bytes_part(b" ")?;
             }
-            let element = self.settled(element);
+            let element = super::collections::element(value, index).ok_or(Cause::Internal("an element"))?;
+            let element = self.settled(&element);
             self.emit_scalar(&element, position, before, after)?;
         }
         Ok(())
@@ -88,6 +89,7 @@ impl Machine<'_> {
             self.check_redirect(value, before)?;
         }
         let expandable = before.ends_with(b"..") || after.starts_with(b"..");
+        self.pay()?;
         match &value.data {
             Data::Text(Text::Constant(offset, length)) => {
                 let bytes = TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default();
@@ -98,17 +100,28 @@ impl Machine<'_> {
                 if empty {
                     return self.emit_bytes(b"", position, before, after, expandable);
                 }
-                for piece in pieces.iter() {
+                // How the text is divided into pieces makes no difference: neighbouring bytes are one.
+                let mut bytes: Vec<u8> = Vec::new();
+                for (index, piece) in pieces.iter().enumerate() {
                     match piece {
-                        Piece::Bytes(bytes) if bytes.is_empty() => {}
-                        Piece::Bytes(bytes) => self.emit_bytes(bytes, position, before, after, expandable)?,
+                        Piece::Bytes(more) => {
+                            if position != Position::Argument && bytes.len().saturating_add(more.len()) > PROCESS_STRING_MAX {
+                                return Err(Cause::ScriptTooLong);
+                            }
+                            self.charge(more.len() as u64)?;
+                            bytes.extend_from_slice(more);
+                        }
                         Piece::Slot(candidate) => {
                             let slot = self.use_slot(*candidate)?;
                             self.out.slot_part(slot, position);
                         }
                     }
+                    let ends = !matches!(pieces.get(index.saturating_add(1)), Some(Piece::Bytes(_)));
+                    if ends && !bytes.is_empty() {
+                        self.emit_bytes(&std::mem::take(&mut bytes), position, before, after, expandable)?;
+                    }
                 }
-                Ok(())
+                self.pay()
             }
             Data::Unknown(candidate) => {
                 let slot = self.use_slot(*candidate)?;
@@ -138,7 +151,7 @@ impl Machine<'_> {
     }
 
     /// `bash` opens network connections for redirections below `/dev/tcp` and `/dev/udp`. The word so far is the end of the text before.
-    fn check_redirect(&self, value: &Value, before: &[u8]) -> Result<(), Cause> {
+    fn check_redirect(&mut self, value: &Value, before: &[u8]) -> Result<(), Cause> {
         let Some(bytes) = self.text_of(value)? else { return Ok(()) };
         let start =
             before.iter().rposition(|byte| byte.is_ascii_whitespace() || b"<>&|;\"'()".contains(byte)).map_or(0, |at| at.saturating_add(1));

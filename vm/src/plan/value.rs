@@ -184,6 +184,15 @@ impl Scalar {
         }
     }
 
+    /// How many bytes its text has.
+    #[must_use]
+    pub fn text_length(&self) -> usize {
+        match self {
+            Self::String(bytes) => bytes.len(),
+            _ => self.text().len(),
+        }
+    }
+
     /// Its text, as commands see it.
     #[must_use]
     pub fn text(&self) -> Zeroizing<Vec<u8>> {
