@@ -196,15 +196,40 @@ fn shell(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
     add(backslashed(&|byte| matches!(byte, b'$' | b'`' | b'"' | b'\\')));
     add(backslashed(&|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"_-./:=@%+,".contains(&byte)));
     add(backslashed(&|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"_-./:=@%+".contains(&byte)));
-    add(substitute(secret, |byte| match byte {
-        b'\'' => Some("\\'"),
-        b'\\' => Some("\\\\"),
-        b'\n' => Some("\\n"),
-        b'\r' => Some("\\r"),
-        b'\t' => Some("\\t"),
-        27 => Some("\\E"),
-        _ => None,
-    }));
+    // Where the locale is not UTF-8, what is not ASCII is in octal.
+    add(ansi(secret, false));
+    add(ansi(secret, true));
+}
+
+fn ansi(secret: &[u8], ascii: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(secret.len());
+    for &byte in secret {
+        let short = match byte {
+            b'\'' | b'\\' => byte,
+            7 => b'a',
+            8 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            11 => b'v',
+            12 => b'f',
+            b'\r' => b'r',
+            27 => b'E',
+            0..32 | 127 => {
+                out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+                continue;
+            }
+            128.. if ascii => {
+                out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+                continue;
+            }
+            _ => {
+                out.push(byte);
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+    }
+    out
 }
 
 fn substitute<'a>(secret: &[u8], by: impl Fn(u8) -> Option<&'a str>) -> Vec<u8> {

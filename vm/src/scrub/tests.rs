@@ -50,7 +50,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 const NASTY: &[u8] = b"p/+ss w\"o'r\\d\n$x<&>\t%\xc3\xa9end";
 
 /// What tools print for [`NASTY`], one entry a tool.
-const PRINTED: [&[u8]; 14] = [
+const PRINTED: [&[u8]; 16] = [
     NASTY,
     b"cC8rc3MgdyJvJ3JcZAokeDwmPgklw6llbmQ=",                         // base64
     b"702f2b7373207722",                                             // the beginning of xxd -p
@@ -65,6 +65,8 @@ const PRINTED: [&[u8]; 14] = [
     b"p/+ss w\"o'\"'\"'r\\d\n$x<&>\t%\xc3\xa9end",                   // shlex.quote
     b"p/+ss w&quot;o&#39;r\\d\n$x&lt;&amp;&gt;\t%\xc3\xa9end",       // html.EscapeString
     b"p/+ss w\\\"o'r\\\\d\n\\$x<&>\t%\xc3\xa9end",                   // inside double quotes
+    b"p/+ss w\"o\\'r\\\\d\\n$x<&>\\t%\xc3\xa9end",                   // printf %q
+    b"p/+ss w\"o\\'r\\\\d\\n$x<&>\\t%\\303\\251end",                 // printf %q where the locale is C
 ];
 
 #[test]
