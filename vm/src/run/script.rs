@@ -50,7 +50,13 @@ pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Optio
             PartKind::Binding => binding(first)?,
         };
         let public = kind == PartKind::Slot && plan.slots.slots.get(usize::try_from(first).ok()?)?.is_public();
-        if public && position != Position::HereDocument {
+        // Bash loses count of the bytes 1 and 127 in double quotes of an array; a value in the environment stays whole.
+        let inlined = match position {
+            Position::HereDocument => false,
+            Position::DoubleQuoted => !value.iter().any(|byte| matches!(byte, 1 | 127)),
+            _ => true,
+        };
+        if public && inlined {
             // Quoted whatever stands beside it: a bare value could become part of a brace sequence.
             body.extend_from_slice(&quoted(&value, position, true));
             continue;
