@@ -59,6 +59,7 @@ impl Output {
     /// Starts a line.
     pub(super) fn line(&mut self, indent: usize) {
         if !self.at_start() {
+            self.keep_carriage_return();
             self.text.push('\n');
             if self.blank && !self.fresh {
                 self.text.push('\n');
@@ -68,6 +69,13 @@ impl Output {
         self.fresh = false;
         self.line_indent = indent;
         self.text.extend(std::iter::repeat_n("    ", indent));
+    }
+
+    /// Of several carriage returns before a line end the last is no part of shell text, so one that is needs another.
+    fn keep_carriage_return(&mut self) {
+        if self.text.ends_with('\r') {
+            self.text.push('\r');
+        }
     }
 
     /// Starts a line, without a blank one before it.
@@ -85,7 +93,8 @@ impl Output {
 
     /// The whole text. Comments that stood one below the other behind consecutive lines still do. A `\` that was the
     /// last byte of the source stays the last, since before a line end it would mean something else.
-    pub(super) fn finish(self, ended: bool) -> String {
+    pub(super) fn finish(mut self, ended: bool) -> String {
+        self.keep_carriage_return();
         let mut out = String::with_capacity(self.text.len() + 1);
         let mut copied = 0;
         let mut rest = self.trailing.as_slice();

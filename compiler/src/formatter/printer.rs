@@ -136,7 +136,7 @@ impl Printer<'_> {
     }
 
     fn block_as(&mut self, block: &Block, inside: usize, one_line: bool) {
-        let end = block.span.end as usize;
+        let (start, end) = (block.span.start as usize, block.span.end as usize);
         match block.statements.as_slice() {
             [only] if !block.braced => self.statement(only),
             [only] if one_line => {
@@ -153,6 +153,10 @@ impl Printer<'_> {
                 self.at = inside;
                 self.out.open("{");
                 self.indent += 1;
+                if inside <= start {
+                    self.trivia(start);
+                    self.at = start + 1;
+                }
                 for statement in statements {
                     self.next_line(statement.span.start as usize);
                     self.statement(statement);
@@ -363,10 +367,13 @@ impl Printer<'_> {
     /// An operator that joins the next operand, and where that operand starts. A line break before or after the
     /// operator stays.
     fn joint(&mut self, symbol: &str) -> usize {
-        let here = self.text.skip_white(self.at);
-        let broken = self.text.slice(self.at, here).contains('\n');
+        let here = self.text.skip_trivia(self.at);
         self.indent += 1;
-        if broken {
+        if self.text.comment_between(self.at, here).is_some() {
+            // Only behind an operator of the shell's with nothing after it.
+            self.trivia(here);
+            self.out.close_line(self.indent);
+        } else if self.text.slice(self.at, here).contains('\n') {
             self.out.push(" \\");
             self.out.close_line(self.indent);
         } else if symbol != ";" {

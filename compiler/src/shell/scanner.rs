@@ -115,10 +115,14 @@ impl<'r, 's> Scanner<'r, 's> {
                 self.at = resume;
             }
         }
+        self.refuse_open_operator();
         let end = self.at;
         let text_end = self.content_end.max(self.text_from.min(self.at));
         self.flush(text_end);
         self.settle_integers();
+        for name in self.commands.iter_mut().filter_map(|command| command.name.as_mut()).filter(|name| name.contains('\r')) {
+            *name = name.replace("\r\n", "\n");
+        }
         let binding = if self.failed { None } else { self.binding() };
         self.warn_lone_cd();
         let span = self.reader.span(self.start, self.content_end.max(self.start));
@@ -131,6 +135,17 @@ impl<'r, 's> Scanner<'r, 's> {
             has_arithmetic: self.has_arithmetic,
         };
         Scan { text, end, stop, binding, text_end: self.content_end, operators: self.operators }
+    }
+
+    /// A command cannot end in `|`, `&&` or `||`.
+    fn refuse_open_operator(&mut self) {
+        let open = matches!(self.levels.as_slice(), [(Level::List(list), _)] if list.after_operator);
+        if let Some(operator) = self.operators.last().filter(|_| open && !self.failed) {
+            let span = self.reader.span(operator.start, operator.end);
+            let help = "write a command after it, or remove it";
+            self.reader.error_help(Code::MissingOperand, span, "nothing stands after this operator", help);
+            self.failed = true;
+        }
     }
 
     /// The name, if the command is `NAME=word` and nothing else.

@@ -3,5 +3,6 @@
 mod check;
 mod contract;
 mod explain;
+mod fmt;
 mod plan;
 mod world;
