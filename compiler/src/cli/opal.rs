@@ -126,7 +126,7 @@ fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
     }
     let found = commands::find()?;
     let parsed = compile::parse(&found.source)?;
-    let name = target.split_once('(').map_or(target.as_str(), |(name, _)| name).trim().to_owned();
+    let name = called(&target).to_owned();
     let all = lower::commands(&found.source, &parsed.file);
     let work = Work { path: Path::new(commands::NAME), source: found.source, parsed, target: Some(target), color };
     let summary = all.iter().find(|command| command.name == name);
@@ -158,25 +158,22 @@ fn names_file(word: &OsStr) -> bool {
     name.contains('/') || (name.len() == word.len() && name.ends_with(".opl"))
 }
 
+/// The name in a target, which may be a call.
+fn called(target: &str) -> &str {
+    target.split_once('(').map_or(target, |(name, _)| name).trim()
+}
+
 /// A file that is named: a script, or a command file.
 fn script(command: &clap::Command, path: PathBuf, mut line: Line, color: bool) -> Result<Next, Failure> {
     let source = files::read_source(&path)?;
     let parsed = compile::parse(&source)?;
     let all = lower::commands(&source, &parsed.file);
     // The first word is the target if it names a command; else it is an argument of what the file does without one.
-    let named = line.rest.first().and_then(|word| word.to_str()).filter(|word| {
-        let (name, call) = word.split_once('(').map_or((*word, false), |(name, _)| (name.trim(), true));
-        all.iter().any(|command| command.name == name) && (!call || word.ends_with(')'))
-    });
-    let target = named.map(str::to_owned);
+    let target = line.take_target(command, |word| all.iter().any(|command| command.name == called(word)));
     let is_script = check::is_script(&parsed.file);
     let names: Vec<&str> = all.iter().map(|command| command.name.as_str()).collect();
     let summary: Option<&CommandSummary> = match &target {
-        Some(target) => {
-            line.rest.remove(0);
-            let name = target.split_once('(').map_or(target.as_str(), |(name, _)| name).trim();
-            all.iter().find(|command| command.name == name)
-        }
+        Some(target) => all.iter().find(|command| command.name == called(target)),
         None if is_script => None,
         None => lower::default_command(&source, &names).and_then(|at| all.get(at)),
     };

@@ -13,6 +13,7 @@ use clap::ArgMatches;
 use clap::builder::PossibleValuesParser;
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::identity::{Identity, PublicKey};
+use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
 use opal_vm::duration;
 use opal_vm::plan::{Cause, Mode, Plan, PlanError};
@@ -229,6 +230,10 @@ impl Request {
 
     fn write_contract(&self, work: &Work<'_>, plan: &Plan, source: &Source, seed: &Seed, path: &Path) -> Result<(), Failure> {
         let seal = self.seal.as_ref().ok_or_else(|| Failure::bug("a contract without its terms"))?;
+        if plan.steps.nodes.iter().any(|node| node.kind.to_native() == NodeKind::Tty.number()) {
+            return Err(Failure::new(exit::DATA, "tty_in_contract", "the plan has a `@tty` block, and no contract may lend a terminal")
+                .with_help("run it directly, `opal TARGET`; or take what is inside out of the block"));
+        }
         let conditions = Conditions {
             algorithm: self.algorithm,
             timestamp: seal.timestamp,

@@ -159,6 +159,7 @@ impl UsageError {
             Self::MissingArgument { name, .. } | Self::ValueNeeded { name } => Some(format!("add `--{name}=…`")),
             Self::BadValue { expected: "a Duration", .. } => Some("write whole numbers with units: `30s`, `1h30m`".to_owned()),
             Self::BadValue { expected: "a Bool", .. } => Some("write `true` or `false`".to_owned()),
+            Self::ScriptArguments => Some("give it parameters by making it a command: `fun main(name) { … }`".to_owned()),
             Self::Collection { name, .. } => Some(format!("give `{name}` a default, or call the command from another one")),
             _ => None,
         }

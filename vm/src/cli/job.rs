@@ -132,6 +132,7 @@ pub fn perform(job: &Job<'_>, lock: Option<RunLock>, signals: &Arc<Signals>, out
     check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
         let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
+        signals.end_by_first();
         return Ok(1);
     }
     if signals.check() > Phase::Run {

@@ -115,6 +115,9 @@ pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
         let header = header();
         return if header.is_empty() { kind.name().to_owned() } else { header };
     }
+    if kind == NodeKind::Tty {
+        return format!("{} (the terminal itself, not scrubbed)", kind.name());
+    }
     let args = node.args.of(plan.steps.args).unwrap_or_default();
     if args.is_empty() {
         return kind.name().to_owned();

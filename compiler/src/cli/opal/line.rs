@@ -53,7 +53,9 @@ impl Line {
                 [b'-', _, ..] => {
                     let takes_next = matches!(option(command, &word), Some(Shape::TakesNext));
                     line.options.push(word);
-                    line.options.extend(words.next().filter(|_| takes_next));
+                    if takes_next {
+                        line.options.extend(words.next());
+                    }
                 }
                 _ => line.first = Some(word),
             }
@@ -77,6 +79,24 @@ impl Line {
         }
         self.first = None;
         Some(name)
+    }
+
+    /// Takes the first word of the rest if `is_target` says so; options of opal may stand before it, but nothing else.
+    pub(super) fn take_target(&mut self, command: &Command, is_target: impl FnOnce(&str) -> bool) -> Option<String> {
+        let mut at = 0;
+        while let Some(word) = self.rest.get(at) {
+            match word.as_encoded_bytes() {
+                b"--" => return None,
+                [b'-', _, ..] => match option(command, word)? {
+                    Shape::Complete => at += 1,
+                    Shape::TakesNext => at += 2,
+                },
+                _ => break,
+            }
+        }
+        let target = self.rest.get(at)?.to_str().filter(|word| is_target(word))?.to_owned();
+        self.rest.remove(at);
+        Some(target)
     }
 
     /// Tells the rest apart: a parameter of the target, else an option of opal. After `--` every word is an argument.
