@@ -111,17 +111,19 @@ impl State {
 #[derive(Clone)]
 pub struct Canonical {
     state: State,
-    pending: Vec<u8>,
+    /// Fields that are not hashed yet: the first `gathered` bytes.
+    pending: [u8; GATHER],
+    gathered: usize,
 }
 
 /// Small fields are gathered up to this many bytes before they are hashed.
-const GATHER: usize = 8 * 1024;
+const GATHER: usize = 1024;
 
 impl Canonical {
     /// Starts a digest for the use `name`, such as `plan`.
     #[must_use]
     pub fn new(algorithm: HashAlgorithm, name: &str) -> Self {
-        let mut canonical = Self { state: State::new(algorithm), pending: Vec::with_capacity(GATHER) };
+        let mut canonical = Self { state: State::new(algorithm), pending: [0; GATHER], gathered: 0 };
         canonical.length("opal/v1/".len().saturating_add(name.len())).raw(b"opal/v1/").raw(name.as_bytes());
         canonical
     }
@@ -154,18 +156,33 @@ impl Canonical {
     /// Adds bytes whose number was added before, or is fixed.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        if self.pending.len().saturating_add(bytes.len()) <= GATHER {
-            self.pending.extend_from_slice(bytes);
-        } else {
-            self.flush();
-            self.state.update(bytes);
+        let end = self.gathered.saturating_add(bytes.len());
+        match self.pending.get_mut(self.gathered..end) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.gathered = end;
+            }
+            None => self.overflow(bytes),
         }
         self
     }
 
+    /// Hashes what is gathered, and then what found no room.
+    #[cold]
+    fn overflow(&mut self, bytes: &[u8]) {
+        self.flush();
+        match self.pending.get_mut(..bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.gathered = bytes.len();
+            }
+            None => self.state.update(bytes),
+        }
+    }
+
     fn flush(&mut self) {
-        self.state.update(&self.pending);
-        self.pending.clear();
+        self.state.update(self.pending.get(..self.gathered).unwrap_or_default());
+        self.gathered = 0;
     }
 
     /// The digest of everything added.
