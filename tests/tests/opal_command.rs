@@ -5,7 +5,7 @@ use opal_tests::{Ended, Host};
 use std::fs::{self, File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const COMMANDS: &str = "\
@@ -167,6 +167,9 @@ fn what_cannot_be_used_is_said_with_what_to_do() {
     opal(&host, &["./missing.opl"]).expect(66).says("error[file_not_found]");
     host.write("commands.opl", COMMANDS);
     opal(&host, &["where", "--key", "K"]).expect(64).says("`--key` has no meaning for a direct run");
+    host.write("commands.opl", "go: echo @env.NOT_SET_HERE\n");
+    opal(&host, &["go"]).expect(65).says("error[env_unset]").says("export NOT_SET_HERE=");
+    host.write("commands.opl", COMMANDS);
     host.set("PATH", "/nonexistent");
     opal(&host, &["where"]).expect(69).says("error[missing_shell]");
 }
@@ -178,7 +181,7 @@ fn a_file_can_be_a_script_or_a_command_file_with_arguments() {
     host.set_script("ops", "#!/usr/bin/env opal\nfun up(n: Int = 1) = echo up SITE @var.n\nfun ops(who) = echo ops SITE @var.who\n");
     let sh = |line: &str| {
         let path = format!("{}:{}", opal_tests::binaries().display(), std::env::var("PATH").unwrap_or_default());
-        let mut shell = std::process::Command::new("bash");
+        let mut shell = Command::new("bash");
         let state = host.path().join("state");
         shell.args(["-c", line]).current_dir(host.work()).env("PATH", path).env("XDG_STATE_HOME", state).stdin(Stdio::null());
         let ended = Ended::from(shell.output().expect("bash starts"));
@@ -231,7 +234,7 @@ fn a_plan_is_shown_hashed_written_and_executed() {
 #[test]
 fn without_a_terminal_nothing_is_asked_and_none_is_lent() {
     let host = host();
-    let ended = in_a_session(&host, &["--wait"], &["terminal"]).stdin(Stdio::null()).output().expect("setsid starts");
+    let ended = in_a_session(&host, &["--wait"], &["opal", "terminal"]).stdin(Stdio::null()).output().expect("setsid starts");
     Ended::from(ended).expect(69).says("error[no_terminal]");
     opal(&host, &["where", "--confirm"]).expect(64).says("error[no_terminal]").says("--yes");
     assert!(!host.work().join(host.named("SITE")).exists());
@@ -240,20 +243,24 @@ fn without_a_terminal_nothing_is_asked_and_none_is_lent() {
     opal(&host, &["plan", "terminal", "-o", "t.plan"]).expect(65).says("error[tty_in_contract]");
 }
 
-/// `opal` as the leader of a session, which has no terminal until it gets one.
-fn in_a_session(host: &Host, options: &[&str], arguments: &[&str]) -> std::process::Command {
-    let opal = host.command("opal", arguments);
-    let mut command = std::process::Command::new("setsid");
-    command.args(options).arg(opal.get_program()).args(arguments).current_dir(host.work()).env_clear();
-    command.envs(opal.get_envs().filter_map(|(name, value)| Some((name, value?))));
+/// A program as the leader of a session, which has no terminal until it gets one.
+fn in_a_session(host: &Host, options: &[&str], program: &[&str]) -> Command {
+    let ours = host.command("opal", [] as [&str; 0]);
+    let mut command = Command::new("setsid");
+    command.args(options).args(program).current_dir(host.work()).env_clear();
+    command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let path = std::env::join_paths(
+        std::iter::once(opal_tests::binaries().to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    );
+    command.env("PATH", path.expect("no colon in the target directory"));
     command
 }
 
-/// Runs `opal` as the leader of a session on a terminal of its own: waits for each text, then types the answer. Gives all that was shown.
-fn on_a_terminal(host: &Host, arguments: &[&str], dialogue: &[(&str, &str)]) -> (i32, String) {
+/// Runs a program on a terminal of its own: waits for each text, then types the answer. Gives all that was shown.
+fn on_a_terminal(host: &Host, program: &[&str], dialogue: &[(&str, &str)]) -> (i32, String) {
     let terminal = openpty(None, None).expect("a terminal");
     let slave = |from: &std::os::fd::OwnedFd| Stdio::from(from.try_clone().expect("a descriptor"));
-    let mut command = in_a_session(host, &["--ctty", "--wait"], arguments);
+    let mut command = in_a_session(host, &["--ctty", "--wait"], program);
     command.stdin(slave(&terminal.slave)).stdout(slave(&terminal.slave)).stderr(slave(&terminal.slave));
     let mut child = command.spawn().expect("setsid starts");
     drop((command, terminal.slave));
@@ -284,12 +291,12 @@ fn on_a_terminal_the_plan_is_shown_and_the_answer_counts() {
     let host = host();
     let file = host.work().join(host.named("SITE"));
     for (answer, status) in [("n\n", 1), ("\n", 1), ("\u{4}", 1), ("\u{3}", 130)] {
-        let (ended, shown) = on_a_terminal(&host, &["where", "--confirm"], &[("[y/N]", answer)]);
+        let (ended, shown) = on_a_terminal(&host, &["opal", "where", "--confirm"], &[("[y/N]", answer)]);
         assert_eq!(ended, status, "{shown}");
         assert!(shown.contains("where:\n") && shown.contains("Plan Hash: sha256:") && shown.contains("effects: none"), "{shown}");
         assert!(!file.exists());
     }
-    let (ended, shown) = on_a_terminal(&host, &["where", "--confirm"], &[("[y/N]", "y\n")]);
+    let (ended, shown) = on_a_terminal(&host, &["opal", "where", "--confirm"], &[("[y/N]", "y\n")]);
     assert_eq!(ended, 0, "{shown}");
     assert!(file.exists());
 }
@@ -297,7 +304,7 @@ fn on_a_terminal_the_plan_is_shown_and_the_answer_counts() {
 #[test]
 fn a_tty_block_gets_the_terminal_itself() {
     let host = host();
-    let (ended, shown) = on_a_terminal(&host, &["terminal"], &[]);
+    let (ended, shown) = on_a_terminal(&host, &["opal", "terminal"], &[]);
     assert_eq!(ended, 0, "{shown}");
     assert!(shown.contains(&host.named("SITE 0 0")) && shown.contains("hunter2-hidden"), "{shown}");
     assert!(out(&host, &["terminal", "--dry-run"]).contains("@tty (the terminal itself, not scrubbed)"));
@@ -306,12 +313,20 @@ fn a_tty_block_gets_the_terminal_itself() {
 #[test]
 fn on_a_terminal_steps_read_it_and_get_its_interrupt_once() {
     let host = host();
-    let (ended, shown) = on_a_terminal(&host, &["copy", "-q"], &[("", "typed\n\u{4}")]);
+    let (ended, shown) = on_a_terminal(&host, &["opal", "copy", "-q"], &[("", "typed\n\u{4}")]);
     assert!(ended == 0 && shown.contains("TYPED"), "{shown}");
     let script = "long: {\n    try {\n        trap 'echo one interrupt' INT; echo started SITE; sleep 300; sleep 1; exit 0\n    } finally {\n        echo cleaned\n    }\n    echo not reached\n}\n";
     host.write("commands.opl", host.named(script));
-    let (ended, shown) = on_a_terminal(&host, &["long"], &[("started", "\u{3}")]);
+    let (ended, shown) = on_a_terminal(&host, &["opal", "long"], &[("started", "\u{3}")]);
     assert_eq!(ended, 130, "{shown}");
     assert_eq!(shown.matches("one interrupt").count(), 1, "{shown}");
     assert!(shown.contains("cleaned") && !shown.contains("not reached") && shown.contains("effects: started"), "{shown}");
+}
+
+#[test]
+fn in_the_background_of_a_terminal_nothing_stops_for_reading_it() {
+    let host = host();
+    let line = "set -m; opal copy -q & wait $!; echo ended with $?";
+    let (ended, shown) = on_a_terminal(&host, &["bash", "-c", line], &[]);
+    assert!(ended == 0 && shown.contains("ended with 0"), "{shown}");
 }

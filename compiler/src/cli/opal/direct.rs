@@ -2,7 +2,7 @@
 
 use super::super::failure::Failure;
 use super::super::{compile, console, host, plan};
-use crate::contract::Work;
+use crate::contract::{PlanFailure, Work};
 use crate::lower::Entry;
 use crate::source::Source;
 use crate::syntax::Parsed;
@@ -12,7 +12,7 @@ use opal_format::seed::Seed;
 use opal_vm::admission::{Site, check_imports, check_steps};
 use opal_vm::cli::job::{self, Console, Job, Wishes};
 use opal_vm::cli::output::Output;
-use opal_vm::plan::{Mode, Plan};
+use opal_vm::plan::{Cause, Mode, Plan, PlanError};
 use opal_vm::refusal::Refusal;
 use opal_vm::trust::guard::Caller;
 use opal_vm::trust::locations::HostPaths;
@@ -55,7 +55,7 @@ pub(super) fn prepare(
     host::check_promises(&reality, &manner)?;
     let seed = plan::fresh_seed()?;
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
-    let planned = work.plan(&reality, &seed, &manner).map_err(|failure| plan::refused(failure, source))?;
+    let planned = work.plan(&reality, &seed, &manner).map_err(|failure| unplanned(failure, source))?;
     check_steps(&site.policy, planned.steps.view(), &shell).map_err(refused)?;
     Ok(Ready {
         plan_hash: plan::plan_hash(&work, &planned, HashAlgorithm::Sha256)?,
@@ -74,6 +74,21 @@ pub(super) fn prepare(
         },
         out: Output::new(matches),
     })
+}
+
+/// Shows why there is no plan. `--env` states what a target elsewhere will have; here the variable itself can be set.
+fn unplanned(failure: PlanFailure, source: Source) -> Failure {
+    let unset = match &failure {
+        PlanFailure::Plan(PlanError { cause: Cause::EnvUnset(name), .. }) => Some(name.clone()),
+        _ => None,
+    };
+    let mut failure = plan::refused(failure, source);
+    if let (Some(name), Failure::Source { diagnostics, .. }) = (unset, &mut failure) {
+        for diagnostic in diagnostics {
+            diagnostic.help = Some(format!("set it: `export {name}=…`; or write `@env.{name}(default=\"…\")`"));
+        }
+    }
+    failure
 }
 
 impl Ready {
