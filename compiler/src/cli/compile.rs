@@ -93,12 +93,14 @@ fn refused(usage: &Usage, is_option: &dyn Fn(&str) -> bool) -> Failure {
         }
         error => error.help().unwrap_or_default(),
     };
-    if !usage.commands.is_empty() {
+    let meant = usage.error.command();
+    let listed: Vec<_> = usage.commands.iter().filter(|command| meant.is_none_or(|meant| command.name == meant)).collect();
+    if !listed.is_empty() {
         if !help.is_empty() {
             help.push('\n');
         }
-        help.push_str("the commands are:");
-        for command in &usage.commands {
+        help.push_str(if meant.is_some() { "the command is:" } else { "the commands are:" });
+        for command in listed {
             help.push_str("\n  ");
             help.push_str(&command.to_string());
         }

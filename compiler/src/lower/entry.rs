@@ -149,6 +149,22 @@ pub enum UsageError {
 }
 
 impl UsageError {
+    /// The command that is there, where only its arguments do not fit.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        match self {
+            Self::UnknownArgument { command, .. }
+            | Self::TooManyArguments { command, .. }
+            | Self::DuplicateArgument { command, .. }
+            | Self::MissingArgument { command, .. }
+            | Self::BadValue { command, .. }
+            | Self::Collection { command, .. } => Some(command),
+            Self::TargetNeeded | Self::UnknownTarget { .. } | Self::BadCall { .. } | Self::ScriptArguments | Self::ValueNeeded { .. } => {
+                None
+            }
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> Option<String> {
