@@ -115,7 +115,7 @@ impl<'r, 's> Scanner<'r, 's> {
                 self.at = resume;
             }
         }
-        self.refuse_open_operator();
+        self.refuse_open_operator(stop);
         let end = self.at;
         let text_end = self.content_end.max(self.text_from.min(self.at));
         self.flush(text_end);
@@ -137,13 +137,20 @@ impl<'r, 's> Scanner<'r, 's> {
         Scan { text, end, stop, binding, text_end: self.content_end, operators: self.operators }
     }
 
-    /// A command cannot end in `|`, `&&` or `||`.
-    fn refuse_open_operator(&mut self) {
+    /// A command cannot start with an operator, nor end in `|`, `&&` or `||`, nor in any before another operator.
+    fn refuse_open_operator(&mut self, stop: Stop) {
+        let (Some(first), Some(last)) = (self.operators.first(), self.operators.last()) else { return };
         let open = matches!(self.levels.as_slice(), [(Level::List(list), _)] if list.after_operator);
-        if let Some(operator) = self.operators.last().filter(|_| open && !self.failed) {
+        let (operator, message, help) = if first.text_end <= self.start {
+            (first, "nothing stands before this operator", "write a command before it, or remove it")
+        } else if open || (stop == Stop::Operator && self.content_end <= last.end) {
+            (last, "nothing stands after this operator", "write a command after it, or remove it")
+        } else {
+            return;
+        };
+        if !self.failed {
             let span = self.reader.span(operator.start, operator.end);
-            let help = "write a command after it, or remove it";
-            self.reader.error_help(Code::MissingOperand, span, "nothing stands after this operator", help);
+            self.reader.error_help(Code::MissingOperand, span, message, help);
             self.failed = true;
         }
     }
@@ -959,6 +966,7 @@ impl<'r, 's> Scanner<'r, 's> {
             Some(word) if word.role == Role::Command && word.plain().is_some() && empty => {
                 command.word = None;
                 self.at = close + 1;
+                self.content_end = self.at;
                 self.end_command();
                 return;
             }
