@@ -557,8 +557,8 @@ fn definitions_and_calls_must_be_sound() {
     assert_eq!(said("fun a { a() }"), ["recursion"]);
     assert!(errors("var a = @var.b\nvar b = @var.a\ngo: echo @var.a")[0].contains("`a → b → a`"));
     assert_eq!(said("a: x\na: y"), ["duplicate-command"]);
-    assert_eq!(said("go: { var x = 1\n var x = 2\n echo @var.x }"), ["unused-variable", "duplicate-variable"]);
-    assert_eq!(said("fun f(a, a) = echo @var.a"), ["unused-parameter", "duplicate-parameter"]);
+    assert_eq!(said("go: { var x = 1\n var x = 2\n echo @var.x }"), ["duplicate-variable"]);
+    assert_eq!(said("fun f(a, a) = echo @var.a"), ["duplicate-parameter"]);
     assert_eq!(said("fun f(a) = echo @var.a\ngo: { f() }"), ["missing-argument"]);
     assert_eq!(said("fun f(a) = echo @var.a\ngo: { f(1, 2) }"), ["too-many-arguments"]);
     assert_eq!(said("fun f(a) = echo @var.a\ngo: { f(1, a=2) }"), ["duplicate-argument"]);

@@ -144,7 +144,7 @@ impl Checker<'_> {
             );
             let help = match (param.accepts.name(), found) {
                 ("Duration", ValueType::Int | ValueType::Float) => "write a unit: `30s`, `5m`, `1h30m`".to_owned(),
-                _ => format!("{what}: {}", param.help),
+                _ => format!("write {}; `{what}`: {}", article(param.accepts.name()), param.help),
             };
             self.report(diagnostic.with_help(help));
         } else if param.literal && !matches!(value.kind, super::typed::ExprKind::Constant(_)) {

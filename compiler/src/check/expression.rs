@@ -63,8 +63,11 @@ impl Checker<'_> {
             ExpressionKind::Range(bounds) => {
                 let first = self.expression(&bounds.0);
                 let last = self.expression(&bounds.1);
+                let reported = self.diagnostics.len();
                 self.expect_type(&first, ValueType::Int, "a range");
-                self.expect_type(&last, ValueType::Int, "a range");
+                if self.diagnostics.len() == reported {
+                    self.expect_type(&last, ValueType::Int, "a range");
+                }
                 if let (ExprKind::Constant(Literal::Int(low)), ExprKind::Constant(Literal::Int(high))) = (&first.kind, &last.kind)
                     && low > high
                 {
@@ -201,7 +204,9 @@ impl Checker<'_> {
                 let Some(name) = reference.name() else { return Expr::broken(span) };
                 self.refuse_options(reference);
                 let name_span = reference.path.first().map_or(span, |segment| segment.span);
-                let base = self.load(name, name_span, site);
+                let dot = u32::from(self.source.slice(name_span).starts_with('.'));
+                let base = self.load(name, Span { start: name_span.start + dot, ..name_span }, site);
+                let base = if reference.path.len() == 1 { Expr { span, ..base } } else { base };
                 let base = self.path(base, reference.path.get(1..).unwrap_or_default(), span);
                 self.path(base, &reference.tail, span)
             }
@@ -332,7 +337,16 @@ impl Checker<'_> {
                 element
             }
             (Shape::Map(_), _) => {
-                self.expect_type(&index, ValueType::String, "a Map");
+                if let Some(found) = index.shape.value_type().filter(|found| *found != ValueType::String) {
+                    self.report(
+                        Diagnostic::new(
+                            Code::WrongType,
+                            index.span,
+                            format!("a Map is read by a String, not by {}", article(found.name())),
+                        )
+                        .with_help("write the key: `[\"key\"]` or `.key`; or take all values: `.*`"),
+                    );
+                }
                 Shape::Unknown
             }
             _ => Shape::Unknown,
@@ -377,5 +391,5 @@ fn negated(kind: &ExprKind) -> Option<Literal> {
 
 pub(super) fn backward(span: Span, low: &dyn std::fmt::Display, high: &dyn std::fmt::Display) -> Diagnostic {
     Diagnostic::new(Code::BackwardRange, span, format!("the range {low}...{high} runs backwards"))
-        .with_help(format!("write `{high}...{low}`"))
+        .with_help(format!("write `{high}...{low}`, or list what you want in its order: `[{low}, …, {high}]`"))
 }

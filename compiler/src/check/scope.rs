@@ -148,7 +148,11 @@ impl Checker<'_> {
         match before {
             Some((_, Kind::Binding)) if kind == Kind::Binding => {}
             Some((first, Kind::Binding)) => self.report(binding_is_variable(name, span, first)),
-            Some((first, _)) => self.report(duplicate_variable(name, span, first)),
+            Some((first, _)) => {
+                // Which of the two is read says nothing yet.
+                self.visible(name).into_iter().for_each(|known| known.used = true);
+                self.report(duplicate_variable(name, span, first));
+            }
             None if kind == Kind::Binding => {}
             None => self.warn_shadowing(name, span),
         }

@@ -1,9 +1,9 @@
 //! Shell text: the values that stand in it and where.
 
-use super::Checker;
 use super::scope::Kind;
 use super::shape::Shape;
 use super::typed::{Expr, Part, Template};
+use super::{Checker, article};
 use crate::ast::{self, Place, Quoting, ShellPart, ShellReference, ShellText};
 use crate::diagnostic::{Code, Diagnostic};
 use opal_format::kind::{Position, ValueType};
@@ -50,7 +50,7 @@ impl Checker<'_> {
     fn check_hole(&mut self, text: &ShellText, reference: &ShellReference, value: &Expr) {
         let position = reference.position;
         if position.place == Place::Integer {
-            self.expect_type(value, ValueType::Int, "a place where the shell evaluates arithmetic");
+            self.expect_integer(value);
         }
         if let Shape::Map(_) = value.shape {
             self.report(
@@ -70,9 +70,26 @@ impl Checker<'_> {
                     value.span,
                     format!("`{secret}` becomes an argument of `{program}`, which every user of the host can read in the process table"),
                 )
-                .with_help("hand it over by standard input or by the environment of that program: `NAME=@… program`"),
+                .with_help(format!(
+                    "hand it over by standard input, or in the environment of that program: `NAME={} {program} …`",
+                    self.source.slice(value.span)
+                )),
             );
         }
+    }
+
+    /// Complains where the shell would evaluate the text of a value.
+    fn expect_integer(&mut self, value: &Expr) {
+        let Some(found) = value.shape.value_type().filter(|found| *found != ValueType::Int) else { return };
+        let written = self.source.slice(value.span);
+        self.report(
+            Diagnostic::new(
+                Code::WrongType,
+                value.span,
+                format!("only an Int can stand where the shell evaluates text, not {}", article(found.name())),
+            )
+            .with_help(format!("make one before: `var number = int({written})`, then write `@var.number`")),
+        );
     }
 }
 

@@ -130,7 +130,8 @@ impl Checker<'_> {
         let Some(known) = self.find_variable(name, name_span) else { return };
         let (target, kind, declared, shape) = (known.variable, known.kind, known.span, known.shape.clone());
         if kind == Kind::Binding {
-            self.report(binding_is_variable(name, name_span, declared));
+            let help = format!("to bind it again, write `{name}=…` without spaces; else rename one of the two");
+            self.report(binding_is_variable(name, name_span, declared).with_help(help));
             return;
         }
         self.note_use(target, name_span, true);
@@ -309,7 +310,7 @@ impl Checker<'_> {
                 if let (Literal::Int(from), Literal::Int(to)) = (low, high)
                     && from > to
                 {
-                    self.report(backward(span, from, to));
+                    self.report(backward(span, from, to).with_help(format!("write `{to}...{from}`")));
                 }
                 let bound = Shape::of_literal(low);
                 if let (Some(found), Err(_)) = (subject.shape.value_type(), shape::binary(BinaryOperator::Less, &subject.shape, &bound)) {

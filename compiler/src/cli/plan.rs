@@ -346,7 +346,8 @@ pub(super) fn refused(failure: PlanFailure, source: Source) -> Failure {
     if let Cause::Internal(what) = cause {
         return Failure::bug(format!("the planner: {what}"));
     }
-    let (message, help) = (cause.to_string(), cause.help());
+    let help = cause.help().unwrap_or_else(|| format!("`opalc explain {}` shows how it is written", cause.code()));
+    let (message, help) = (cause.to_string(), Some(help));
     if span.line.to_native() == 0 {
         let failure = Failure::new(exit::DATA, cause.code(), message);
         return match help {

@@ -6,7 +6,7 @@ mod words;
 use std::collections::VecDeque;
 
 use crate::{
-    ast::{DEPTH_MAX, Identifier, OperationKind, ShellPart, ShellText, ShellVariable, SimpleCommand},
+    ast::{DEPTH_MAX, Identifier, ShellPart, ShellText, ShellVariable, SimpleCommand},
     diagnostic::Code,
     syntax::reader::{Reader, is_word_byte},
 };
@@ -524,8 +524,11 @@ impl<'r, 's> Scanner<'r, 's> {
     fn unclosed_quote(&mut self, start: usize, quote: &str) {
         if !self.failed {
             let span = self.reader.span(start, start + 1);
-            let message = format!("`{quote}` of this shell command is not closed");
-            self.reader.error_help(Code::UnclosedQuote, span, message, format!("add `{quote}`, or write `\\{quote}`"));
+            let (message, help) = match quote {
+                "`" => ("this backtick is not closed".to_owned(), "close it; or write `$(…)`, which nests".to_owned()),
+                _ => (format!("`{quote}` of this shell command is not closed"), format!("add `{quote}`, or write `\\{quote}`")),
+            };
+            self.reader.error_help(Code::UnclosedQuote, span, message, help);
         }
         self.give_up();
     }
@@ -684,7 +687,8 @@ impl<'r, 's> Scanner<'r, 's> {
             let start = self.levels.last().map_or(self.at, |(_, start)| *start);
             let span = self.reader.span(start, start + 1);
             let message = "this is not closed inside its here-document";
-            self.reader.error(Code::UnclosedShell, span, message);
+            let help = "close it before the closing line, or write `\\` before it if it is text";
+            self.reader.error_help(Code::UnclosedShell, span, message, help);
             self.failed = true;
         }
         self.levels.truncate(body.levels.saturating_sub(1).max(1));
@@ -921,11 +925,15 @@ impl<'r, 's> Scanner<'r, 's> {
         None
     }
 
+    /// A dotted name and `(`, so that a misspelt operation is seen as one: to the shell `|>` is an error anyway.
     fn at_operation(&self, at: usize) -> bool {
         let at = self.reader.skip_blanks(at);
-        OperationKind::ALL
-            .iter()
-            .any(|(name, _)| self.reader.starts_with(at, name) && self.reader.byte(self.reader.skip_blanks(at + name.len())) == Some(b'('))
+        let group = self.reader.identifier_end(at);
+        let end = self.reader.identifier_end(group + 1);
+        group > at
+            && self.reader.byte(group) == Some(b'.')
+            && end > group + 1
+            && self.reader.byte(self.reader.skip_blanks(end)) == Some(b'(')
     }
 
     /// The next command of this list begins.
@@ -1029,7 +1037,8 @@ impl<'r, 's> Scanner<'r, 's> {
             let start = self.pending.front().map_or(self.at, |pending| pending.start);
             let span = self.reader.span(start, start + 2);
             let message = "the body of this here-document must come before the `)`";
-            self.reader.error(Code::HereDocumentPlacement, span, message);
+            let help = "end the line after the command with `<<`; the `)` follows the closing line";
+            self.reader.error_help(Code::HereDocumentPlacement, span, message, help);
             self.failed = true;
             self.pending.clear();
         }

@@ -79,6 +79,10 @@ pub(crate) fn diagnostic(failure: &Failure, subject: Subject) -> Diagnostic {
         RichReason::ExpectedFound { expected, found } => (expected, found),
     };
     let mut names: Vec<Cow<'_, str>> = expected.iter().filter_map(name).collect();
+    if names.iter().any(|name| name == "a value") {
+        // What opens a value needs no mention of its own.
+        names.retain(|name| !matches!(name.as_ref(), "`(`" | "`[`" | "`{`"));
+    }
     names.sort();
     names.dedup();
     let expected = match names.as_slice() {
@@ -97,6 +101,7 @@ pub(crate) fn diagnostic(failure: &Failure, subject: Subject) -> Diagnostic {
 fn name<'a>(pattern: &'a RichPattern<'_, Token>) -> Option<Cow<'a, str>> {
     match pattern {
         RichPattern::Token(token) => Some(Cow::Owned(token.describe())),
+        RichPattern::Label(label) if matches!(label.as_ref(), "in" | "else") => Some(Cow::Owned(format!("`{label}`"))),
         RichPattern::Label(label) => Some(Cow::Borrowed(label)),
         RichPattern::Identifier(name) => Some(Cow::Borrowed(name)),
         RichPattern::EndOfInput => Some(Cow::Borrowed("the end")),

@@ -179,8 +179,16 @@ impl Statements<'_, '_> {
             self.at = self.reader.line_end(self.at);
             return Next::Over;
         }
-        line.binding = scan.binding;
         let span = scan.text.span;
+        let written = self.reader.slice(start, self.reader.line_end(start));
+        let leading = ["&&", "||", "|"].into_iter().find(|operator| written.starts_with(operator));
+        if let Some(operator) = leading.filter(|_| !line.failed) {
+            let message = format!("nothing stands before this `{operator}`");
+            let help = format!("end the line before with `{operator}`, or remove it");
+            self.reader.error_help(Code::MissingOperand, self.reader.span(start, start + operator.len()), message, help);
+            line.failed = true;
+        }
+        line.binding = scan.binding;
         line.push(Operand::Shell(ShellCommand { text: scan.text, via_decorator: false }), span);
         if let Some(last) = line.operands.last_mut() {
             last.shell = Some(ShellRange { start, end: scan.text_end, operators: scan.operators });

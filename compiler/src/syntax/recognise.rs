@@ -85,6 +85,21 @@ impl Reader<'_> {
         matches!(self.byte(operator + length), None | Some(b' ' | b'\t' | b'\r' | b'\n'))
     }
 
+    /// The first `}` that closes a block opened before `at`, if this line ends with a `}`: where reading goes on after a mistake.
+    pub(super) fn closing_brace(&self, at: usize) -> Option<usize> {
+        let rest = self.slice(at, self.line_end(at)).trim_end();
+        let mut open = 0usize;
+        for (index, byte) in rest.bytes().enumerate().filter(|_| rest.ends_with('}')) {
+            match byte {
+                b'{' => open += 1,
+                b'}' if open == 0 => return Some(at + index),
+                b'}' => open -= 1,
+                _ => {}
+            }
+        }
+        None
+    }
+
     /// Whether a statement may end at `at`.
     pub(super) fn ends_statement(&self, at: usize) -> bool {
         let next = self.skip_blanks(at);
@@ -120,7 +135,17 @@ impl Reader<'_> {
     pub(super) fn at_opal_statement(&self, at: usize) -> bool {
         let end = self.decorator_name_end(at);
         let plain = end > at && !self.is_reference(at) && self.ends_word(end);
-        plain || self.at_opal_operand(at)
+        plain || self.at_opal_operand(at) || self.at_provider_block(at, end)
+    }
+
+    /// `@aws.name(…) {`: what a provider offers, used as an execution decorator. A value cannot be a whole command and open a block.
+    fn at_provider_block(&self, at: usize, end: usize) -> bool {
+        let provider = ["@aws.", "@http.", "@k8s."].iter().any(|name| self.starts_with(at, name));
+        if !provider || !matches!(self.byte(end), Some(b'(' | b' ' | b'{')) {
+            return false;
+        }
+        let line = self.slice(end, self.line_end(end)).trim_end();
+        line.ends_with('{') || line.ends_with('(')
     }
 
     fn ends_word(&self, at: usize) -> bool {

@@ -144,7 +144,7 @@ impl Reader<'_> {
     fn index(&mut self, start: usize, end: usize) -> SegmentKind {
         let value = self.slice(start, end).parse().unwrap_or_else(|_| {
             let span = self.span(start, end);
-            self.error(Code::BadNumber, span, "this index is too large");
+            self.error_help(Code::BadNumber, span, "this index is too large", "count from 0: the first element is `.0`");
             0
         });
         SegmentKind::Index(value)
@@ -187,12 +187,15 @@ impl Reader<'_> {
 
     /// `( … )` at `at`.
     pub(crate) fn arguments(&mut self, at: usize, lines: bool) -> (Arguments, usize) {
+        let errors = self.errors();
         let run = self.run(at + 1, Until::Close { close: b')', lines });
         let span = self.span(at, run.end);
         if !run.complete {
-            let open = self.span(at, at + 1);
-            let help = "add `)`, or write `()` to end the reference before a literal `(`";
-            self.error_help(Code::UnclosedBracket, open, "`(` is not closed", help);
+            if self.errors() == errors {
+                let open = self.span(at, at + 1);
+                let help = "add `)`, or write `()` to end the reference before a literal `(`";
+                self.error_help(Code::UnclosedBracket, open, "`(` is not closed", help);
+            }
             return (Arguments { span, items: Vec::new() }, run.end);
         }
         let items = self.parse_arguments(run.tokens, span).unwrap_or_default();
@@ -301,8 +304,10 @@ impl Reader<'_> {
         let candidates = NAMESPACES.iter().copied().filter(|known| !matches!(*known, "aws" | "k8s" | "http" | "cmd"));
         if let Some(known) = nearest(name, candidates) {
             let span = self.span(at, end);
-            let diagnostic = Diagnostic::new(Code::NearMissNamespace, span, format!("`@{name}` is taken as text"))
-                .with_help(format!("write `@{known}.` for a value, or `\\@{name}` to keep the text"));
+            let diagnostic = Diagnostic::new(Code::NearMissNamespace, span, format!("`@{name}` is taken as text")).with_help(format!(
+                "write `@{known}{}` for a value, or `\\@{name}` to keep the text",
+                self.slice(end, self.identifier_end(end + 1))
+            ));
             self.report(diagnostic);
         }
     }

@@ -98,7 +98,8 @@ impl<'r, 's> Statements<'r, 's> {
         loop {
             if self.reader.is_hopeless() {
                 let span = self.reader.span(self.at, self.at);
-                self.reader.error(Code::TooManyErrors, span, "there are too many errors to go on");
+                let help = "repair the first ones, then check again";
+                self.reader.error_help(Code::TooManyErrors, span, "there are too many errors to go on", help);
                 break;
             }
             let single = self.in_single();
@@ -107,6 +108,9 @@ impl<'r, 's> Statements<'r, 's> {
                 self.at = self.reader.skip_blanks(self.at);
             } else {
                 self.at = self.reader.skip_trivia(self.at);
+            }
+            if self.at_next_definition() {
+                self.unclosed_blocks();
             }
             match self.reader.byte(self.at) {
                 None if single => self.missing_body(),
@@ -122,6 +126,14 @@ impl<'r, 's> Statements<'r, 's> {
         }
         self.unclosed_blocks();
         self.items
+    }
+
+    /// Whether a definition starts here that is not indented, while another one is still open: its `}` was forgotten.
+    fn at_next_definition(&self) -> bool {
+        let inside =
+            self.frames.get(1).is_some_and(|frame| frame.braced && matches!(frame.owner, Owner::Definition { .. } | Owner::Discarded));
+        let flush = self.at == 0 || self.reader.byte(self.at - 1) == Some(b'\n');
+        inside && flush && matches!(self.reader.form(self.at), Form::Fun | Form::Definition)
     }
 
     fn unclosed_blocks(&mut self) {
@@ -244,7 +256,7 @@ impl<'r, 's> Statements<'r, 's> {
                 let rest: String = self.reader.slice(at, self.reader.line_end(at)).chars().take(20).collect();
                 let message = format!("unexpected `{}` after the end of the statement", rest.trim_end());
                 self.reader.error_help(Code::UnexpectedText, span, message, "put it on a line of its own");
-                self.at = self.reader.line_end(at);
+                self.at = self.reader.closing_brace(at).unwrap_or_else(|| self.reader.line_end(at));
             }
         }
     }
@@ -509,10 +521,7 @@ impl<'r, 's> Statements<'r, 's> {
                 self.reader.error_help(Code::MissingArrow, span, "this arm has no `->`", help);
             }
             // An arm on the line of its `when` ends at the `}` of that.
-            let line_end = self.reader.line_end(start);
-            let rest = self.reader.slice(run.end.max(start + 1), line_end).trim_end();
-            let closed = rest.ends_with('}') && !rest.contains('{');
-            self.at = if closed { run.end.max(start + 1) + rest.len() - 1 } else { line_end };
+            self.at = self.reader.closing_brace(start + 1).unwrap_or_else(|| self.reader.line_end(start));
             // What looks like a block here is the arm's.
             if self.reader.slice(start, self.at).trim_end().ends_with('{') {
                 self.open(Owner::Discarded, start, true);
@@ -521,7 +530,8 @@ impl<'r, 's> Statements<'r, 's> {
         }
         let place = self.trimmed(start, run.end - 2);
         let pattern = if run.tokens.is_empty() {
-            self.reader.error(Code::BadPattern, self.reader.span(start, run.end), "`->` without a pattern before it");
+            let (span, help) = (self.reader.span(start, run.end), "write what it matches, or `else -> …` for everything else");
+            self.reader.error_help(Code::BadPattern, span, "`->` without a pattern before it", help);
             None
         } else {
             self.reader.parse_pattern(run.tokens, place)
@@ -588,7 +598,7 @@ impl<'r, 's> Statements<'r, 's> {
             let name = self.reader.slice(start, self.reader.identifier_end(start));
             self.reader.broken.push(name.to_owned());
             if !run.complete {
-                self.skip_line();
+                self.at = self.reader.closing_brace(self.at).unwrap_or_else(|| self.reader.line_end(self.at));
             }
         }
         binding

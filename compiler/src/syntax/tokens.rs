@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     ast::{DEPTH_MAX, Identifier, NamePath, QuoteKind, StringLiteral, StringPart},
-    diagnostic::Code,
+    diagnostic::{Code, Diagnostic},
     span::Span,
 };
 
@@ -52,12 +52,16 @@ impl Reader<'_> {
         let mut tokens: Vec<(Token, Span)> = Vec::new();
         let mut open: Vec<(&'static str, usize)> = Vec::new();
         let mut at = at;
+        // What a mistake swallowed is missing further on: only the first one is reported.
+        let errors = self.errors();
         let done = |tokens, end, complete| Run { tokens, end, complete };
         loop {
             at = self.skip_blanks(at);
             let outside = open.is_empty();
             let Some(byte) = self.byte(at) else {
-                self.unclosed(&open);
+                if self.errors() == errors {
+                    self.unclosed(&open);
+                }
                 let complete = matches!(until, Until::LineEnd) && outside;
                 return done(tokens, at, complete);
             };
@@ -82,7 +86,9 @@ impl Reader<'_> {
                 }
                 let next = self.skip_trivia(at);
                 if (!outside || matches!(until, Until::Close { .. })) && self.starts_statement(next) {
-                    self.unclosed(&open);
+                    if self.errors() == errors {
+                        self.unclosed(&open);
+                    }
                     return done(tokens, at, false);
                 }
                 at = next;
@@ -116,17 +122,17 @@ impl Reader<'_> {
                         Some((opening, _)) if closer(opening) == Some(symbol) => {
                             open.pop();
                         }
+                        _ if self.errors() > errors => return done(tokens, at, false),
                         Some((opening, start)) => {
                             let (opening, start) = (*opening, *start);
                             let label = self.span(start, start + 1);
                             let message = format!("`{opening}` is closed by `{symbol}`");
-                            let diagnostic =
-                                crate::diagnostic::Diagnostic::new(Code::UnclosedBracket, span, message).with_label(label, "opened here");
-                            self.report(diagnostic);
+                            let diagnostic = Diagnostic::new(Code::UnclosedBracket, span, message).with_label(label, "opened here");
+                            self.report(diagnostic.with_help(format!("write `{}` here", closer(opening).unwrap_or("`)`"))));
                             return done(tokens, at, false);
                         }
                         None => {
-                            self.error(Code::UnexpectedClose, span, format!("`{symbol}` closes nothing"));
+                            self.error_help(Code::UnexpectedClose, span, format!("`{symbol}` closes nothing"), "remove it");
                             return done(tokens, self.line_end(end), false);
                         }
                     }
@@ -186,7 +192,7 @@ impl Reader<'_> {
                         "`$` has no meaning in an expression",
                         "write the variable's name, or `@env.NAME` for an environment variable",
                     ),
-                    _ => self.error(Code::UnexpectedCharacter, span, message),
+                    _ => self.error_help(Code::UnexpectedCharacter, span, message, "remove it, or put it in quotes as part of a String"),
                 }
                 (Token::Bad, end)
             }
@@ -211,18 +217,24 @@ impl Reader<'_> {
         let end = self.identifier_end(name_start).max(at + 1);
         let name = self.slice(name_start, end);
         let span = self.span(at, end);
+        // The rest of the dotted name says nothing more.
+        let mut rest = end;
+        while self.byte(rest) == Some(b'.') && self.identifier_end(rest + 1) > rest + 1 {
+            rest = self.identifier_end(rest + 1);
+        }
         let known = crate::diagnostic::nearest(name, super::reference::NAMESPACES.iter().copied());
-        let message = format!("`@{name}` is not a value");
+        let message =
+            if known == Some(name) { format!("`@{name}` alone is no value") } else { format!("there is no value decorator `@{name}`") };
         match known {
-            Some(known) => self.error_help(Code::BadReference, span, message, format!("did you mean `@{known}.`?")),
-            None => self.error_help(Code::BadReference, span, message, "values are written `@var.NAME`, `@env.NAME`"),
+            Some(known) if known == name => {
+                self.error_help(Code::BadReference, span, message, format!("say which value: `@{known}.NAME`"));
+            }
+            Some(known) => {
+                self.error_help(Code::UnknownNamespace, span, message, format!("did you mean `@{known}{}`?", self.slice(end, rest)))
+            }
+            None => self.error_help(Code::UnknownNamespace, span, message, "values are written `@var.NAME`, `@env.NAME`"),
         }
-        // The rest of the dotted name and its arguments say nothing more.
-        let mut end = end;
-        while self.byte(end) == Some(b'.') && self.identifier_end(end + 1) > end + 1 {
-            end = self.identifier_end(end + 1);
-        }
-        (Token::Bad, end)
+        (Token::Bad, rest)
     }
 
     fn regex(&mut self, at: usize) -> (Token, usize) {
@@ -231,18 +243,17 @@ impl Reader<'_> {
             match self.byte(end) {
                 Some(b'"') => return (Token::Regex(Rc::from(self.slice(at + 2, end))), end + 1),
                 Some(b'\\') if self.byte(end + 1).is_some_and(|byte| byte != b'\n') => end += 2,
-                None | Some(b'\n') => {
-                    self.unclosed_string(at);
-                    return (Token::Bad, end);
-                }
+                None | Some(b'\n') => return (Token::Bad, self.unclosed_string(at)),
                 Some(_) => end += 1,
             }
         }
     }
 
-    fn unclosed_string(&mut self, at: usize) {
+    /// Gives where reading goes on: at the end of the line, or at the `}` there that closes the block around.
+    fn unclosed_string(&mut self, at: usize) -> usize {
         let span = self.span(at, at + 1);
         self.error_help(Code::UnclosedString, span, "this string is not closed on its line", "add the closing quote");
+        self.closing_brace(at).unwrap_or_else(|| self.line_end(at))
     }
 
     fn literal_string(&mut self, at: usize) -> (Token, usize) {
@@ -250,8 +261,7 @@ impl Reader<'_> {
         let length = rest.iter().position(|byte| matches!(byte, b'\'' | b'\n')).unwrap_or(rest.len());
         let end = at + 1 + length;
         if self.byte(end) != Some(b'\'') {
-            self.unclosed_string(at);
-            return (Token::Bad, end);
+            return (Token::Bad, self.unclosed_string(at));
         }
         let text = self.slice(at + 1, end).to_owned();
         let parts = match text.is_empty() {
@@ -264,8 +274,7 @@ impl Reader<'_> {
     fn string(&mut self, at: usize) -> (Token, usize) {
         let (parts, end, closed) = self.string_parts(at + 1);
         if !closed {
-            self.unclosed_string(at);
-            return (Token::Bad, end);
+            return (Token::Bad, self.unclosed_string(at));
         }
         (Token::String(Rc::new(StringLiteral { parts, quote: QuoteKind::Double })), end)
     }
@@ -385,7 +394,8 @@ impl Reader<'_> {
             return match text.parse::<f64>() {
                 Ok(value) if value.is_finite() => (Token::Float(value), end),
                 _ => {
-                    self.error(Code::BadNumber, span, "this number is too large for a Float");
+                    let help = "the largest Float is about `1.8e308`: write a smaller number, or a String";
+                    self.error_help(Code::BadNumber, span, "this number is too large for a Float", help);
                     (Token::Bad, end)
                 }
             };
@@ -395,7 +405,8 @@ impl Reader<'_> {
             // The one literal that fits only behind a minus.
             Err(_) if text.trim_start_matches('0') == "9223372036854775808" && self.follows_minus(at) => (Token::Int(i64::MIN), end),
             Err(_) => {
-                self.error(Code::BadNumber, span, "this number is too large for an Int (64 bits, signed)");
+                let help = "the largest Int is `9223372036854775807`: write a smaller number, or a String";
+                self.error_help(Code::BadNumber, span, "this number is too large for an Int", help);
                 (Token::Bad, end)
             }
         }
@@ -409,7 +420,7 @@ impl Reader<'_> {
         match parse_duration(text, has_fraction) {
             Ok(nanoseconds) => Token::Duration(nanoseconds),
             Err(DurationFault::NotADuration) => {
-                let help = "a duration is written `1h30m`, with the units y w d h m s ms us ns";
+                let help = "a number is digits with at most one `.`, a duration `1h30m` with the units y w d h m s ms us ns; a name starts with a letter";
                 self.error_help(Code::BadNumber, span, format!("`{text}` is not a number"), help);
                 Token::Bad
             }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 /// Codes that no source and no command line can be made to give, or not alone.
-const WITHOUT_EXAMPLES: &[&str] = &["too-many-errors", "duplicate_key", "internal"];
+const WITHOUT_EXAMPLES: &[&str] = &["too-many-errors", "duplicate_key", "value_needs_itself", "internal"];
 
 /// Causes of the planner, as `vm/src/plan/error.rs` spells them.
 fn planner_codes() -> BTreeSet<String> {

@@ -97,7 +97,13 @@ impl Scanner<'_, '_> {
             "sh" | "bash" | "dash" | "zsh" | "ksh" | "ash" => {
                 format!("pass it as an argument: `{name} -c '… \"$1\"' _ {path}`, or write `@{{{bare}}}.quoted`")
             }
-            _ => format!("pass it as an argument of that program, or write `@{{{bare}}}.quoted` if it is shell text"),
+            "ssh" | "autossh" | "su" | "runuser" | "flock" | "script" | "watch" => {
+                format!("a shell reads this text: write `@{{{bare}}}.quoted`, which is one word there")
+            }
+            "perl" | "ruby" => format!("pass it as an argument: `{name} -e '… $ARGV[0] …' {path}`"),
+            "node" => format!("pass it as an argument: `node -e '… process.argv[1] …' {path}`"),
+            name if name.starts_with("python") => format!("pass it as an argument: `{name} -c '… sys.argv[1] …' {path}`"),
+            _ => format!("pass it as an argument of that program, or write `@{{{bare}}}.quoted` if a shell reads it"),
         };
         let diagnostic = Diagnostic::new(Code::ValueInSecondInterpreter, reference.span, message).with_help(help);
         self.reader.report(diagnostic);
@@ -124,7 +130,7 @@ impl Scanner<'_, '_> {
                 Level::Arithmetic { .. } => integer = true,
                 Level::Parameter(parameter) if parameter.integer => integer = true,
                 Level::Parameter(_) if !decided && !integer => {
-                    let help = "give the shell a name for it first: `x=@var.name; … ${x:-…}`";
+                    let help = "give the value a name of the shell first, in the same command: `value=@var.name; echo ${NAME:-$value}`";
                     let message = "values cannot stand inside `${…}`".to_owned();
                     judgement.refusal = Some((Code::ValueInExpansion, message, help));
                     decided = true;
@@ -168,8 +174,9 @@ impl Scanner<'_, '_> {
                 Place::Redirect
             }
             Role::LoopName | Role::LoopIn | Role::FunctionName => {
-                let message = "a value cannot be a name of the shell's".to_owned();
-                judgement.refusal = Some((Code::ValueInShellSyntax, message, "write the name itself"));
+                let message = "a value cannot stand where the shell wants a name".to_owned();
+                judgement.refusal =
+                    Some((Code::ValueInShellSyntax, message, "write the name itself, and use the value where the name is read"));
                 Place::Word
             }
         };
@@ -177,7 +184,11 @@ impl Scanner<'_, '_> {
         if command.named(&["eval", "trap"]) && (argument || command.wrapped) {
             let name = command.name.as_deref().unwrap_or("eval");
             let message = format!("values cannot stand in a command of `{name}`, which reads its words as shell text");
-            judgement.refusal = Some((Code::ValueInEval, message, "run the command itself, without `eval`"));
+            let help = match name {
+                "trap" => "clean up in `try { … } finally { … }`",
+                _ => "run the command itself, without `eval`",
+            };
+            judgement.refusal = Some((Code::ValueInEval, message, help));
         }
         *integer |= argument && (command.evaluates_arguments() || command.integer_next);
         // A name that is a value may hold a subscript.
