@@ -311,6 +311,16 @@ fn a_tty_block_gets_the_terminal_itself() {
 }
 
 #[test]
+fn a_terminal_that_was_lent_comes_back_as_it_was() {
+    let host = host();
+    // An interactive shell takes the foreground for a group of its own.
+    let script = "go: {\n    try { @tty { bash --norc -ic 'stty -icanon -echo; kill -9 $$; : SITE' } } catch { echo killed }\n    @tty { stty -a | grep -o ' icanon' && read -p 'ready? ' ANSWER && echo \"got $ANSWER\" }\n}\n";
+    host.write("commands.opl", host.named(script));
+    let (ended, shown) = on_a_terminal(&host, &["opal", "go"], &[("ready?", "yes\n")]);
+    assert!(ended == 0 && shown.contains("killed") && shown.contains(" icanon") && shown.contains("got yes"), "{shown}");
+}
+
+#[test]
 fn on_a_terminal_steps_read_it_and_get_its_interrupt_once() {
     let host = host();
     let (ended, shown) = on_a_terminal(&host, &["opal", "copy", "-q"], &[("", "typed\n\u{4}")]);

@@ -134,7 +134,7 @@ fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
 }
 
 fn vm(name: &str, rest: Vec<OsString>) -> Next {
-    Next::Vm(["opal-vm", name].into_iter().map(OsString::from).chain(rest).collect())
+    Next::Vm(["opal", name].into_iter().map(OsString::from).chain(rest).collect())
 }
 
 /// `execute FILE [--verify]`, as the command line of `opal-vm` that it stands for.

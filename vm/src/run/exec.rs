@@ -19,6 +19,7 @@ use super::environment::lookup;
 use super::output::{Capture, Scrubbers, StepSink};
 use super::report::{FailureCause, Left, Outcome};
 use super::script::{Script, argument_text, find_program, plain_words, render, shell_level};
+use super::terminal::Lent;
 use super::{Pipe, Shared, Target, borrowed, children, locked, pwd};
 use crate::decorators::params;
 use crate::lane::{Ended, Lane, LaneError, Limits, StepCommand, StepOutcome, Stopped};
@@ -299,6 +300,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         let limits = Limits { deadline: scope.deadline, signals: Some(&self.shared.signals), seen: scope.seen, grace: options.grace };
         let mut sink = StepSink { node: index, to: &*self.to, scrubbers: &mut self.scrubbers, capture, tail: Vec::new() };
         let terminal = options.terminal.filter(|_| self.tty);
+        let _lent = terminal.and_then(Lent::new);
         let [stdin, stdout] = &self.pipes;
         let stdout = if sink.capture.is_some() { None } else { borrowed(stdout).or(terminal) };
         let command = StepCommand {

@@ -12,6 +12,7 @@ mod output;
 mod parallel;
 mod report;
 mod script;
+mod terminal;
 
 use std::collections::HashMap;
 use std::ffi::CString;
