@@ -5,7 +5,7 @@
 
 use crate::decorators;
 use crate::plan::{Cause, Plan, PlanError};
-use crate::view::{PlanView, Style, escape, node_text, path_of};
+use crate::view::{PathTable, PlanView, Style, escape, node_text, path_of};
 use opal_format::hash::Digest;
 use opal_format::reader::Contract;
 use opal_format::record::Span;
@@ -125,6 +125,7 @@ pub fn compare(contract: &Contract<'_>, fresh: &Plan, fresh_hash: Digest) -> Vec
     let now: HashMap<&[u8], &Slot> = actual.slots.slots.iter().filter_map(|slot| Some((slot.key.of(actual.slots.text)?, slot))).collect();
     let mut drifts = Vec::new();
     let mut computed = Vec::new();
+    let mut reach = None;
     for (number, slot) in expected.slots.slots.iter().enumerate() {
         let Some(key) = slot.key.of(expected.slots.text) else { continue };
         // A value that the fresh plan does not read is a change of structure, not of the value.
@@ -132,7 +133,11 @@ pub fn compare(contract: &Contract<'_>, fresh: &Plan, fresh_hash: Digest) -> Vec
         if slot.value_type == fresh_slot.value_type && same_commitment(&slot.commitment, &fresh_slot.commitment) {
             continue;
         }
-        let drift = changed(&expected, &actual, number, slot, fresh_slot, key, same_shape && !structure_moved(&expected, &actual));
+        let reach = reach.get_or_insert_with(|| {
+            let same = same_shape && first_difference(&expected, &actual).is_none();
+            Reach::new(expected, same.then_some(actual))
+        });
+        let drift = changed(&expected, &actual, number, slot, fresh_slot, key, reach);
         if slot.decorator.to_native() == 0 { computed.push(drift) } else { drifts.push(drift) }
     }
     // A computed value moves only with what it was computed from, which says more.
@@ -165,7 +170,7 @@ pub fn failed(contract: &Contract<'_>, error: &PlanError) -> Drift {
         })
     });
     if let Some(slot) = slot {
-        reach(&mut drift, &view, None, slot);
+        Reach::new(view, None).list(&mut drift, slot);
     }
     drift
 }
@@ -181,7 +186,7 @@ fn changed(
     slot: &Slot,
     fresh: &Slot,
     key: &[u8],
-    same_structure: bool,
+    reach: &mut Reach<'_>,
 ) -> Drift {
     let key = escape(key, false);
     let code = match slot.decorator.to_native() {
@@ -198,7 +203,7 @@ fn changed(
         values,
         ..Drift::plain(code, Some(key.clone()), format!("`{key}` is not what the contract was made with"))
     };
-    reach(&mut drift, expected, same_structure.then_some(actual), number);
+    reach.list(&mut drift, number);
     drift
 }
 
@@ -206,39 +211,68 @@ fn public(plan: &PlanView<'_>, slot: &Slot) -> String {
     crate::view::public_value(plan, slot).map_or_else(String::new, |text| escape(&text, false))
 }
 
-/// Lists the steps that use a slot.
-fn reach(drift: &mut Drift, expected: &PlanView<'_>, actual: Option<&PlanView<'_>>, slot: usize) {
-    for (index, node) in expected.steps.nodes.iter().enumerate() {
-        if !uses(expected.steps, node, slot) {
-            continue;
+/// Most bytes of step text in one report; the steps beyond are only counted.
+const REPORT_MAX: usize = 4 << 20;
+
+/// The steps that use one slot.
+#[derive(Default)]
+struct Users {
+    first: Vec<usize>,
+    last: Option<usize>,
+    count: usize,
+}
+
+/// The steps that use each slot, found in one pass over the plan however many slots drifted.
+struct Reach<'a> {
+    expected: PlanView<'a>,
+    /// The fresh plan, where it has the same structure.
+    actual: Option<PlanView<'a>>,
+    paths: PathTable,
+    users: HashMap<u32, Users>,
+    /// Bytes of text that the report may still take.
+    left: usize,
+}
+
+impl<'a> Reach<'a> {
+    fn new(expected: PlanView<'a>, actual: Option<PlanView<'a>>) -> Self {
+        let steps = expected.steps;
+        let mut users: HashMap<u32, Users> = HashMap::new();
+        for (index, node) in steps.nodes.iter().enumerate() {
+            let args = node.args.of(steps.args).unwrap_or_default();
+            let parts = args.iter().map(|arg| arg.parts).chain([node.parts]).flat_map(|range| range.of(steps.parts).unwrap_or_default());
+            let in_parts = parts.filter(|part| PartKind::from_number(part.kind) == Some(PartKind::Slot)).map(|part| part.first.to_native());
+            for slot in args.iter().filter_map(|arg| arg.slot.to_native().checked_sub(1)).chain(in_parts) {
+                let users = users.entry(slot).or_default();
+                // A step may name a slot more than once.
+                if users.last.replace(index) != Some(index) {
+                    users.count = users.count.saturating_add(1);
+                    if users.first.len() < REACHED_MAX {
+                        users.first.push(index);
+                    }
+                }
+            }
         }
-        if drift.reached.len() >= REACHED_MAX {
-            drift.more = drift.more.saturating_add(1);
-            continue;
-        }
-        drift.reached.push(Reached {
-            path: path_of(expected.steps.nodes, index),
-            span: node.span,
-            expected: Some(node_text(expected, node, Style::Plain)),
-            actual: actual.and_then(|actual| actual.steps.nodes.get(index).map(|node| node_text(actual, node, Style::Plain))),
-        });
+        Self { expected, actual, paths: PathTable::new(steps.nodes), users, left: REPORT_MAX }
     }
-}
 
-fn uses(steps: StepsView<'_>, node: &Node, slot: usize) -> bool {
-    let names = |part: &opal_format::steps::Part| {
-        PartKind::from_number(part.kind) == Some(PartKind::Slot) && usize::try_from(part.first.to_native()) == Ok(slot)
-    };
-    node.parts.of(steps.parts).unwrap_or_default().iter().any(names)
-        || node.args.of(steps.args).unwrap_or_default().iter().any(|arg| {
-            usize::try_from(arg.slot.to_native()).ok().and_then(|slot| slot.checked_sub(1)) == Some(slot)
-                || arg.parts.of(steps.parts).unwrap_or_default().iter().any(names)
-        })
-}
-
-/// Whether the trees differ in more than values.
-fn structure_moved(expected: &PlanView<'_>, actual: &PlanView<'_>) -> bool {
-    first_difference(expected, actual).is_some()
+    /// Lists the steps that use a slot.
+    fn list(&mut self, drift: &mut Drift, slot: usize) {
+        let Some(users) = u32::try_from(slot).ok().and_then(|slot| self.users.get(&slot)) else { return };
+        for &index in &users.first {
+            let Some(node) = self.expected.steps.nodes.get(index) else { continue };
+            let expected = node_text(&self.expected, node, Style::Plain);
+            let actual = self.actual.as_ref();
+            let actual = actual.and_then(|actual| actual.steps.nodes.get(index).map(|node| node_text(actual, node, Style::Plain)));
+            let path = self.paths.path(index);
+            let length = [expected.len(), actual.as_ref().map_or(0, String::len), path.len()]
+                .iter()
+                .fold(0, |sum: usize, length| sum.saturating_add(*length));
+            let Some(left) = self.left.checked_sub(length) else { break };
+            self.left = left;
+            drift.reached.push(Reached { path, span: node.span, expected: Some(expected), actual });
+        }
+        drift.more = users.count.saturating_sub(drift.reached.len());
+    }
 }
 
 /// The first node whose kind, size or text without values differs.

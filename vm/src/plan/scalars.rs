@@ -268,17 +268,16 @@ impl Machine<'_> {
             return Ok((Rc::clone(regex), *per_byte));
         }
         let text = std::str::from_utf8(self.constant_text(constant)?).map_err(|_| bug("pattern"))?;
-        let mut size = PATTERN_MIN;
+        let (mut size, mut per_byte) = (PATTERN_MIN, 1_u64);
         let compiled = loop {
             match regex_lite::RegexBuilder::new(text).size_limit(size).build() {
-                Err(_) if size < PATTERN_MAX => size = size.saturating_mul(4),
+                Err(_) if size < PATTERN_MAX => (size, per_byte) = (size.saturating_mul(4), per_byte.saturating_mul(4)),
                 result => break Rc::new(result.map_err(|error| Cause::Regex(error.to_string()))?),
             }
         };
         self.charge(size as u64)?;
-        let entry = (compiled, size as u64 / PATTERN_MIN as u64);
-        self.patterns.insert(constant, (Rc::clone(&entry.0), entry.1));
-        Ok(entry)
+        self.patterns.insert(constant, (Rc::clone(&compiled), per_byte));
+        Ok((compiled, per_byte))
     }
 
     pub(super) fn convert(&mut self, value: &Value, to: ValueType) -> Result<Value, Cause> {

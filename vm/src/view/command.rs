@@ -42,8 +42,8 @@ fn part_text(plan: &PlanView<'_>, part: &Part, style: Style) -> String {
 
 fn slot_text(plan: &PlanView<'_>, slot: u32, position: Position, style: Style) -> String {
     let Some((record, key)) = plan.slot(slot) else { return String::new() };
-    if plan.is_deferred(slot) {
-        return format!("{}@{}", superscript(deferred_number(plan, slot)), escape(key.as_bytes(), false));
+    if let Some(number) = usize::try_from(slot).ok().and_then(|slot| plan.deferred_number(slot)) {
+        return format!("{}@{}", superscript(number), escape(key.as_bytes(), false));
     }
     match public_text(plan, record) {
         Some(text) => escape(&quoted(&text, position, false), true),
@@ -72,13 +72,7 @@ pub fn public_text(plan: &PlanView<'_>, slot: &Slot) -> Option<Vec<u8>> {
     })
 }
 
-/// The number of a deferred slot among the deferred ones, from 1.
-pub(super) fn deferred_number(plan: &PlanView<'_>, slot: u32) -> usize {
-    let before = usize::try_from(slot).unwrap_or(usize::MAX);
-    plan.deferred.iter().take(before).filter(|deferred| **deferred).count().saturating_add(1)
-}
-
-fn superscript(number: usize) -> String {
+fn superscript(number: u32) -> String {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     number.to_string().bytes().filter_map(|digit| DIGITS.get(usize::from(digit.wrapping_sub(b'0')))).collect()
 }

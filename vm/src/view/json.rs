@@ -1,6 +1,6 @@
 //! The plan as JSON. Keys are sorted; the form is `spec/schemas/plan.json`.
 
-use super::command::{argument, command, deferred_number, id, public_text};
+use super::command::{argument, command, id, public_text};
 use super::{Paths, PlanView, Style, escape};
 use crate::decorators::node_params;
 use opal_format::kind::{NodeKind, Unscrubbed, ValueType};
@@ -106,9 +106,8 @@ fn values(plan: &PlanView<'_>) -> Value {
     let mut out = Map::new();
     for (index, slot) in plan.slots.slots.iter().enumerate() {
         let key = escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
-        let number = u32::try_from(index).unwrap_or(u32::MAX);
-        let value = if plan.is_deferred(number) {
-            format!("deferred:{}", deferred_number(plan, number))
+        let value = if let Some(number) = plan.deferred_number(index) {
+            format!("deferred:{number}")
         } else {
             public_text(plan, slot).map_or_else(|| Style::Plain.placeholder(&id(plan, slot)), |text| escape(&text, true))
         };
@@ -129,7 +128,7 @@ fn slots(plan: &PlanView<'_>) -> Value {
                 "type": ValueType::from_number(slot.value_type).map_or("", ValueType::name),
                 "public": slot.is_public(),
                 "shapes_plan": slot.shapes(),
-                "deferred": u32::try_from(index).is_ok_and(|index| plan.is_deferred(index)),
+                "deferred": plan.deferred_number(index).is_some(),
                 "scrubbed": unscrubbed == Unscrubbed::No,
                 "unscrubbed_reason": if unscrubbed == Unscrubbed::No { Value::Null } else { json!(unscrubbed.name()) },
                 "span": span(&slot.span),

@@ -11,7 +11,7 @@ mod tree;
 pub use command::{argument, command, node_text, public_text as public_value};
 pub use escape::escape;
 pub use json::{plan as plan_json, span as span_json, steps as steps_json};
-pub use path::{Paths, path_of};
+pub use path::{PathTable, Paths, path_of};
 pub use tree::tree;
 
 use opal_format::hash::Digest;
@@ -55,8 +55,9 @@ pub struct PlanView<'a> {
     pub steps: StepsView<'a>,
     /// The slots.
     pub slots: SlotsView<'a>,
-    /// By slot number, whether a quick plan deferred it. Shorter than the slots: the rest are resolved.
-    pub deferred: &'a [bool],
+    /// By slot number: 0 where it is resolved, else its number among those that a quick plan deferred, from 1. Shorter than the slots: the
+    /// rest are resolved.
+    pub deferred: &'a [u32],
     /// Names the work, where every value is resolved.
     pub plan_hash: Option<Digest>,
     /// Names the file, where there is one.
@@ -64,9 +65,9 @@ pub struct PlanView<'a> {
 }
 
 impl<'a> PlanView<'a> {
-    /// Whether a slot is deferred.
-    fn is_deferred(&self, slot: u32) -> bool {
-        usize::try_from(slot).ok().and_then(|slot| self.deferred.get(slot)).copied().unwrap_or(false)
+    /// The number of a deferred slot; `None` where it is resolved.
+    fn deferred_number(&self, slot: usize) -> Option<u32> {
+        self.deferred.get(slot).copied().filter(|number| *number > 0)
     }
 
     /// A slot and its key.

@@ -1,6 +1,6 @@
 //! The plan as a tree.
 
-use super::command::{deferred_number, id, node_text, public_text};
+use super::command::{id, node_text, public_text};
 use super::{Paths, PlanView, Style, escape};
 use std::fmt::Write as _;
 
@@ -46,7 +46,7 @@ pub fn tree(plan: &PlanView<'_>, style: Style) -> String {
 fn values(out: &mut String, plan: &PlanView<'_>, style: Style) {
     let mut heading = false;
     for (index, slot) in plan.slots.slots.iter().enumerate() {
-        if u32::try_from(index).is_ok_and(|index| plan.is_deferred(index)) {
+        if plan.deferred_number(index).is_some() {
             continue;
         }
         if !heading {
@@ -62,15 +62,12 @@ fn values(out: &mut String, plan: &PlanView<'_>, style: Style) {
 fn deferred(out: &mut String, plan: &PlanView<'_>) {
     let mut heading = false;
     for (index, slot) in plan.slots.slots.iter().enumerate() {
-        let Ok(number) = u32::try_from(index) else { continue };
-        if !plan.is_deferred(number) {
-            continue;
-        }
+        let Some(number) = plan.deferred_number(index) else { continue };
         if !heading {
             out.push_str("\nDeferred Values:\n");
             heading = true;
         }
         let key = escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
-        let _ = writeln!(out, "{}. @{key} → <expensive>", deferred_number(plan, number));
+        let _ = writeln!(out, "{number}. @{key} → <expensive>");
     }
 }

@@ -2,5 +2,6 @@
 
 mod assembler;
 mod disassemble;
+mod memory;
 mod table;
 mod verify;
