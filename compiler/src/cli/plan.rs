@@ -206,7 +206,18 @@ impl Request {
     }
 
     fn show(&self, work: &Work<'_>, plan: &Plan) -> Result<(), Failure> {
-        let deferred: Vec<bool> = plan.values.iter().map(Option::is_none).collect();
+        let mut last = 0;
+        let deferred: Vec<u32> = plan
+            .values
+            .iter()
+            .map(|value| match value {
+                Some(_) => 0,
+                None => {
+                    last += 1;
+                    last
+                }
+            })
+            .collect();
         let resolved = self.manner.mode == Mode::Resolve;
         let plan_hash = if resolved { Some(plan_hash(work, plan, self.algorithm)?) } else { None };
         let view = PlanView {
