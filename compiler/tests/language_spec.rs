@@ -1,6 +1,6 @@
 //! The table of decorators in `spec/language.md` is the one in the code.
 
-use opal_vm::decorators::{NODE_DECORATORS, PASS_ENV, Param, Shape, VALUE_DECORATORS};
+use opal_vm::decorators::{NODE_DECORATORS, OPERATIONS, PASS_ENV, Param, Shape, VALUE_DECORATORS};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -26,7 +26,17 @@ fn table() -> String {
         let block = if decorator.block { " `{ … }`" } else { "" };
         writeln!(out, "| `{written}`{block} | {} | {} |", parameters(decorator.params), decorator.help).expect("a string");
     }
+    out.push_str("\n| operation of a pipeline | argument | does |\n|---|---|---|\n");
+    for operation in OPERATIONS {
+        writeln!(out, "| `{}()` | {} | {} |", operation.name, parameters(operation.params), operation.help).expect("a string");
+    }
     out
+}
+
+#[test]
+fn the_operations_that_are_read_are_those_of_the_table() {
+    let known: Vec<&str> = OPERATIONS.iter().map(|operation| operation.name).collect();
+    assert_eq!(opalc::ast::OperationKind::ALL.map(|(name, _)| name).as_slice(), known);
 }
 
 #[test]

@@ -469,6 +469,96 @@ fn what_the_shell_would_apply_to_an_opal_construct_too_is_refused() {
 }
 
 #[test]
+fn a_pipeline_is_a_node_with_its_step_and_its_operations() {
+    let text = r#"
+f: echo f
+go: {
+    var (least = 2, re = "^@env.X")
+    curl /health |> assert.re("Status 200") |> lines.head(least + 1)
+    f() |> lines.count() |> assert.num(">= @var.least")
+    @retry { a |> lines.grep(re) } |> assert.eq(3s)
+    a && f() | c |> json.pick("$.a[0]")
+}
+"#;
+    let expected = "\
+@transform
+  curl /health
+  @assert.re(re=Status 200)
+  @lines.head(n=3)
+@transform
+  @group(f())
+    echo f
+  @lines.count
+  @assert.num(comparison=>= 2)
+@transform
+  @retry
+    @transform
+      a
+      @lines.grep(re=^{env.X})
+  @assert.eq(expected=3s)
+@transform
+  @and
+    a
+    @pipe
+      @group(f())
+        echo f
+      c
+  @json.pick(path=$.a[0])
+";
+    assert_eq!(planned(text, &["go"], &[("X", "x")]), expected);
+}
+
+#[test]
+fn operations_of_a_pipeline_take_what_they_can_use_and_nothing_else() {
+    for (line, code) in [
+        ("a |> lines.grep(\"[\")", "operation-argument"),
+        ("a |> json.pick(\"a.b\")", "operation-argument"),
+        ("a |> assert.num(\"3\")", "operation-argument"),
+        ("a |> lines.head(-1)", "operation-argument"),
+        ("a |> lines.head(\"3\")", "wrong-type"),
+        ("a |> assert.eq([1])", "wrong-type"),
+        ("a |> assert.re()", "missing-argument"),
+        ("a |> lines.count(1)", "too-many-arguments"),
+        ("a |> lines.tail(lines=1)", "unknown-argument"),
+    ] {
+        assert_eq!(said(&format!("go: {{ {line} }}")), [code], "{line}");
+    }
+    assert_eq!(said("go: { N=1\n a |> assert.eq(\"@var.N\") }"), ["binding-in-expression"]);
+    for (text, env) in [
+        ("lines.grep(\"@env.X\")", "["),
+        ("json.pick(\"@env.X\")", "x"),
+        ("assert.num(\"@env.X\")", "x"),
+        ("lines.tail(int(\"@env.X\"))", "-3"),
+    ] {
+        let error = try_plan(&format!("go: a |> {text}"), &[], &world(&[("X", env)])).err().expect("a plan error");
+        assert_eq!(error.cause.code(), "argument_out_of_bounds", "{text}");
+        assert!(!error.to_string().contains(env), "{error}");
+    }
+}
+
+#[test]
+fn what_a_pipeline_does_is_part_of_what_the_plan_is() {
+    let hash = |line: &str| {
+        let plan = try_plan(&format!("go: {line}"), &[], &world(&[])).expect("a plan");
+        let steps = plan.steps.view();
+        opal_format::plan_hash::plan_hash(opal_format::hash::HashAlgorithm::Sha256, "go", &[], steps, plan.slots.view()).expect("a hash")
+    };
+    let lines = [
+        "a",
+        "a |> lines.count()",
+        "a |> lines.head(1)",
+        "a |> lines.head(2)",
+        "a |> lines.tail(2)",
+        "a |> assert.eq(2)",
+        "a |> assert.eq(\"2\")",
+        "a |> lines.head(2) |> lines.count()",
+        "a |> lines.count() |> lines.head(2)",
+    ];
+    let hashes: BTreeSet<String> = lines.iter().map(|line| hash(line).to_string()).collect();
+    assert_eq!(hashes.len(), lines.len());
+}
+
+#[test]
 fn every_branch_of_parallel_is_one_child() {
     let text = r#"
 fun sub { s1

@@ -95,7 +95,9 @@ struct StepChecker<'a> {
 struct OpenNode {
     /// Index after its last node.
     end: usize,
-    is_try: bool,
+    kind: NodeKind,
+    /// Index of its first child.
+    first: usize,
     /// The `@catch` or `@finally` seen last among its children.
     last: Option<NodeKind>,
 }
@@ -112,10 +114,15 @@ impl StepChecker<'_> {
         let end = index.saturating_add(length);
         require(length > 0 && end <= limit, Rule::Subtree)?;
         require(length == 1 || !kind.is_leaf(), Rule::LeafChildren)?;
-        self.place(kind)?;
+        self.place(kind, index)?;
+        if kind == NodeKind::Transform {
+            let first = index.saturating_add(1);
+            let step = self.view.nodes.get(first).map_or(0, |child| child.subtree.to_native() as usize);
+            require(first.saturating_add(step) < end, Rule::Transform)?;
+        }
         if length > 1 {
             require(self.open.len() < limits::STEP_DEPTH, Rule::Depth)?;
-            self.open.push(OpenNode { end, is_try: kind == NodeKind::Try, last: None });
+            self.open.push(OpenNode { end, kind, first: index.saturating_add(1), last: None });
         }
         self.text.take(node.header)?;
         self.arguments(node)?;
@@ -127,10 +134,12 @@ impl StepChecker<'_> {
     }
 
     /// Checks that a node of this kind may follow its siblings.
-    fn place(&mut self, kind: NodeKind) -> Result<(), Rule> {
+    fn place(&mut self, kind: NodeKind, index: usize) -> Result<(), Rule> {
         let is_handler = matches!(kind, NodeKind::Catch | NodeKind::Finally);
+        let follows_step = self.open.last().is_some_and(|open| open.kind == NodeKind::Transform && open.first != index);
+        require(kind.is_operation() == follows_step, Rule::Transform)?;
         match self.open.last_mut() {
-            Some(open) if open.is_try => {
+            Some(open) if open.kind == NodeKind::Try => {
                 let fits = match open.last {
                     None => true,
                     Some(NodeKind::Catch) => kind == NodeKind::Finally,

@@ -278,6 +278,7 @@ rules! {
     LeafChildren "node_leaf_children" "a node of this kind has no children"
     TryChildren "node_try_children" "`@try` holds its steps, then at most one `@catch`, then at most one `@finally`"
     OutsideTry "node_outside_try" "`@catch` and `@finally` stand directly in `@try`"
+    Transform "node_transform" "`@transform` holds one step, then at least one operation; operations stand nowhere else"
     Depth "node_depth" "steps are nested too deeply"
     Command "node_command" "a node of this kind has no command"
     ArgOrder "arg_order" "arguments are not sorted by parameter, or one stands twice"

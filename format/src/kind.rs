@@ -77,8 +77,24 @@ numbered! {
         Let = 32, "@let";
         /// Waits.
         Sleep = 33, "@sleep";
-        /// Pipes the output of its step through pure operations, `|>`.
+        /// Puts the output of its first child through the operations that are its other children, `|>`.
         Transform = 34, "@transform";
+        /// Operation of a `@transform`: the lines that a regular expression matches.
+        LinesGrep = 40, "@lines.grep";
+        /// Operation of a `@transform`: the first lines.
+        LinesHead = 41, "@lines.head";
+        /// Operation of a `@transform`: the last lines.
+        LinesTail = 42, "@lines.tail";
+        /// Operation of a `@transform`: the number of lines.
+        LinesCount = 43, "@lines.count";
+        /// Operation of a `@transform`: a value inside JSON.
+        JsonPick = 44, "@json.pick";
+        /// Operation of a `@transform`: fails without a match of a regular expression.
+        AssertRe = 45, "@assert.re";
+        /// Operation of a `@transform`: fails on other text.
+        AssertEq = 46, "@assert.eq";
+        /// Operation of a `@transform`: fails on a number that does not compare as stated.
+        AssertNum = 47, "@assert.num";
         /// Loop over a collection.
         For = 64, "@for";
         /// Taken branch of an `if`.
@@ -102,7 +118,13 @@ impl NodeKind {
     /// Whether the node is a leaf: it may have no children.
     #[must_use]
     pub const fn is_leaf(self) -> bool {
-        matches!(self, Self::Shell | Self::Let | Self::Sleep)
+        matches!(self, Self::Shell | Self::Let | Self::Sleep) || self.is_operation()
+    }
+
+    /// Whether the node is an operation of a `@transform`: it starts no process.
+    #[must_use]
+    pub const fn is_operation(self) -> bool {
+        matches!(self.number(), 40..=47)
     }
 
     /// Whether the node carries a command (parts).

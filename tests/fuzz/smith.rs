@@ -358,7 +358,7 @@ impl Smith<'_, '_> {
 
     fn statement(&mut self, depth: usize, parent: NodeKind) {
         let operator = matches!(parent, NodeKind::And | NodeKind::Or | NodeKind::Pipe | NodeKind::Seq);
-        let choice = if depth == 0 { self.choices.below(4) } else { self.choices.below(14) };
+        let choice = if depth == 0 { self.choices.below(4) } else { self.choices.below(15) };
         match choice {
             2 if !operator => {
                 let template = self.template("NAME", 0);
@@ -452,6 +452,24 @@ impl Smith<'_, '_> {
                 self.value(value_type, 2);
                 self.node(kind, &[params]);
                 self.block(depth, kind);
+                self.closer(Op::Close);
+            }
+            14 => {
+                self.node(NodeKind::Transform, &[]);
+                self.shell();
+                for _ in 0..=self.choices.below(3) {
+                    let (kind, value_type) = [
+                        (NodeKind::LinesCount, None),
+                        (NodeKind::LinesHead, Some(Type::Int)),
+                        (NodeKind::LinesGrep, Some(Type::String)),
+                        (NodeKind::JsonPick, Some(Type::String)),
+                        (NodeKind::AssertNum, Some(Type::String)),
+                        (NodeKind::AssertEq, Some(Type::Duration)),
+                    ][self.choices.below(6)];
+                    value_type.into_iter().for_each(|value_type| self.value(value_type, 2));
+                    self.node(kind, if value_type.is_some() { &[0] } else { &[] });
+                    self.closer(Op::Close);
+                }
                 self.closer(Op::Close);
             }
             _ => self.shell(),

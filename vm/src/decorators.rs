@@ -225,6 +225,8 @@ pub mod params {
     pub const PARALLEL_TOLERATE: u8 = 1;
     /// `sleep(duration)`.
     pub const SLEEP_DURATION: u8 = 0;
+    /// What an operation of a pipeline takes.
+    pub const OPERATION: u8 = 0;
     /// Name of a runtime binding (`@let`).
     pub const LET_NAME: u8 = 0;
 }
@@ -314,6 +316,40 @@ pub const NODE_DECORATORS: &[NodeDecorator] = &[
     },
 ];
 
+/// Every operation of a pipeline, `step |> name(…)`.
+pub const OPERATIONS: &[NodeDecorator] = &[
+    operation(NodeKind::LinesGrep, "lines.grep", REGEX, "keeps the lines that it matches"),
+    operation(NodeKind::LinesHead, "lines.head", COUNT, "keeps the first lines"),
+    operation(NodeKind::LinesTail, "lines.tail", COUNT, "keeps the last lines"),
+    operation(NodeKind::LinesCount, "lines.count", &[], "gives the number of lines"),
+    operation(
+        NodeKind::JsonPick,
+        "json.pick",
+        &[param(&["path"], STRING, true, "where the value stands: `$.a.b[0]`")],
+        "gives one value of a JSON text",
+    ),
+    operation(NodeKind::AssertRe, "assert.re", REGEX, "fails where nothing matches"),
+    operation(
+        NodeKind::AssertEq,
+        "assert.eq",
+        &[param(&["expected"], ParamType::Scalar, true, "the whole text, line ends at its end apart")],
+        "fails on any other text",
+    ),
+    operation(
+        NodeKind::AssertNum,
+        "assert.num",
+        &[param(&["comparison"], STRING, true, "`<` `<=` `>` `>=` `==` or `!=`, and a number")],
+        "fails on what is no number or compares otherwise",
+    ),
+];
+
+const REGEX: &[Param] = &[param(&["re"], STRING, true, "regular expression")];
+const COUNT: &[Param] = &[param(&["n"], INT, true, "how many, 0 or more")];
+
+const fn operation(kind: NodeKind, name: &'static str, params: &'static [Param], help: &'static str) -> NodeDecorator {
+    NodeDecorator { kind, name, params, block: false, help }
+}
+
 /// The value decorator with this number.
 #[must_use]
 pub fn value_decorator(number: u16) -> Option<&'static ValueDecorator> {
@@ -336,7 +372,7 @@ pub fn node_decorator_named(name: &str) -> Option<&'static NodeDecorator> {
 #[must_use]
 pub fn node_params(kind: NodeKind) -> &'static [Param] {
     const LET: &[Param] = &[param(&["name"], STRING, true, "name of the binding")];
-    match NODE_DECORATORS.iter().find(|decorator| decorator.kind == kind) {
+    match NODE_DECORATORS.iter().chain(OPERATIONS).find(|decorator| decorator.kind == kind) {
         Some(decorator) if kind != NodeKind::Shell => decorator.params,
         _ if kind == NodeKind::Let => LET,
         _ => &[],

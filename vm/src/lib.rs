@@ -25,6 +25,7 @@ pub mod confine;
 pub mod decorators;
 pub mod duration;
 pub mod lane;
+pub mod operations;
 pub mod plan;
 pub mod program;
 pub mod record;

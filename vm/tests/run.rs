@@ -176,6 +176,96 @@ fn a_pipe_of_operands_streams_and_fails_with_the_last_that_failed() {
     assert_eq!(fails(vec![pipe(vec![sh("yes"), sh("head -1")])]).stdout, "y\n");
 }
 
+fn operation(kind: NodeKind, argument: Arg) -> Tree {
+    with(kind, vec![(params::OPERATION, argument)], Vec::new())
+}
+
+fn text(argument: &str) -> Arg {
+    Arg::Text(argument.to_owned())
+}
+
+fn transform(step: Tree, operations: Vec<Tree>) -> Tree {
+    block(NodeKind::Transform, std::iter::once(step).chain(operations).collect())
+}
+
+#[test]
+fn a_pipeline_puts_what_its_step_writes_through_its_operations() {
+    let pick = operation(NodeKind::JsonPick, text("$.n"));
+    let step = sh("echo note >&2; echo '{\"n\": 3}'");
+    let ran = run(vec![transform(step, vec![pick.clone(), operation(NodeKind::AssertNum, text(">= 3"))])]);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str(), ran.report.exit()), ("3\n", "note\n", 0));
+    let failing = transform(sh("echo '{}'"), vec![pick, block(NodeKind::LinesCount, Vec::new())]);
+    let ran = fails(vec![failing, sh("echo never")]);
+    assert_eq!((ran.stdout.as_str(), first_cause(&ran).path.as_str()), ("", "1.2"));
+    assert_eq!(first_cause(&ran).cause.to_string(), "expected a value at $.n, got `{}`");
+    assert_eq!(first_cause(&ran).command, "|> json.pick(\"$.n\")");
+    let ran = fails(vec![transform(sh("echo 2"), vec![operation(NodeKind::AssertNum, text(">= 3"))])]);
+    assert_eq!(first_cause(&ran).cause.to_string(), "expected a number >= 3, got `2`");
+    let ran = fails(vec![transform(sh("true"), vec![operation(NodeKind::AssertRe, text("."))])]);
+    assert_eq!(first_cause(&ran).cause.to_string(), "expected a match of \".\", got nothing");
+}
+
+#[test]
+fn a_pipeline_takes_all_that_a_block_writes_and_stands_in_pipes() {
+    let count = || block(NodeKind::LinesCount, Vec::new());
+    let inner = transform(sh("seq 4"), vec![operation(NodeKind::LinesTail, Arg::Int(3))]);
+    let group = block(NodeKind::Group, vec![sh("seq 2"), inner, block(NodeKind::Pipe, vec![sh("seq 9"), sh("head -5")])]);
+    assert_eq!(ok(vec![transform(group.clone(), vec![count()])]), "10\n");
+    assert_eq!(ok(vec![block(NodeKind::Pipe, vec![transform(group, vec![count()]), sh("sed s/1/x/")])]), "x0\n");
+    let echo = transform(sh("cat"), vec![operation(NodeKind::LinesHead, Arg::Int(1))]);
+    assert_eq!(ok(vec![block(NodeKind::Pipe, vec![sh("seq 3"), echo])]), "1\n");
+    // A reader that does not want it all.
+    let much = transform(sh("seq 200000"), vec![operation(NodeKind::LinesGrep, text("1"))]);
+    assert_eq!(fails(vec![block(NodeKind::Pipe, vec![much.clone(), sh("head -1")])]).stdout, "1\n");
+    // A reader that does not read is no reason to miss a deadline.
+    let stuck = block(NodeKind::Pipe, vec![timeout(200, vec![much]), sh("sleep 1")]);
+    assert!(first_cause(&fails(vec![stuck])).cause.to_string().starts_with("not done after"));
+}
+
+#[test]
+fn failures_in_and_of_a_pipeline_are_handled_as_those_of_any_step() {
+    let equal = |wanted: &str| vec![operation(NodeKind::AssertEq, text(wanted))];
+    let dir = tempfile::tempdir().unwrap();
+    let counts = format!("cd {}; touch x$(ls | wc -l); ls | wc -l", dir.path().display());
+    let ran = run(vec![retry(5, vec![transform(sh(&counts), equal("3"))])]);
+    assert_eq!((ran.stdout.as_str(), ran.report.exit(), ran.report.failures.len()), ("3\n", 0, 2));
+    let ran = run(vec![try_(vec![transform(sh("echo a"), equal("b"))], Some(vec![sh("echo caught")]), Some(vec![sh("echo last")]))]);
+    assert_eq!((ran.stdout.as_str(), ran.report.exit()), ("caught\nlast\n", 0));
+    let ran = fails(vec![transform(sh("echo said; exit 4"), equal("said"))]);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", "said\n"));
+    assert_eq!((first_cause(&ran).path.as_str(), first_cause(&ran).cause.to_string().as_str()), ("1.1", "exit status 4"));
+    let ran = fails(vec![timeout(200, vec![transform(sh("echo early; sleep 60"), equal("early"))])]);
+    assert!(matches!(first_cause(&ran).cause, FailureCause::Timeout(_)));
+}
+
+#[test]
+fn a_pipeline_takes_sixteen_mebibytes_and_no_more() {
+    let count = || vec![block(NodeKind::LinesCount, Vec::new())];
+    assert_eq!(ok(vec![transform(sh("head -c 16777216 /dev/zero | tr '\\0' '\\n'"), count())]), "16777216\n");
+    for script in ["head -c 16777217 /dev/zero", "yes", "yes || true"] {
+        let ran = fails(vec![transform(sh(script), count())]);
+        assert!(matches!(first_cause(&ran).cause, FailureCause::OutputTooLong(16_777_216)), "{script}: {ran:?}");
+        assert_eq!(ran.stdout, "");
+    }
+}
+
+#[test]
+fn what_an_assertion_says_shows_no_secret() {
+    let secret = || Scalar::String(b"hunter2hunter2".to_vec().into());
+    let echo = |before: &str| shell(vec![Part::Text("echo "), Part::Text(before), Part::Slot(0, Word)]);
+    let plan = |step: Tree| plan_of(vec![transform(step, vec![operation(NodeKind::AssertEq, Arg::Slot(0))])], &[(secret(), false)]);
+    let ran = run_with(plan(echo("")), |_| {}, &mut NoRecord);
+    assert_eq!((ran.stdout.as_str(), ran.report.exit()), ("opal:secret:ID0\n", 0));
+    let filler = "x".repeat(195);
+    for before in ["not-", &filler] {
+        let ran = run_with(plan(echo(before)), |_| {}, &mut NoRecord);
+        let said = format!("{:?}{}", ran, ran.report.to_json());
+        assert!(!said.contains("hunt"), "{said}");
+        let cause = first_cause(&ran).cause.to_string();
+        assert!(cause.starts_with("expected \"opal:secret:ID0\", got `"), "{cause}");
+    }
+}
+
 #[test]
 fn parallel_output_comes_in_plan_order_whatever_ends_first() {
     let branches = (0..6).map(|n| sh(&format!("sleep 0.{}; echo {n}; echo e{n} >&2", 6 - n))).collect();

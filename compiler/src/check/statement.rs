@@ -12,7 +12,8 @@ use crate::ast::{
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::span::Span;
 use opal_format::kind::{NodeKind, ValueType};
-use opal_vm::decorators::{self, NODE_DECORATORS};
+use opal_vm::decorators::{self, NODE_DECORATORS, OPERATIONS};
+use opal_vm::operations;
 
 fn node(kind: NodeKind, span: Span, body: Vec<Stmt>) -> Stmt {
     Stmt { span, kind: StmtKind::Node(Node { kind, header: None, span, arguments: Vec::new(), isolated: false, body }) }
@@ -495,20 +496,40 @@ impl Checker<'_> {
         }
     }
 
-    /// `source |> op(…)`: not part of this instruction set, so that a source with it is refused as a whole.
+    /// `source |> op(…)`: a node with its one step, then its operations.
     fn pipeline(&mut self, pipeline: &ast::Pipeline) -> Option<Stmt> {
-        match &pipeline.source {
-            PipelineSource::Shell(command) => drop(self.template(&command.text, None)),
-            PipelineSource::Operators(operators) => drop(self.operators(operators)),
+        let step = match &pipeline.source {
+            PipelineSource::Shell(command) => {
+                let template = self.template(&command.text, None);
+                Some(Stmt { span: command.text.span, kind: StmtKind::Shell(template) })
+            }
+            PipelineSource::Operators(operators) => self.operators(operators),
+        };
+        let operations: Vec<Option<Stmt>> = pipeline.operations.iter().map(|operation| self.operation(operation)).collect();
+        let body = std::iter::once(step).chain(operations).collect::<Option<_>>()?;
+        Some(node(NodeKind::Transform, pipeline.span, body))
+    }
+
+    fn operation(&mut self, operation: &ast::Operation) -> Option<Stmt> {
+        let (name, span) = (operation.kind.name(), operation.span);
+        let known = OPERATIONS.iter().find(|known| known.name == name)?;
+        let arguments = self.decorator_arguments(name, span, known.params, 0, Some(&operation.arguments));
+        for (number, value) in &arguments {
+            let what = known.params.get(usize::from(*number)).and_then(|param| param.names.first()).copied().unwrap_or_default();
+            let expected = match &value.kind {
+                ExprKind::Constant(Literal::String(text)) => operations::check(known.kind, text.as_bytes()).err(),
+                ExprKind::Constant(Literal::Int(..0)) if known.kind != NodeKind::AssertEq => Some("a number that is at least 0"),
+                _ => None,
+            };
+            if let Some(expected) = expected {
+                self.report(
+                    Diagnostic::new(Code::OperationArgument, value.span, format!("`{what}` of `{name}` takes {expected}"))
+                        .with_help(format!("`{name}` {}", known.help)),
+                );
+            }
         }
-        for argument in pipeline.operations.iter().flat_map(|operation| &operation.arguments.items) {
-            self.expression(&argument.value);
-        }
-        self.report(
-            Diagnostic::new(Code::PipelineUnavailable, pipeline.span, "`|>` is not available in this version of the instruction set")
-                .with_help("use a shell filter: `| grep`, `| head`, `| wc -l`, `| jq`"),
-        );
-        None
+        let made = Node { kind: known.kind, header: None, span, arguments, isolated: false, body: Vec::new() };
+        Some(Stmt { span, kind: StmtKind::Node(made) })
     }
 
     /// The value that a shell reference stands for.

@@ -131,6 +131,7 @@ codes! {
     MissingArgument Error "missing-argument" "an argument that must be given";
     DuplicateArgument Error "duplicate-argument" "an argument that is given twice";
     TooManyArguments Error "too-many-arguments" "more arguments than are taken";
+    OperationArgument Error "operation-argument" "an argument that an operation of a pipeline cannot take";
     LiteralRequired Error "literal-required" "a computed value where it must be written out";
 
     // Types and values.
@@ -143,7 +144,6 @@ codes! {
 
     // The whole.
     NothingToPlan Error "nothing-to-plan" "a source without a command and without work";
-    PipelineUnavailable Error "pipeline-unavailable" "`|>`, which this instruction set lacks";
     LimitExceeded Error "limit-exceeded" "more than a program can hold";
     UnreachablePattern Warning "unreachable-pattern" "a pattern that is never tried, or that nothing can match";
     Shadowing Warning "shadowing" "a name that hides an outer one";

@@ -356,6 +356,11 @@ impl Statements<'_, '_> {
             (Some(Operand::Sleep(sleep)), true) => StatementKind::Sleep(sleep),
             (Some(Operand::Decorator(decorator)), true) => StatementKind::Decorator(decorator),
             (Some(Operand::Shell(shell)), false) => {
+                if let Some(name) = &line.binding {
+                    let message = format!("`{}=…` writes nothing that `|>` could take", name.name);
+                    let help = "choose inside `$(…)` with a filter of the shell: `NAME=$(command | jq -r .a)`";
+                    self.reader.error_help(Code::OperandNotAllowed, name.span, message, help);
+                }
                 StatementKind::Pipeline(Pipeline { span, source: PipelineSource::Shell(shell), operations })
             }
             (Some(operand), false) => {

@@ -140,6 +140,13 @@ fn draft(change: impl FnOnce(&mut Draft)) -> Vec<u8> {
 
 fn accepted() -> Vec<Vector> {
     let blake3 = Sample { algorithm: HashAlgorithm::Blake3, ..Sample::new() };
+    let mut pipeline = Builder::default();
+    pipeline.node(NodeKind::Transform, 5, &[], &[]);
+    pipeline.node(NodeKind::Group, 2, &[], &[]);
+    pipeline.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+    pipeline.node(NodeKind::LinesHead, 1, &[(0, ValueType::Int, 3)], &[]);
+    pipeline.node(NodeKind::LinesCount, 1, &[], &[]);
+    let pipeline = Sample { steps: pipeline.0, ..Sample::new() };
     vec![
         ("valid_signed", "ok", Sample::new().signed(&[1])),
         ("valid_unsigned", "ok", Sample::new().signed(&[])),
@@ -148,6 +155,7 @@ fn accepted() -> Vec<Vector> {
         ("valid_minor-version", "ok", body(|b| b[6] = 7)),
         ("valid_unknown-section", "ok", draft(|d| d.sections.insert(2, (*b"NEWS", 0, vec![1, 2, 3])))),
         ("valid_unknown-section-last", "ok", draft(|d| d.sections.push((*b"NEWS", 0, vec![])))),
+        ("valid_pipeline", "ok", pipeline.signed(&[1])),
         ("valid_sha256-signature", "ok", with_signatures(&[sha256_signature()])),
     ]
 }
@@ -445,7 +453,7 @@ fn slots() -> Vec<Vector> {
 
 fn steps() -> Vec<Vector> {
     let step = |change: fn(&mut crate::steps::Steps)| tables(|s| change(&mut s.steps));
-    let built = |build: fn(&mut Builder)| {
+    let built = |build: &dyn Fn(&mut Builder)| {
         tables(|s| {
             let mut builder = Builder::default();
             build(&mut builder);
@@ -460,6 +468,12 @@ fn steps() -> Vec<Vector> {
             s.steps = builder.0;
         })
     };
+    let pipeline = |children: &[NodeKind]| {
+        built(&|b: &mut Builder| {
+            b.node(NodeKind::Transform, 1 + u32::try_from(children.len()).unwrap(), &[], &[]);
+            children.iter().for_each(|kind| b.node(*kind, 1, &[], &[]));
+        })
+    };
     vec![
         ("node_kind", "node_kind", step(|s| s.nodes[0].kind = 99.into())),
         ("node_kind-zero", "node_kind", step(|s| s.nodes[0].kind = 0.into())),
@@ -472,7 +486,7 @@ fn steps() -> Vec<Vector> {
         (
             "node_step-after-catch",
             "node_try_children",
-            built(|b| {
+            built(&|b: &mut Builder| {
                 b.node(NodeKind::Try, 3, &[], &[]);
                 b.node(NodeKind::Catch, 1, &[], &[]);
                 b.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
@@ -481,7 +495,7 @@ fn steps() -> Vec<Vector> {
         (
             "node_two-catches",
             "node_try_children",
-            built(|b| {
+            built(&|b: &mut Builder| {
                 b.node(NodeKind::Try, 3, &[], &[]);
                 b.node(NodeKind::Catch, 1, &[], &[]);
                 b.node(NodeKind::Catch, 1, &[], &[]);
@@ -490,24 +504,39 @@ fn steps() -> Vec<Vector> {
         (
             "node_catch-after-finally",
             "node_try_children",
-            built(|b| {
+            built(&|b: &mut Builder| {
                 b.node(NodeKind::Try, 3, &[], &[]);
                 b.node(NodeKind::Finally, 1, &[], &[]);
                 b.node(NodeKind::Catch, 1, &[], &[]);
             }),
         ),
-        ("node_catch-at-top", "node_outside_try", built(|b| b.node(NodeKind::Catch, 1, &[], &[]))),
+        ("node_catch-at-top", "node_outside_try", built(&|b: &mut Builder| b.node(NodeKind::Catch, 1, &[], &[]))),
         (
             "node_finally-in-group",
             "node_outside_try",
-            built(|b| {
+            built(&|b: &mut Builder| {
                 b.node(NodeKind::Try, 3, &[], &[]);
                 b.node(NodeKind::Group, 2, &[], &[]);
                 b.node(NodeKind::Finally, 1, &[], &[]);
             }),
         ),
+        ("node_operation-at-top", "node_transform", built(&|b: &mut Builder| b.node(NodeKind::LinesCount, 1, &[], &[]))),
+        ("node_pipeline-empty", "node_transform", built(&|b: &mut Builder| b.node(NodeKind::Transform, 1, &[], &[]))),
+        ("node_pipeline-without-operation", "node_transform", pipeline(&[NodeKind::Group])),
+        ("node_pipeline-without-step", "node_transform", pipeline(&[NodeKind::LinesCount, NodeKind::LinesCount])),
+        ("node_pipeline-with-two-steps", "node_transform", pipeline(&[NodeKind::Group, NodeKind::LinesCount, NodeKind::Group])),
+        (
+            "node_operation-in-operation",
+            "node_leaf_children",
+            built(&|b: &mut Builder| {
+                b.node(NodeKind::Transform, 4, &[], &[]);
+                b.node(NodeKind::Group, 1, &[], &[]);
+                b.node(NodeKind::LinesCount, 2, &[], &[]);
+                b.node(NodeKind::LinesCount, 1, &[], &[]);
+            }),
+        ),
         ("node_too-deep", "node_depth", depth(257)),
-        ("node_command-of-retry", "node_command", built(|b| b.node(NodeKind::Retry, 1, &[], &[Piece::Text("true")]))),
+        ("node_command-of-retry", "node_command", built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[], &[Piece::Text("true")]))),
         ("node_args-outside", "table_range", step(|s| s.nodes[0].args = Range::new(99, 1))),
         ("node_args-shared", "table_range", step(|s| s.nodes[0].args = Range::new(0, 2))),
         ("node_parts-shared", "table_range", step(|s| s.nodes[2].parts = s.nodes[6].parts)),
@@ -572,16 +601,16 @@ fn steps() -> Vec<Vector> {
         (
             "part_binding-later",
             "part_binding",
-            built(|b| {
+            built(&|b: &mut Builder| {
                 b.node(NodeKind::Shell, 1, &[], &[Piece::Binding(1)]);
                 b.node(NodeKind::Let, 1, &[], &[Piece::Text("date")]);
             }),
         ),
-        ("part_binding-itself", "part_binding", built(|b| b.node(NodeKind::Let, 1, &[], &[Piece::Binding(0)]))),
+        ("part_binding-itself", "part_binding", built(&|b: &mut Builder| b.node(NodeKind::Let, 1, &[], &[Piece::Binding(0)]))),
         (
             "part_binding-no-let",
             "part_binding",
-            built(|b| {
+            built(&|b: &mut Builder| {
                 b.node(NodeKind::Shell, 1, &[], &[Piece::Text("date")]);
                 b.node(NodeKind::Shell, 1, &[], &[Piece::Binding(0)]);
             }),

@@ -79,7 +79,7 @@ fn plan_type(steps: &Steps, matrix: bool) -> PlanType {
         PlanType::Campaign
     } else if matrix {
         PlanType::Matrix
-    } else if kinds().filter(|kind| !kind.is_flow()).take(2).count() == 1 {
+    } else if kinds().filter(|kind| !kind.is_flow() && !kind.is_operation() && *kind != NodeKind::Transform).take(2).count() == 1 {
         PlanType::Atomic
     } else {
         PlanType::Sequence

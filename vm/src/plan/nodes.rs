@@ -4,7 +4,7 @@ use super::arithmetic::wrong;
 use super::error::Cause;
 use super::machine::{Control, Flow, Machine, at, bug};
 use super::value::{Data, Value};
-use crate::decorators;
+use crate::{decorators, operations};
 use opal_format::kind::{NodeKind, ValueType};
 
 impl Machine<'_> {
@@ -71,6 +71,13 @@ impl Machine<'_> {
             value.value_type().filter(|found| row.accepts.accepts(*found)).ok_or_else(|| wrong(&what(), row.accepts.name(), value))?;
         check_bounds(kind, param, value).map_err(|expected| Cause::OutOfBounds { what: what(), expected })?;
         if found == ValueType::String {
+            // A text that a quick plan does not know is checked when it does.
+            if kind.is_operation()
+                && let Some(text) = self.text_of(value)?
+            {
+                self.charge(text.len() as u64)?;
+                operations::check(kind, &text).map_err(|expected| Cause::OutOfBounds { what: what(), expected })?;
+            }
             return self.emit_text_argument(param, value);
         }
         if let Some(origin) = value.origin {
@@ -80,6 +87,7 @@ impl Machine<'_> {
         }
         let scalar = match value.data {
             Data::Int(int) => int,
+            Data::Duration(nanoseconds) if kind.is_operation() => nanoseconds,
             // Decorators clamp negative durations (DESIGN §3).
             Data::Duration(nanoseconds) => nanoseconds.max(0),
             Data::Bool(bool) => i64::from(bool),
@@ -106,7 +114,9 @@ fn check_bounds(kind: NodeKind, param: u8, value: &Value) -> Result<(), &'static
             if below { Err("at least 1") } else { Ok(()) }
         }
         (NodeKind::Parallel, PARALLEL_MAX_CONCURRENCY) if int.is_some_and(|int| !(1..=1024).contains(&int)) => Err("1 to 1024"),
-        (NodeKind::Parallel, PARALLEL_TOLERATE) if int.is_some_and(|int| int < 0) => Err("at least 0"),
+        (NodeKind::Parallel, PARALLEL_TOLERATE) | (NodeKind::LinesHead | NodeKind::LinesTail, _) if int.is_some_and(|int| int < 0) => {
+            Err("at least 0")
+        }
         _ => Ok(()),
     }
 }

@@ -156,6 +156,7 @@ named! {
         GlobalOrder = "program_global_order", "a global is loaded where its first value may depend on it";
         Try = "program_try", "`@catch` and `@finally` do not end a `@try`, once each, in this order";
         Operator = "program_operator", "operands of an operator are fewer than two or not one step each";
+        Transform = "program_transform", "a pipeline is not one step and then its operations, or an operation stands elsewhere";
         CallDepth = "program_call_depth", "calls nest too deeply";
         NodeDepth = "program_node_depth", "nodes nest too deeply";
     }

@@ -58,7 +58,7 @@ pub(super) struct Worker<'s, 'p> {
     /// What steps read, and where their stdout goes, inside a pipe.
     pub(super) pipes: [Option<Pipe>; 2],
     lane: Option<Lane>,
-    scrubbers: Scrubbers,
+    pub(super) scrubbers: Scrubbers,
     /// Inside `@tty`: steps get the terminal itself.
     tty: bool,
     /// Inside `@detach`: what steps leave running stays.
@@ -97,7 +97,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     /// Why nothing more may start, if so.
-    fn stopped(&self, scope: Scope<'_>) -> Option<Flow> {
+    pub(super) fn stopped(&self, scope: Scope<'_>) -> Option<Flow> {
         match self.shared.signals.check() {
             Phase::Kill => return Some(Flow::Killed),
             phase if phase > scope.seen => return Some(Flow::Stopped),
@@ -181,6 +181,7 @@ impl<'s, 'p> Worker<'s, 'p> {
                 other => other,
             }),
             NodeKind::Pipe => self.pipe(index, scope),
+            NodeKind::Transform => self.transform(index, &inside(), scope),
             // Unsupported kinds were refused before anything ran.
             _ => self.block(inside(), scope),
         }
@@ -358,7 +359,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
     }
 
-    fn failed(&self, index: usize, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> Flow {
+    pub(super) fn failed(&self, index: usize, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> Flow {
         Flow::Failed(self.shared.fail(Some(index), cause, stderr, elapsed))
     }
 
@@ -529,12 +530,12 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
     }
 
-    fn arg(&self, node: &Node, param: u8) -> Option<&'p Arg> {
+    pub(super) fn arg(&self, node: &Node, param: u8) -> Option<&'p Arg> {
         node.args.of(&self.shared.plan.steps.args)?.iter().find(|arg| arg.param == param)
     }
 
     /// A scalar argument: written in the plan, or the value of a slot.
-    fn scalar(&self, node: &Node, param: u8) -> Option<Scalar> {
+    pub(super) fn scalar(&self, node: &Node, param: u8) -> Option<Scalar> {
         let arg = self.arg(node, param)?;
         if let Some(slot) = arg.slot.to_native().checked_sub(1) {
             return self.shared.plan.values.get(usize::try_from(slot).ok()?)?.clone();

@@ -13,6 +13,7 @@ mod parallel;
 mod report;
 mod script;
 mod terminal;
+mod transform;
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -101,12 +102,12 @@ pub enum RunError {
 /// # Errors
 /// [`RunError::Unsupported`], or [`RunError::NoTerminal`] for a `@tty` block without a `terminal` to lend.
 pub fn check_supported(plan: &Plan, terminal: bool) -> Result<(), RunError> {
-    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges, Transform, Tty};
+    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges, Tty};
     let nodes = &plan.steps.nodes;
     let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
     let refused = |kind: NodeKind| match kind {
         Tty => !terminal,
-        kind => matches!(kind, Transform | IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges),
+        kind => matches!(kind, IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges),
     };
     let Some((index, node)) = nodes.iter().enumerate().find(|(_, node)| kind(node).is_none_or(refused)) else { return Ok(()) };
     let path = crate::view::path_of(nodes, index);

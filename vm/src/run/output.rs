@@ -6,14 +6,16 @@ use std::io::{self, Read as _, Seek as _, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::json;
 
 use super::Shared;
 use crate::lane::{Sink, Stream};
 use crate::scrub::Scrubber;
 use crate::signals::{Phase, Signals};
+use crate::watcher::poll_timeout;
 
 /// What a buffer keeps in memory; more goes to an unlinked file.
 const BUFFER_MAX: usize = 1 << 20;
@@ -52,7 +54,7 @@ impl Direct {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let Some([stdout, stderr]) = files.as_mut() else { return Ok(()) };
         let file = if stream == Stream::Stdout { stdout } else { stderr };
-        let done = write_unless_killed(file, bytes, &self.signals);
+        let done = write_all(file, bytes, &self.signals, Phase::Cancel, None);
         if done.is_err() {
             *files = None;
         }
@@ -75,19 +77,22 @@ impl Put for Direct {
     }
 }
 
-/// Writes all of `bytes`. A reader that does not read must not keep a second signal from ending the run.
-fn write_unless_killed(file: &mut File, mut bytes: &[u8], signals: &Signals) -> io::Result<()> {
+/// Writes all of `bytes`. A reader that does not read must not keep a signal beyond `seen`, or a deadline, from ending the run.
+pub(super) fn write_all(file: &mut File, mut bytes: &[u8], signals: &Signals, seen: Phase, deadline: Option<Instant>) -> io::Result<()> {
     while !bytes.is_empty() {
-        let [arrived, kill] = signals.poll_fds(Phase::Cancel);
+        let [arrived, kill] = signals.poll_fds(seen);
         let mut fds =
             [PollFd::new(file.as_fd(), PollFlags::POLLOUT), PollFd::new(arrived, PollFlags::POLLIN), PollFd::new(kill, PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, poll_timeout(deadline)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         let ready = fds.map(|fd| fd.any().unwrap_or(false));
-        if ready.get(1..).is_some_and(|rest| rest.contains(&true)) && signals.check() == Phase::Kill {
+        if ready.get(1..).is_some_and(|rest| rest.contains(&true)) && signals.check() > seen {
             return Err(io::ErrorKind::Interrupted.into());
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(io::ErrorKind::TimedOut.into());
         }
         if ready.first() != Some(&true) {
             continue;

@@ -13,7 +13,7 @@ use super::exec::Flow;
 use super::{Shared, locked};
 use crate::lane::Ended;
 use crate::signals::{First, Phase};
-use crate::view::{PlanView, Style, node_text};
+use crate::view::{PlanView, Style, step_text};
 use crate::watcher::Process;
 
 /// How a run ended.
@@ -42,6 +42,15 @@ pub enum FailureCause {
     NoDirectory(PathBuf, Errno),
     /// What a runtime binding was to hold cannot be handed to a process: longer than that many bytes.
     BindingTooLong(usize),
+    /// An operation of a pipeline got other output than it needs. Both texts are for people: escaped, with placeholders.
+    Unexpected {
+        /// What it needs.
+        expected: String,
+        /// The start of what it got.
+        actual: String,
+    },
+    /// A pipeline got more than that many bytes.
+    OutputTooLong(usize),
     /// It could not be watched, so it was not started, or its end is unknown.
     Watcher(String),
     /// A value that it needs is missing: a defect of the planner.
@@ -66,6 +75,8 @@ impl std::fmt::Display for FailureCause {
                 write!(f, "cannot enter `{path}`: {}", errno.desc().to_lowercase())
             }
             Self::BindingTooLong(limit) => write!(f, "its value is longer than {limit} bytes"),
+            Self::Unexpected { expected, actual } => write!(f, "expected {expected}, got {actual}"),
+            Self::OutputTooLong(limit) => write!(f, "its output is longer than {limit} bytes"),
             Self::Watcher(what) => f.write_str(what),
             Self::NoValue => f.write_str("a value that it needs is missing (a bug in opal-vm)"),
         }
@@ -272,22 +283,26 @@ impl Tally {
 }
 
 impl Shared<'_> {
-    /// Adds a failure and gives its number.
-    pub(super) fn fail(&self, node: Option<usize>, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> usize {
-        let record = node.and_then(|node| self.plan.steps.nodes.get(node));
-        let view = PlanView {
+    /// The plan for messages.
+    pub(super) fn view(&self) -> PlanView<'_> {
+        PlanView {
             target: "",
             steps: self.plan.steps.view(),
             slots: self.plan.slots.view(),
             deferred: &[],
             plan_hash: None,
             contract_hash: None,
-        };
+        }
+    }
+
+    /// Adds a failure and gives its number.
+    pub(super) fn fail(&self, node: Option<usize>, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> usize {
+        let record = node.and_then(|node| self.plan.steps.nodes.get(node));
         let failure = StepFailure {
             node,
             path: self.path(node),
             span: record.map_or(Span::NONE, |record| record.span),
-            command: record.map(|record| node_text(&view, record, Style::Plain)).unwrap_or_default(),
+            command: node.map(|node| step_text(&self.view(), node, Style::Plain)).unwrap_or_default(),
             cause,
             stderr: String::from_utf8_lossy(stderr).into_owned(),
             elapsed,

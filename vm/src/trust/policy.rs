@@ -16,7 +16,7 @@ use super::locations::HostPaths;
 use super::pattern::matches;
 use super::safe_path::SafePathError;
 use super::{Failure, Report, exit};
-use crate::decorators::{NODE_DECORATORS, VALUE_DECORATORS};
+use crate::decorators::{NODE_DECORATORS, OPERATIONS, VALUE_DECORATORS};
 use crate::duration;
 
 /// Where the policy is, for messages.
@@ -632,7 +632,7 @@ fn is_path(text: &str) -> bool {
 
 /// A misspelt name in `deny` would deny nothing, so a name must cover a decorator that exists.
 fn is_decorator(text: &str) -> bool {
-    let mut names = VALUE_DECORATORS.iter().map(|d| d.name).chain(NODE_DECORATORS.iter().map(|d| d.name));
+    let mut names = VALUE_DECORATORS.iter().map(|d| d.name).chain(NODE_DECORATORS.iter().chain(OPERATIONS).map(|d| d.name));
     names.any(|name| covers(text, name))
 }
 

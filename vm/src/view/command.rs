@@ -93,6 +93,25 @@ pub fn argument(plan: &PlanView<'_>, arg: &Arg, style: Style) -> String {
     }
 }
 
+/// A node as one text, a pipeline whose step is one command with all its operations.
+#[must_use]
+pub fn step_text(plan: &PlanView<'_>, index: usize, style: Style) -> String {
+    let nodes = plan.steps.nodes;
+    let text = |index: usize| nodes.get(index).map(|node| node_text(plan, node, style)).unwrap_or_default();
+    match pipeline_end(plan, index) {
+        Some(end) => (index.saturating_add(1)..end).map(text).collect::<Vec<_>>().join(" "),
+        None => text(index),
+    }
+}
+
+/// The index after a pipeline whose step is one command; it is shown on one line.
+pub(super) fn pipeline_end(plan: &PlanView<'_>, index: usize) -> Option<usize> {
+    let kind = |index: usize| NodeKind::from_number(plan.steps.nodes.get(index)?.kind.to_native());
+    let short = kind(index) == Some(NodeKind::Transform) && kind(index.checked_add(1)?).is_some_and(NodeKind::has_command);
+    let length = usize::try_from(plan.steps.nodes.get(index)?.subtree.to_native()).ok()?;
+    short.then(|| index.saturating_add(length))
+}
+
 /// A node as one text: its command, its decorator with arguments, or its control-flow header.
 #[must_use]
 pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
@@ -113,8 +132,9 @@ pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
         return format!("{} (the terminal itself, not scrubbed)", kind.name());
     }
     let args = node.args.of(plan.steps.args).unwrap_or_default();
+    let name = if kind.is_operation() { format!("|> {}", kind.name().trim_start_matches('@')) } else { kind.name().to_owned() };
     if args.is_empty() {
-        return kind.name().to_owned();
+        return if kind.is_operation() { format!("{name}()") } else { name };
     }
     let params = node_params(kind);
     let listed: Vec<String> = args
@@ -127,5 +147,5 @@ pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
             }
         })
         .collect();
-    format!("{}({})", kind.name(), listed.join(", "))
+    format!("{name}({})", listed.join(", "))
 }

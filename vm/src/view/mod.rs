@@ -8,7 +8,7 @@ mod json;
 mod path;
 mod tree;
 
-pub use command::{argument, command, node_text, public_text as public_value};
+pub use command::{argument, command, node_text, public_text as public_value, step_text};
 pub use escape::escape;
 pub use json::{plan as plan_json, span as span_json, steps as steps_json};
 pub use path::{PathTable, Paths, path_of};
@@ -22,7 +22,9 @@ use opal_format::steps::StepsView;
 /// Number of nodes that run something themselves.
 #[must_use]
 pub fn step_count(steps: StepsView<'_>) -> usize {
-    let runs = |node: &&opal_format::steps::Node| NodeKind::from_number(node.kind.to_native()).is_some_and(NodeKind::is_leaf);
+    let runs = |node: &&opal_format::steps::Node| {
+        NodeKind::from_number(node.kind.to_native()).is_some_and(|kind| kind.is_leaf() && !kind.is_operation())
+    };
     steps.nodes.iter().filter(runs).count()
 }
 

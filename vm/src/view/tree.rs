@@ -1,6 +1,6 @@
 //! The plan as a tree.
 
-use super::command::{id, node_text, public_text};
+use super::command::{id, pipeline_end, public_text, step_text};
 use super::{Paths, PlanView, Style, escape};
 use std::fmt::Write as _;
 
@@ -11,7 +11,12 @@ pub fn tree(plan: &PlanView<'_>, style: Style) -> String {
     let target = if plan.target.is_empty() { "(script)".to_owned() } else { escape(plan.target.as_bytes(), false) };
     let mut out = format!("{target}:\n");
     let mut paths = Paths::new(plan.steps.nodes);
+    let mut shown = 0;
     while let Some((index, node, open)) = paths.next_node() {
+        if index < shown {
+            continue;
+        }
+        shown = pipeline_end(plan, index).unwrap_or(0);
         let end = index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
         let mut indent = String::new();
         // A level goes on where nodes follow the current child in it.
@@ -21,7 +26,7 @@ pub fn tree(plan: &PlanView<'_>, style: Style) -> String {
             }
         }
         let last = open.last().is_none_or(|(parent_end, _)| end >= *parent_end);
-        let text = node_text(plan, node, style);
+        let text = step_text(plan, index, style);
         let mut lines = text.split('\n');
         let _ = writeln!(out, "{indent}{} {}", if last { "└─" } else { "├─" }, lines.next().unwrap_or_default());
         for line in lines {

@@ -742,6 +742,45 @@ const CODE: &[Case] = &[
         if bad { code.insert(2, c(Op::Const, STRING)) }
         a.command(0, 1, &code);
     }),
+    (Rule::Transform, "no operation", |a, bad| {
+        let open = [a.open(NodeKind::Transform), a.open(NodeKind::LinesCount)];
+        let mut code = vec![open[0], shell(), open[1], i(Op::Close), i(Op::Close), ret()];
+        if bad { code.drain(2..4); }
+        a.command(0, 0, &code);
+    }),
+    (Rule::Transform, "an operation first", |a, bad| {
+        let open = [a.open(NodeKind::Transform), a.open(NodeKind::LinesCount)];
+        let mut code = vec![open[0], shell(), open[1], i(Op::Close), open[1], i(Op::Close), i(Op::Close), ret()];
+        if bad { code.remove(1); }
+        a.command(0, 0, &code);
+    }),
+    (Rule::Transform, "two steps", |a, bad| {
+        let open = [a.open(NodeKind::Transform), a.open(NodeKind::LinesCount)];
+        let code = [open[0], shell(), open[1], i(Op::Close), i(Op::Close), ret()];
+        a.command(0, 0, &with(&code, bad, 4, shell()));
+    }),
+    (Rule::Transform, "an operation elsewhere", |a, bad| {
+        let open = [a.open(if bad { NodeKind::Group } else { NodeKind::Transform }), a.open(NodeKind::LinesCount)];
+        a.command(0, 0, &[open[0], shell(), open[1], i(Op::Close), i(Op::Close), ret()]);
+    }),
+    (Rule::Transform, "a call as step", |a, bad| {
+        a.command(0, 0, &[ret()]);
+        let open = [a.open(NodeKind::Transform), a.open(NodeKind::Group), a.open(NodeKind::LinesCount)];
+        let mut code = vec![open[0], open[1], c(Op::Call, 0), i(Op::Close), open[2], i(Op::Close), i(Op::Close), ret()];
+        if bad { code.remove(3); code.remove(1); }
+        a.command(0, 0, &code);
+    }),
+    (Rule::Transform, "a conditional step", |a, bad| {
+        let open = [a.open(NodeKind::Transform), a.open(NodeKind::LinesCount)];
+        let mut code = vec![open[0], shell(), open[1], i(Op::Close), i(Op::Close), ret()];
+        if bad { code.splice(1..2, [c(Op::Const, BOOL), i(Op::If), shell(), i(Op::End)]); }
+        a.command(0, 0, &code);
+    }),
+    (Rule::Transform, "an operation that encloses a step", |a, bad| {
+        let open = [a.open(NodeKind::Transform), a.open(NodeKind::LinesCount)];
+        let code = [open[0], shell(), open[1], i(Op::Close), i(Op::Close), ret()];
+        if bad { a.command(0, 0, &[open[0], open[1], shell(), i(Op::Close), i(Op::Close), ret()]); } else { a.command(0, 0, &code); }
+    }),
     (Rule::CallDepth, "one call too deep", |a, bad| {
         one_step(a);
         for callee in 0..limits::DEPTH - 1 + u32::from(bad) {

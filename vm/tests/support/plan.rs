@@ -12,6 +12,8 @@ pub enum Arg {
     Int(i64),
     Duration(i64),
     Text(String),
+    /// A String that is the value of a slot.
+    Slot(u32),
 }
 
 #[derive(Clone, Copy)]
@@ -97,6 +99,11 @@ fn add(steps: &mut Steps, tree: &Tree) {
             Arg::Text(bytes) => {
                 let mark = steps.parts.len();
                 part(steps, &Owned::Text(bytes.clone()));
+                (ValueType::String, 0, Range::new(number(mark), 1))
+            }
+            Arg::Slot(slot) => {
+                let mark = steps.parts.len();
+                part(steps, &Owned::Slot(*slot, Position::Argument));
                 (ValueType::String, 0, Range::new(number(mark), 1))
             }
         };

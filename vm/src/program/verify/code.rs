@@ -18,7 +18,7 @@ struct Frame {
     target: u32,
     /// `if`: 1 after `else`. `while`: 1 after `while_test`. `@try`: 1 after `@catch`, 2 after `@finally`.
     stage: u8,
-    /// Operands of an operator so far.
+    /// Operands of an operator, or children of a `@transform`, so far.
     operands: u32,
     /// Index of the frame that steps emitted here belong to: this one, or for `isolate`, which emits nothing itself, its parent's.
     owner: usize,
@@ -210,8 +210,11 @@ impl<'a> Pass<'a> {
         } else {
             ensure(handler == 0, Rule::Try)?;
         }
-        if is_operator(owner.node) {
-            ensure(op != Op::Call, Rule::Operator)?;
+        let operation = node.is_some_and(NodeKind::is_operation);
+        let piped = owner.node == Some(NodeKind::Transform);
+        ensure(operation == (piped && owner.operands > 0), Rule::Transform)?;
+        if let Some(rule) = needs_steps(owner.node) {
+            ensure(op != Op::Call, rule)?;
             owner.operands = owner.operands.saturating_add(1);
         }
         Ok(())
@@ -267,7 +270,7 @@ impl<'a> Pass<'a> {
         }
         if op != Op::Isolate {
             let owner = self.owner()?;
-            ensure(!is_operator(owner.node), Rule::Operator)?;
+            needs_steps(owner.node).map_or(Ok(()), Err)?;
             ensure(owner.stage == 0 || owner.node != Some(NodeKind::Try), Rule::Try)?;
         }
         Ok(block.target.to_native())
@@ -307,7 +310,7 @@ impl<'a> Pass<'a> {
         match frame.node {
             None => ensure(frame.target == pc, Rule::Target)?,
             Some(kind) => {
-                ensure(!is_operator(frame.node) || frame.operands >= 2, Rule::Operator)?;
+                needs_steps(frame.node).filter(|_| frame.operands < 2).map_or(Ok(()), Err)?;
                 self.silent = self.silent.saturating_sub(u32::from(kind.is_leaf()));
                 self.nodes = self.nodes.saturating_sub(1);
             }
@@ -331,6 +334,11 @@ impl<'a> Pass<'a> {
     }
 }
 
-const fn is_operator(node: Option<NodeKind>) -> bool {
-    matches!(node, Some(NodeKind::And | NodeKind::Or | NodeKind::Pipe | NodeKind::Seq))
+/// The rule that makes each child of a node one step or node that is always emitted, and at least two of them.
+const fn needs_steps(node: Option<NodeKind>) -> Option<Rule> {
+    match node {
+        Some(NodeKind::And | NodeKind::Or | NodeKind::Pipe | NodeKind::Seq) => Some(Rule::Operator),
+        Some(NodeKind::Transform) => Some(Rule::Transform),
+        _ => None,
+    }
 }
