@@ -530,7 +530,7 @@ fn operations_of_a_pipeline_take_what_they_can_use_and_nothing_else() {
         ("assert.num(\"@env.X\")", "x"),
         ("lines.tail(int(\"@env.X\"))", "-3"),
     ] {
-        let error = try_plan(&format!("go: a |> {text}"), &[], &world(&[("X", env)])).err().expect("a plan error");
+        let error = try_plan(&format!("go: a |> {text}"), &[], &world(&[("X", env)])).expect_err("a plan error");
         assert_eq!(error.cause.code(), "argument_out_of_bounds", "{text}");
         assert!(!error.to_string().contains(env), "{error}");
     }

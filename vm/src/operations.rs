@@ -199,9 +199,12 @@ impl Number {
     }
 }
 
+/// Whether a comparison holds for an order of its two sides.
+type Holds = fn(Ordering) -> bool;
+
 /// `>= 3`: which orders hold, and the number on the right.
-fn comparison(text: &str) -> Option<(fn(Ordering) -> bool, Number)> {
-    const OPERATORS: [(&str, fn(Ordering) -> bool); 6] = [
+fn comparison(text: &str) -> Option<(Holds, Number)> {
+    const OPERATORS: [(&str, Holds); 6] = [
         ("<=", Ordering::is_le),
         (">=", Ordering::is_ge),
         ("==", Ordering::is_eq),

@@ -560,11 +560,15 @@ fn steps() -> Vec<Vector> {
         }),
         ("node_header-outside", "table_text", step(|s| s.nodes[0].header = TextRef::new(0, u32::MAX))),
         ("arg_order", "arg_order", step(|s| s.args.swap(0, 1))),
-        ("arg_twice", "arg_order", built(|b| b.node(NodeKind::Retry, 1, &[(0, ValueType::Int, 3), (0, ValueType::Int, 3)], &[]))),
+        (
+            "arg_twice",
+            "arg_order",
+            built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[(0, ValueType::Int, 3), (0, ValueType::Int, 3)], &[])),
+        ),
         (
             "arg_string-and-int",
             "arg_order",
-            built(|b| b.node(NodeKind::Retry, 1, &[(0, ValueType::String, 0), (0, ValueType::Int, 3)], &[])),
+            built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[(0, ValueType::String, 0), (0, ValueType::Int, 3)], &[])),
         ),
         ("valid_strings-of-one-argument", "ok", {
             let mut sample = Sample::new();
