@@ -7,6 +7,9 @@ use super::value::{Data, Value};
 use crate::{decorators, operations};
 use opal_format::kind::{NodeKind, ValueType};
 
+/// Fuel per byte of an operation's argument: a short regular expression may stand for a large one.
+const CHECK_FUEL: u64 = 256;
+
 impl Machine<'_> {
     /// Starts a node and gives it its arguments.
     pub(super) fn open(&mut self, c: u32) -> Result<Flow, Cause> {
@@ -75,7 +78,7 @@ impl Machine<'_> {
             if kind.is_operation()
                 && let Some(text) = self.text_of(value)?
             {
-                self.charge(text.len() as u64)?;
+                self.charge((text.len() as u64).saturating_mul(CHECK_FUEL))?;
                 operations::check(kind, &text).map_err(|expected| Cause::OutOfBounds { what: what(), expected })?;
             }
             return self.emit_text_argument(param, value);
