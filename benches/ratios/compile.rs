@@ -21,9 +21,15 @@ pub(crate) fn rows() -> Rows {
         [&mut || drop(std::hint::black_box(syntax::parse(&commands))), &mut || drop(std::hint::black_box(syntax::parse(&half)))],
     );
     let throughput = 10_000.0 / (whole.as_secs_f64() * 1e3);
+    let [large, small] = [8 << 20, 1 << 20].map(|size| Source::new("large.opl", sample::of_size(size)));
+    let [large, small] = clock::interleaved(
+        2,
+        [&mut || drop(std::hint::black_box(syntax::parse(&large))), &mut || drop(std::hint::black_box(syntax::parse(&small)))],
+    );
     Ok(vec![
         Row::limit("compile a script of 100 lines, whole process", script, Duration::from_millis(5)),
         Row::times(format!("parse 10,000 commands ({throughput:.0} lines/ms)"), whole, "parse 5,000", half, 2.2),
+        Row::times("parse 8 MiB", large, "parse 1 MiB", small, 8.8),
         Row::times("a loop of 100,000 steps to a contract, whole process", unrolled, "the script of 100 lines", script, None),
     ])
 }

@@ -97,3 +97,9 @@ pub(crate) fn contract(text: &str) -> Result<Sample, Box<dyn Error>> {
     file.sign(&identity.signing)?;
     Ok(Sample { bytes: file.to_bytes(), seed })
 }
+
+/// A command file of about `size` bytes.
+pub(crate) fn of_size(size: usize) -> String {
+    let per_command = commands(1_000).len() / 1_000;
+    commands(size / per_command)
+}

@@ -848,3 +848,29 @@ mod generated {
         }
     }
 }
+
+#[test]
+fn a_message_about_a_secret_names_its_key_and_never_its_value() {
+    let refused = |text: &str| {
+        let error = try_plan(text, &[], &world(&[("N", "4242")])).map(|plan| tree(&plan)).expect_err(text);
+        let said = format!("{error} {error:?} {:?}", error.cause.help());
+        assert!(!said.contains("4242") && said.contains("env.N"), "{said}");
+    };
+    refused("var i = int(@env.N)\nvar a = [1, 2]\nvar x = a[i]\necho @var.x\n");
+    refused("var i = int(@env.N)\nvar r = 1...3\nvar x = r[i]\necho @var.x\n");
+    refused("var i = int(@env.N)\nvar r = i...3\nfor x in r { echo @var.x }\n");
+    refused("var m = {\"a\": 1}\nvar x = m[@env.N]\necho @var.x\n");
+    refused("var x = duration(@env.N)\necho @var.x\n");
+}
+
+#[test]
+fn the_elements_of_an_array_argument_are_strings() {
+    let text = "var paths = [\"/a\", \"/b\"]\n@isolated.filesystem(read=paths) {\n  echo hi\n}\n";
+    assert!(planned(text, &[], &[]).contains("/b"), "{}", planned(text, &[], &[]));
+    for other in ["1...2", "[1, 2]", "[\"/a\", 2]"] {
+        let text = format!("var paths = {other}\n@isolated.filesystem(read=paths) {{\n  echo hi\n}}\n");
+        let error = try_plan(&text, &[], &world(&[])).expect_err("no Strings");
+        assert_eq!(error.cause.code(), "type_mismatch", "{error}");
+        assert!(error.to_string().ends_with("not an Array with an Int"), "{error}");
+    }
+}
