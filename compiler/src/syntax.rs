@@ -1,7 +1,7 @@
 //! Source text to syntax tree.
 //!
-//! [`recognise`] decides by form what a line is; [`crate::shell`] reads shell text; [`tokens`] and [`grammar`] read
-//! everything else; [`statements`] and [`line`] put it together on an explicit stack. An error in one statement does
+//! `recognise` decides by form what a line is; [`crate::shell`] reads shell text; `tokens` and `grammar` read
+//! everything else; `statements` and `line` put it together on an explicit stack. An error in one statement does
 //! not hide those in the next.
 
 mod errors;
