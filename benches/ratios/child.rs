@@ -50,7 +50,11 @@ fn spawn_loop(words: &[String]) -> Result<u128, Box<dyn Error>> {
     let count: u32 = count.parse()?;
     let start = Instant::now();
     for _ in 0..count {
-        Command::new(program).args(arguments).status()?;
+        let ended = Command::new(program).args(arguments).status()?;
+        // The time to a refusal would say nothing.
+        if !ended.success() {
+            return Err(format!("`{program} {}` ended with {ended}", arguments.join(" ")).into());
+        }
     }
     Ok(start.elapsed().as_nanos())
 }

@@ -22,7 +22,7 @@ pub(crate) fn script() -> String {
              for region in [\"eu\", \"us\"] {{\n    \
                  echo \"deploying @var.service{n} to @var.region\" | sort\n    \
                  if @var.region == \"eu\" {{\n        \
-                     @retry(3, delay=1s) {{ curl --fail \"https://@var.service{n}.example/@env.HOME\" }}\n    \
+                     @retry(3, delay=1s) {{ curl --fail \"https://@var.service{n}().example/@env.HOME\" }}\n    \
                  }} else {{\n        \
                      kubectl scale --replicas={n} \"deployment/@var.service{n}\"\n    \
                  }}\n\
