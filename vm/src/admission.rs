@@ -101,6 +101,8 @@ pub struct Admitted<'a> {
     pub program: Verified<'a>,
     /// Why it is trusted.
     pub trust: Decision,
+    /// The caller's own identity, which may open the envelope as well.
+    own: Option<Identity>,
 }
 
 /// Judges an authenticated plan: trust, structure, terms, program, policy.
@@ -110,8 +112,8 @@ pub struct Admitted<'a> {
 pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Result<Admitted<'a>, Refusal> {
     let file = request.plan.display().to_string();
     let keys: Vec<PublicKey> = plan.signers().collect();
-    let own = identity::own(&site.paths)?.map(|identity| identity.public());
-    let trust = TrustSet::load(&site.paths, own, site.is_guarded(), &site.policy)?;
+    let own = identity::own(&site.paths)?;
+    let trust = TrustSet::load(&site.paths, own.as_ref().map(Identity::public), site.is_guarded(), &site.policy)?;
     let question = |target, source| Question {
         verified: &keys,
         contract: plan.contract_hash(),
@@ -131,7 +133,7 @@ pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Res
     check_expiry(&contract, site.now)?;
     let program = verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
     check_policy(&contract, site)?;
-    Ok(Admitted { contract, program, trust: decision })
+    Ok(Admitted { contract, program, trust: decision, own })
 }
 
 /// The validity time, judged once.
@@ -213,7 +215,7 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
     let (source_checked, source_drift) = check_source(admitted, request, site)?;
     site.policy.check_source(source_checked)?;
     check_shell(&contract.terms.shell)?;
-    let seed = unseal(contract, request, site)?;
+    let seed = unseal(admitted, request, site)?;
     let arguments = contract
         .terms
         .arguments
@@ -335,7 +337,14 @@ fn check_shell(shell: &str) -> Result<(), Refusal> {
         .help("install bash there, or make the contract where bash has the same path"))
 }
 
-fn unseal(contract: &Contract<'_>, request: &Request, site: &Site) -> Result<Seed, Refusal> {
+fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<Seed, Refusal> {
+    let contract = &admitted.contract;
+    // Mostly the identity that was read for trust is the one: no other key is read then.
+    if let (true, Some(own)) = (request.identities.is_empty(), &admitted.own)
+        && let Ok(seed) = contract.unseal(&own.signing)
+    {
+        return Ok(seed);
+    }
     let identities = identity::for_unsealing(&site.paths, &request.identities)?;
     for identity in &identities {
         if let Ok(seed) = contract.unseal(&identity.signing) {
