@@ -358,16 +358,11 @@ pub(super) fn refused(failure: PlanFailure, source: Source) -> Failure {
         return Failure::bug(format!("the planner: {what}"));
     }
     let help = cause.help().unwrap_or_else(|| format!("`opalc explain {}` shows how it is written", cause.code()));
-    let (message, help) = (cause.to_string(), Some(help));
+    let message = cause.to_string();
     if span.line.to_native() == 0 {
-        let failure = Failure::new(exit::DATA, cause.code(), message);
-        return match help {
-            Some(help) => failure.with_help(help),
-            None => failure,
-        };
+        return Failure::new(exit::DATA, cause.code(), message).with_help(help);
     }
     let span = Span { start: span.start.to_native(), end: span.end.to_native() };
-    let mut diagnostic = Diagnostic::new(Code::Plan(cause.code()), span, message);
-    diagnostic.help = help;
+    let diagnostic = Diagnostic::new(Code::Plan(cause.code()), span, message).with_help(help);
     Failure::Source { exit: exit::DATA, source: Box::new(source), diagnostics: vec![diagnostic] }
 }
