@@ -5,10 +5,14 @@
 use std::{fs, path::PathBuf};
 
 use opalc::{
+    check::check_parsed,
     diagnostic::{Diagnostic, Severity, render_line},
     source::Source,
     syntax::parse,
 };
+
+/// Files that are checked as a whole too, and give no message at all.
+const WHOLE: &[&str] = &["blocks.opl", "shell-text.opl", "values.opl"];
 
 fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
@@ -43,6 +47,10 @@ fn check(folder: &str) {
     for (name, text) in files(folder) {
         let source = Source::new(name.clone(), text.clone());
         let parsed = parse(&source);
+        if WHOLE.contains(&name.as_str()) {
+            let errors: Vec<String> = check_parsed(&source, &parsed).iter().map(|d| render_line(&source, d)).collect();
+            assert!(errors.is_empty(), "{}", errors.join("\n"));
+        }
         let shown: Vec<String> = parsed.diagnostics.iter().map(|d| render_line(&source, d)).collect();
         let shown = shown.join("\n    ");
         let errors = stated(&text, "// error: ");
