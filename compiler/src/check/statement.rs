@@ -248,9 +248,31 @@ impl Checker<'_> {
         let local = Variable::Local(self.frame.local());
         let load = Expr { span: subject.span, shape: subject.shape.clone(), kind: ExprKind::Load(local) };
         out.push(store(when.subject.span, local, "", subject, true, true));
+        self.repeated_patterns(&when.arms);
         let header = self.header(when.subject.span);
         let made = self.arms(&when.arms, &load, &header, span, parallel);
         out.extend(made);
+    }
+
+    /// Warns of literals that an earlier arm has already.
+    fn repeated_patterns(&mut self, arms: &[Arm]) {
+        let mut seen: Vec<&Pattern> = Vec::new();
+        for arm in arms {
+            let alternatives = match &arm.pattern.kind {
+                PatternKind::AnyOf(patterns) => patterns.as_slice(),
+                _ => std::slice::from_ref(&arm.pattern),
+            };
+            for pattern in alternatives.iter().filter(|pattern| matches!(pattern.kind, PatternKind::Literal(_))) {
+                match seen.iter().find(|earlier| earlier.kind == pattern.kind) {
+                    Some(earlier) => self.report(
+                        Diagnostic::new(Code::UnreachablePattern, pattern.span, "this pattern is never tried: an earlier one is the same")
+                            .with_label(earlier.span, "the same pattern")
+                            .with_help("remove one of the two"),
+                    ),
+                    None => seen.push(pattern),
+                }
+            }
+        }
     }
 
     /// Arms as a chain of conditions: the first that matches is taken.
