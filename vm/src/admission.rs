@@ -3,7 +3,7 @@
 
 use crate::compare::{Drift, DriftCode, compare, failed};
 use crate::decorators::value_decorator;
-use crate::plan::{Cause, Host, Mode, Options, Plan, PlanError};
+use crate::plan::{Cause, Host, Mode, Options, Plan, PlanError, Stopped};
 use crate::program::table::limits;
 use crate::program::verify::{Verified, verify};
 use crate::refusal::Refusal;
@@ -223,8 +223,7 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
         .map(|argument| CanonicalValue::decode(&argument.value))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
-    let mut drift: Vec<Drift> = source_drift.into_iter().collect();
-    let plan = match confined_plan(admitted, site, &seed, &arguments) {
+    let (plan, mut drift) = match confined_plan(admitted, site, &seed, &arguments) {
         Ok(plan) => {
             let fresh = plan_hash(
                 contract.header.algorithm,
@@ -235,26 +234,21 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
             )
             .map_err(|error| Refusal::new("internal", 70, error.to_string()))?;
             let moved = compare(contract, &plan, fresh);
-            // Inputs first, the source after them, structure last.
-            let last = moved.iter().position(|drift| drift.code == DriftCode::StructureChanged).unwrap_or(moved.len());
-            let source = std::mem::take(&mut drift);
-            drift.extend(moved);
-            drift.splice(last..last, source);
-            Some(plan)
+            (Some(plan), moved)
         }
-        Err(error) => match error.cause {
+        Err(stopped) => match stopped.error.cause {
             Cause::Internal(what) => return Err(Refusal::new("internal", 70, format!("internal error in the planner: {what}"))),
-            _ => {
-                drift.insert(0, failed(contract, &error));
-                None
-            }
+            _ => (None, failed(contract, &stopped)),
         },
     };
+    // Inputs first, the source after them, structure last.
+    let last = drift.iter().position(|drift| drift.code == DriftCode::StructureChanged).unwrap_or(drift.len());
+    drift.splice(last..last, source_drift);
     Ok(Replanned { plan, drift, source_checked, seed })
 }
 
 /// Replans on a thread that alone is confined. No step is ever started from it.
-fn confined_plan(admitted: &Admitted<'_>, site: &Site, seed: &Seed, arguments: &[CanonicalValue]) -> Result<Plan, PlanError> {
+fn confined_plan(admitted: &Admitted<'_>, site: &Site, seed: &Seed, arguments: &[CanonicalValue]) -> Result<Plan, Stopped> {
     let host = Host::new(site.base.clone(), &BTreeMap::new());
     let options = Options {
         mode: Mode::Resolve,
@@ -265,11 +259,12 @@ fn confined_plan(admitted: &Admitted<'_>, site: &Site, seed: &Seed, arguments: &
         no_public: admitted.contract.terms.no_public,
         fuel: limits::FUEL,
     };
-    let internal = |what| PlanError { cause: Cause::Internal(what), span: opal_format::record::Span::NONE };
+    let internal =
+        |what| Stopped { error: PlanError { cause: Cause::Internal(what), span: opal_format::record::Span::NONE }, slots: Box::default() };
     std::thread::scope(|scope| {
         let work = || {
             let _ = crate::confine::this_thread();
-            crate::plan::plan(&admitted.program, &host, &options)
+            crate::plan::plan_or_slots(&admitted.program, &host, &options)
         };
         let thread = std::thread::Builder::new().name("replan".to_owned()).spawn_scoped(scope, work);
         thread.map_err(|_| internal("no thread for planning"))?.join().unwrap_or_else(|_| Err(internal("the planner stopped")))

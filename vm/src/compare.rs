@@ -4,14 +4,14 @@
 //! change of structure after them. It shows placeholders and public values only.
 
 use crate::decorators;
-use crate::plan::{Cause, Plan, PlanError};
+use crate::plan::{Cause, Plan, Stopped};
 use crate::view::{PathTable, PlanView, Style, escape, node_text, path_of};
 use opal_format::hash::Digest;
 use opal_format::reader::Contract;
 use opal_format::record::Span;
 use opal_format::seed::same_commitment;
 use opal_format::slots::{Slot, SlotsView};
-use opal_format::steps::{Node, PartKind, StepsView};
+use opal_format::steps::{Node, PartKind, Steps, StepsView};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -122,6 +122,19 @@ pub fn compare(contract: &Contract<'_>, fresh: &Plan, fresh_hash: Digest) -> Vec
     let actual = view(contract.header.target, fresh.steps.view(), fresh.slots.view());
     let structure = fresh_hash != contract.header.plan_hash;
     let same_shape = expected.steps.nodes.len() == actual.steps.nodes.len();
+    let reach = || {
+        let same = same_shape && first_difference(&expected, &actual).is_none();
+        Reach::new(expected, same.then_some(actual))
+    };
+    let mut drifts = moved(&expected, &actual, reach);
+    if structure {
+        drifts.push(structure_drift(&expected, &actual));
+    }
+    drifts
+}
+
+/// The values that moved.
+fn moved<'a>(expected: &PlanView<'a>, actual: &PlanView<'_>, new_reach: impl Fn() -> Reach<'a>) -> Vec<Drift> {
     let now: HashMap<&[u8], &Slot> = actual.slots.slots.iter().filter_map(|slot| Some((slot.key.of(actual.slots.text)?, slot))).collect();
     let mut drifts = Vec::new();
     let mut computed = Vec::new();
@@ -133,46 +146,57 @@ pub fn compare(contract: &Contract<'_>, fresh: &Plan, fresh_hash: Digest) -> Vec
         if slot.value_type == fresh_slot.value_type && same_commitment(&slot.commitment, &fresh_slot.commitment) {
             continue;
         }
-        let reach = reach.get_or_insert_with(|| {
-            let same = same_shape && first_difference(&expected, &actual).is_none();
-            Reach::new(expected, same.then_some(actual))
-        });
-        let drift = changed(&expected, &actual, number, slot, fresh_slot, key, reach);
+        let drift = changed(expected, actual, number, slot, fresh_slot, key, reach.get_or_insert_with(&new_reach));
         if slot.decorator.to_native() == 0 { computed.push(drift) } else { drifts.push(drift) }
     }
     // A computed value moves only with what it was computed from, which says more.
-    if drifts.is_empty() {
-        drifts = computed;
-    }
-    if structure {
-        drifts.push(structure_drift(&expected, &actual));
-    }
-    drifts
+    if drifts.is_empty() { computed } else { drifts }
 }
 
-/// A replan that failed where planning succeeded before.
+/// A replan that failed where planning succeeded before: the values that moved until then, then what it failed on.
 #[must_use]
-pub fn failed(contract: &Contract<'_>, error: &PlanError) -> Drift {
-    let (code, key) = match &error.cause {
-        Cause::EnvUnset(name) => (DriftCode::EnvChanged, Some(format!("env.{name}"))),
-        Cause::File { path, .. } => (DriftCode::InfraMissing, Some(path.clone())),
-        Cause::Unreadable { key, .. } if key.starts_with("env.") => (DriftCode::EnvChanged, Some(key.clone())),
-        _ => (DriftCode::StructureChanged, None),
+pub fn failed(contract: &Contract<'_>, stopped: &Stopped) -> Vec<Drift> {
+    let none = Steps::default();
+    let expected = view(contract.header.target, contract.steps, contract.slots);
+    let actual = view(contract.header.target, none.view(), stopped.slots.view());
+    let mut drifts = moved(&expected, &actual, || Reach::new(expected, None));
+    let cause = &stopped.error.cause;
+    let unset;
+    let key = match cause {
+        Cause::EnvUnset(name) => {
+            unset = format!("env.{name}");
+            Some(&unset)
+        }
+        Cause::File { path: key, .. } | Cause::Unreadable { key, .. } | Cause::NulByte(key) | Cause::ValueTooLong(key) => Some(key),
+        _ => None,
     };
-    let view = view(contract.header.target, contract.steps, contract.slots);
-    let mut drift = Drift { span: error.span, ..Drift::plain(code, key, error.to_string()) };
-    let slot = drift.key.as_deref().and_then(|key| {
-        // The contract's key may go on with options, such as a default.
-        view.slots.slots.iter().position(|slot| {
-            let text = slot.key.of(view.slots.text).unwrap_or_default();
-            text.strip_prefix(key.as_bytes())
-                .is_some_and(|rest| rest.is_empty() || !matches!(rest.first(), Some(b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_')))
-        })
+    let slots = contract.slots;
+    let name = |slot: &Slot| escape(slot.key.of(slots.text).unwrap_or_default(), false);
+    let found = key.and_then(|key| {
+        // The contract's key may go on with options, such as a default; that of a promised variable starts otherwise.
+        let same = |slot: &Slot| {
+            let name = name(slot);
+            let name = name.strip_prefix("pass_").unwrap_or(&name);
+            name.strip_prefix(key.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('('))
+        };
+        slots.slots.iter().enumerate().find(|(_, slot)| same(slot))
     });
-    if let Some(slot) = slot {
-        Reach::new(view, None).list(&mut drift, slot);
+    let code = match (cause, found) {
+        (Cause::File { missing: true, .. }, _) => DriftCode::InfraMissing,
+        (Cause::File { .. }, _) => DriftCode::InfraMutated,
+        (_, Some((_, slot))) => code_of(slot),
+        (Cause::EnvUnset(_), None) => DriftCode::EnvChanged,
+        _ => DriftCode::StructureChanged,
+    };
+    let key = found.map(|(_, slot)| name(slot)).or_else(|| key.cloned());
+    let mut drift = Drift { span: stopped.error.span, ..Drift::plain(code, key, stopped.error.to_string()) };
+    if let Some((number, _)) = found {
+        Reach::new(expected, None).list(&mut drift, number);
     }
-    drift
+    // What was read, and only then failed, is said once.
+    drifts.retain(|other| drift.key.is_none() || other.key != drift.key);
+    drifts.push(drift);
+    drifts
 }
 
 fn view<'a>(target: &'a str, steps: StepsView<'a>, slots: SlotsView<'a>) -> PlanView<'a> {
@@ -189,11 +213,6 @@ fn changed(
     reach: &mut Reach<'_>,
 ) -> Drift {
     let key = escape(key, false);
-    let code = match slot.decorator.to_native() {
-        decorators::ENV | decorators::PASS_ENV => DriftCode::EnvChanged,
-        decorators::FILE_READ | decorators::FILE_SHA256 => DriftCode::InfraMutated,
-        _ => DriftCode::ValueChanged,
-    };
     let values = match (slot.is_public(), fresh.is_public()) {
         (true, true) => Some((public(expected, slot), public(actual, fresh))),
         _ => None,
@@ -201,10 +220,18 @@ fn changed(
     let mut drift = Drift {
         span: slot.span,
         values,
-        ..Drift::plain(code, Some(key.clone()), format!("`{key}` is not what the contract was made with"))
+        ..Drift::plain(code_of(slot), Some(key.clone()), format!("`{key}` is not what the contract was made with"))
     };
     reach.list(&mut drift, number);
     drift
+}
+
+fn code_of(slot: &Slot) -> DriftCode {
+    match slot.decorator.to_native() {
+        decorators::ENV | decorators::PASS_ENV => DriftCode::EnvChanged,
+        decorators::FILE_READ | decorators::FILE_SHA256 => DriftCode::InfraMutated,
+        _ => DriftCode::ValueChanged,
+    }
 }
 
 fn public(plan: &PlanView<'_>, slot: &Slot) -> String {

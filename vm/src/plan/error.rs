@@ -94,8 +94,10 @@ pub enum Cause {
     /// A file that cannot be read.
     #[error("cannot read the file `{path}`: {reason}")]
     File {
-        /// Path as written.
+        /// Key of the value.
         path: String,
+        /// Whether it is not there at all.
+        missing: bool,
         /// Operating system's reason, or ours.
         reason: String,
     },

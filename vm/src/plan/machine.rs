@@ -11,7 +11,7 @@ use super::error::{Cause, PlanError};
 use super::reality::Reality;
 use super::resolve::Argument;
 use super::value::{Candidate, Data, Nested, Piece, Scalar, Text, Value};
-use super::{Options, Plan};
+use super::{Options, Plan, Stopped};
 use crate::decorators::{self};
 use crate::program::table::{Op, limits};
 use crate::program::verify::Verified;
@@ -113,6 +113,14 @@ pub(super) struct Machine<'a> {
 /// # Errors
 /// The cause for which there is no plan, and its place in the source.
 pub fn plan(program: &Verified<'_>, reality: &dyn Reality, options: &Options<'_>) -> Result<Plan, PlanError> {
+    plan_or_slots(program, reality, options).map_err(|stopped| stopped.error)
+}
+
+/// Plans as [`plan`] does, and keeps what was resolved where there is no plan.
+///
+/// # Errors
+/// The cause for which there is no plan, its place in the source, and the values until then.
+pub fn plan_or_slots(program: &Verified<'_>, reality: &dyn Reality, options: &Options<'_>) -> Result<Plan, Stopped> {
     let mut machine = Machine {
         program: program.view(),
         candidates: Candidates::default(),
@@ -134,10 +142,13 @@ pub fn plan(program: &Verified<'_>, reality: &dyn Reality, options: &Options<'_>
         matrix: false,
     };
     let outcome = machine.start().and_then(|()| machine.run()).and_then(|()| machine.promise());
-    outcome.map_err(|cause| PlanError { cause, span: machine.span() })?;
+    let stopped = outcome.err().map(|cause| PlanError { cause, span: machine.span() });
     let matrix = machine.matrix;
-    super::finish::finish(machine.candidates, machine.out.steps, machine.program, options, matrix)
-        .map_err(|cause| PlanError { cause, span: Span::NONE })
+    let plan = super::finish::finish(machine.candidates, machine.out.steps, machine.program, options, matrix);
+    match stopped {
+        Some(error) => Err(Stopped { error, slots: plan.map(|plan| Box::new(plan.slots)).unwrap_or_default() }),
+        None => plan.map_err(|cause| Stopped { error: PlanError { cause, span: Span::NONE }, slots: Box::default() }),
+    }
 }
 
 pub(super) fn bug(what: &'static str) -> Cause {

@@ -22,7 +22,7 @@ mod value;
 
 pub use emit::{PROCESS_STRING_MAX, quoted};
 pub use error::{Cause, PlanError};
-pub use machine::plan;
+pub use machine::{plan, plan_or_slots};
 pub use reality::{FILE_MAX, FileFailure, Host, Reality};
 pub use value::Scalar;
 
@@ -72,6 +72,15 @@ pub struct Plan {
     pub values: Vec<Option<Scalar>>,
     /// Its shape.
     pub plan_type: PlanType,
+}
+
+/// Planning that ended without a plan.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Why and where.
+    pub error: PlanError,
+    /// What was resolved until then.
+    pub slots: Box<Slots>,
 }
 
 /// An operating system error without its number, for messages.

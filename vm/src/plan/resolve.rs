@@ -2,7 +2,7 @@
 
 use super::arithmetic::parse;
 use super::error::Cause;
-use super::reality::Reality;
+use super::reality::{FileFailure, Reality};
 use super::value::{Data, Scalar, Value};
 use crate::decorators::{self as table, PUBLIC_ENV, looks_secret};
 use opal_format::hash::HashAlgorithm;
@@ -63,8 +63,8 @@ pub(super) fn resolve(
         }
         table::FILE_READ | table::FILE_SHA256 => {
             let path = arg(0).and_then(|path| path.text.as_deref()).ok_or(Cause::Internal("a file without a path"))?;
-            let bytes =
-                Zeroizing::new(reality.read_file(path).map_err(|failure| Cause::File { path: key.to_owned(), reason: failure.reason })?);
+            let failed = |FileFailure { missing, reason }| Cause::File { path: key.to_owned(), missing, reason };
+            let bytes = Zeroizing::new(reality.read_file(path).map_err(failed)?);
             if decorator == table::FILE_SHA256 {
                 let digest = HashAlgorithm::Sha256.plain(&bytes);
                 let hex: String = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
