@@ -191,6 +191,7 @@ pub fn check_steps(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Result
     }
     policy.check_shell(shell)?;
     policy.check_steps(steps.nodes.len())?;
+    policy.check_sandbox()?;
     Ok(())
 }
 

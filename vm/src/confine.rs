@@ -62,3 +62,31 @@ fn seccomp() -> bool {
         .and_then(BpfProgram::try_from)
         .is_ok_and(|program| seccompiler::apply_filter(&program).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confined_thread_reads_and_does_nothing_else() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+        std::fs::write(&old, "text").expect("written");
+        let work = || {
+            let confined = this_thread();
+            assert_eq!(std::fs::read(&old).expect("still readable"), b"text");
+            if confined.files {
+                assert!(std::fs::write(&new, "").is_err() && std::fs::write(&old, "").is_err() && std::fs::remove_file(&old).is_err());
+            }
+            if confined.calls {
+                assert!(std::process::Command::new("true").status().is_err());
+                assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err());
+            }
+            confined
+        };
+        let confined = std::thread::scope(|scope| scope.spawn(work).join().expect("it holds"));
+        println!("enforced here: {confined:?}");
+        // The rest of the process is as it was.
+        assert!(std::fs::write(&new, "").is_ok() && std::process::Command::new("true").status().is_ok());
+    }
+}

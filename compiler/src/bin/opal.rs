@@ -1,6 +1,7 @@
 //! The `opal` command.
 
 fn main() -> std::process::ExitCode {
+    opal_vm::sys::hide_memory();
     // Steps run under this executable in another mode.
     opal_vm::watcher::maybe_run();
     opalc::cli::opal::main()

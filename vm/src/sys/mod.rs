@@ -14,6 +14,14 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 /// Room for the descriptors that one message may carry.
 pub const FDS_MAX: usize = 4;
 
+/// Keeps what this process holds out of core dumps, and other processes of the same user from reading it. Call it first in `main`.
+///
+/// The limit on core files stays as it is, since steps inherit it; and they are dumpable again, as every program is that `exec` starts
+/// anew. Where a filter of the caller's refuses the call, secrets are as well kept as in any other program, so nothing stops for it.
+pub fn hide_memory() {
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
+
 /// Whether `signal` is ignored by this process.
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {

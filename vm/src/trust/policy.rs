@@ -530,6 +530,15 @@ impl Policy {
         self.count("run.max_parallel").map_or(wanted, |limit| limit.min(wanted))
     }
 
+    /// Refuses every run where `sandbox.level` is `required`: this version cannot confine steps.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_sandbox(&self) -> Result<(), Refused> {
+        let refused = self.sandbox_level() == SandboxLevel::Required;
+        refuse_if(refused, "sandbox.level", || "the steps would run unconfined (this version of opal cannot confine them)".to_owned())
+    }
+
     /// `sandbox.level`, by default none.
     #[must_use]
     pub fn sandbox_level(&self) -> SandboxLevel {
@@ -793,6 +802,8 @@ mod tests {
         assert_eq!(full.timeout_ns(), Some(3_600_000_000_000));
         assert_eq!((full.grace_ns(5_000_000_000), full.parallel(8), full.parallel(2)), (2_000_000_000, 3, 2));
         assert_eq!(full.sandbox_level(), SandboxLevel::BestEffort);
+        assert_eq!(full.check_sandbox(), Ok(()));
+        assert_eq!(refuser(policy("sandbox.level = \"required\"").check_sandbox()), "sandbox.level");
         assert_eq!((full.sandbox_read(), full.sandbox_network()), (Some(&["/usr".to_owned()][..]), false));
         assert_eq!((full.trust_rules(false).threshold, full.trust_rules(false).require_signature), (2, true));
         assert!(!policy("env.mode = \"inherit\"").clean_environment(true));
