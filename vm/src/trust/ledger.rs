@@ -52,7 +52,7 @@ impl Failure for LedgerError {
     fn report(&self) -> Report {
         match self {
             Self::AlreadyRun { entry: Entry { finished: false, run_id, .. } } => {
-                let help = format!("go on where it stopped: `opal-vm run --plan FILE --resume {run_id}`; or make a new contract");
+                let help = format!("see how far it came in the record of run {run_id}, then make a new contract");
                 Report::new("already_run", exit::ALREADY_RUN, help)
             }
             Self::AlreadyRun { .. } => {
@@ -195,7 +195,7 @@ mod tests {
         ledger.start(&contract(), "R1", now()).expect("recorded");
         let refused = ledger.check_unused(&contract(), None).expect_err("used");
         assert!(refused.to_string().ends_with("by run R1, which did not finish"), "{refused}");
-        assert!(refused.help().contains("--resume R1"));
+        assert!(refused.help().contains("the record of run R1"));
         assert!(ledger.check_unused(&contract(), Some("R0")).is_err());
         ledger.check_unused(&contract(), Some("R1")).expect("resumed");
     }
