@@ -5,6 +5,7 @@ mod check;
 mod compile;
 mod console;
 mod contracts;
+mod diff;
 mod disasm;
 mod explain;
 mod failure;
@@ -35,6 +36,7 @@ const SUBCOMMANDS: &[(&str, Subcommand)] = &[
     ("check", check::run),
     ("fmt", fmt::run),
     ("show", show::run),
+    ("diff", diff::run),
     ("verify", verify::run),
     ("sign", sign::run),
     ("keygen", keygen::run),

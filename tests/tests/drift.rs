@@ -395,3 +395,94 @@ scenarios! {
     the_source_of_a_signed_contract: SIGNED_SOURCE,
     the_source_of_an_unsigned_contract: UNSIGNED_SOURCE,
 }
+
+/// What `opalc diff` says of the contract that a change of environment, arguments or source gives.
+fn difference(change: impl FnOnce(&mut Host), arguments: &[&str]) -> (i32, Value, String) {
+    let source = "fun go(n: Int = 2) = {\n    for i in 1...@var.n { echo @var.i }\n    deploy @env.TOKEN @env.STAGE(public=true)\n    echo last\n}\n";
+    let mut host = Host::new();
+    host.set("TOKEN", "very-secret-words").set("STAGE", "blue");
+    host.contract(source, &["go"]);
+    std::fs::rename(host.work().join("prod.plan"), host.work().join("old.plan")).expect("a name");
+    change(&mut host);
+    let mut words = vec!["deploy.opl", "go"];
+    words.extend(arguments);
+    words.extend(["--resolve", "-o", "new.plan"]);
+    host.opalc(&words).expect(0);
+    let text = host.opalc(&["diff", "old.plan", "new.plan"]);
+    let ended = host.opalc(&["diff", "old.plan", "new.plan", "--json"]);
+    assert_eq!(text.status, ended.status);
+    assert!(!text.stdout.contains("very-secret-words") && !ended.stdout.contains("very-secret-words"));
+    (ended.status, serde_json::from_str(&ended.stdout).expect("JSON"), text.stdout)
+}
+
+fn codes(report: &Value) -> Vec<&str> {
+    report["drift"].as_array().expect("an array").iter().filter_map(|drift| drift["code"].as_str()).collect()
+}
+
+#[test]
+fn two_contracts_for_the_same_work_differ_in_terms_at_most() {
+    let (status, report, text) = difference(|_| {}, &["--once"]);
+    assert_eq!((status, &report["verdict"]), (0, &Value::from("same")), "{text}");
+    assert!(codes(&report).is_empty(), "{text}");
+    assert!(text.starts_with("same work\n") && text.contains("once: was `false`, is now `true`"), "{text}");
+    assert!(text.contains("cannot be compared") && report["incomparable"][0] == "env.TOKEN", "{text}");
+}
+
+#[test]
+fn secrets_of_two_contracts_cannot_be_compared_and_public_values_can() {
+    let (status, report, text) = difference(
+        |host| {
+            host.set("TOKEN", "another");
+        },
+        &[],
+    );
+    assert_eq!((status, codes(&report)), (0, vec![]), "{text}");
+    let (status, report, text) = difference(
+        |host| {
+            host.set("STAGE", "green");
+        },
+        &["--hash-algo", "blake3"],
+    );
+    assert_eq!((status, codes(&report)), (3, vec!["env_changed", "structure_changed"]), "{text}");
+    assert!(text.contains("was `blue`, is now `green`") && text.contains("  actual: deploy opal:secret:env.TOKEN green"), "{text}");
+}
+
+#[test]
+fn steps_that_were_added_removed_and_changed_are_told_apart() {
+    let (status, report, text) = difference(|_| {}, &["--n=3"]);
+    assert_eq!((status, codes(&report)), (3, vec!["structure_changed"]), "{text}");
+    assert_eq!(report["drift"][0]["steps"].as_array().expect("steps").len(), 1, "{text}");
+    assert!(
+        text.contains("arguments: was `n=2`, is now `n=3`") && text.contains("expected: (no such step)\n      actual: echo 3\n"),
+        "{text}"
+    );
+    let (_, _, text) = difference(|_| {}, &["--n=1"]);
+    assert!(text.contains("expected: echo 2\n      actual: (no such step)\n"), "{text}");
+    let edit = |host: &mut Host| {
+        host.write("deploy.opl", host.read("deploy.opl").replace("echo last", "echo end"));
+    };
+    let (status, _, text) = difference(edit, &[]);
+    assert_eq!(status, 3);
+    assert!(text.contains("expected: echo last\n      actual: echo end\n") && text.contains("source hash: was"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_contract_cannot_be_compared() {
+    let host = Host::new();
+    host.contract("echo SITE\n", &[]);
+    host.write("bad.plan", "not a contract");
+    host.opalc(&["diff", "prod.plan", "bad.plan"]).expect(65).says("bad.plan");
+    host.opalc(&["diff", "prod.plan", "none.plan"]).expect(66);
+    host.opalc(&["diff", "prod.plan"]).expect(64);
+    host.opalc(&["diff", "prod.plan", "prod.plan"]).expect(0);
+}
+
+#[test]
+fn a_program_that_differs_is_said_in_one_document() {
+    let host = Host::new();
+    host.contract("echo SITE\n", &[]);
+    host.write("deploy.opl", "echo other\n");
+    let ended = host.opalc(&["verify", "prod.plan", "--source", "deploy.opl", "--json"]);
+    let report: Value = serde_json::from_str(&ended.expect(3).stdout).expect("one document");
+    assert_eq!(report["program_same"], false);
+}

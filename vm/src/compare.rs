@@ -226,7 +226,9 @@ fn changed(
     drift
 }
 
-fn code_of(slot: &Slot) -> DriftCode {
+/// The code of a value that is not what it was.
+#[must_use]
+pub fn code_of(slot: &Slot) -> DriftCode {
     match slot.decorator.to_native() {
         decorators::ENV | decorators::PASS_ENV => DriftCode::EnvChanged,
         decorators::FILE_READ | decorators::FILE_SHA256 => DriftCode::InfraMutated,

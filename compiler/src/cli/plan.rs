@@ -46,6 +46,7 @@ Commands:
   verify FILE      Compare a contract's program with its source
   sign FILE        Add a signature to a contract
   keygen           Make a key pair
+  diff A B         Say what tells two contracts apart
   disasm FILE      List the program of a source or a contract
   A file with the name of a command is written ./check.
 

@@ -35,6 +35,8 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
             "contract_hash": contract.contract_hash.to_string(),
             "signers": plan.signers().map(|key| key.fingerprint()).collect::<Vec<_>>(),
         }))?;
+        // The document says it; another one would end up in the same stream.
+        return if difference.is_some() { Err(Failure::Said(exit::DIFFERS)) } else { Ok(()) };
     }
     if let Some(table) = difference {
         let why = if same_text { "although the source is the one it names" } else { "and the source is not the one it names" };
@@ -45,9 +47,6 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         )
         .at(path.display().to_string())
         .with_help(format!("compare `opalc disasm {}` with `opalc disasm {}`", path.display(), source_path.display())));
-    }
-    if matches.get_flag("json") {
-        return Ok(());
     }
     let mut text = format!("the program of {} is what {} compiles to\n", shown(&path), shown(&source_path));
     if !same_text {

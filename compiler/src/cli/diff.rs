@@ -1,0 +1,277 @@
+//! `opalc diff`: what tells two contracts apart, in the words of a drift report.
+//!
+//! Each contract has a seed of its own, so secret values cannot be compared, and none are: public values, steps and terms are.
+
+use super::failure::{Failure, exit};
+use super::{console, contracts, options};
+use crate::contract::first_difference;
+use opal_format::canonical::CanonicalValue;
+use opal_format::kind::PlanType;
+use opal_format::plan_hash::plan_hash;
+use opal_format::reader::Contract;
+use opal_format::seed::same_commitment;
+use opal_format::slots::{Slot, SlotsView};
+use opal_vm::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
+use opal_vm::duration;
+use opal_vm::view::{PlanView, Style, escape, node_text, path_of, public_value};
+use serde_json::json;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// Pairs of steps that are looked at for the shortest difference; above it, what lies between the common ends differs as a whole.
+const PAIRS_MAX: usize = 4 << 20;
+
+fn command() -> clap::Command {
+    options::command("opalc diff", "Say what tells two contracts apart: terms, values and steps")
+        .arg(options::path("a", "A", "The contract that was").required(true))
+        .arg(options::path("b", "B", "The contract that is").required(true))
+        .arg(options::flag("json", "The result as one JSON document"))
+        .after_help("Exit status: 0 for the same work, 3 for different work. Secret values cannot be compared.")
+}
+
+/// What tells two contracts apart.
+struct Difference {
+    same_work: bool,
+    /// Name, was, is now.
+    terms: Vec<(&'static str, String, String)>,
+    /// Public values that moved, then the steps.
+    drift: Vec<Drift>,
+    /// Keys of secrets that both hold, under different seeds.
+    incomparable: Vec<String>,
+}
+
+/// Runs the subcommand.
+pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
+    let matches = options::parse(command(), words)?;
+    let path = |name| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+    let (first, second) = (path("a"), path("b"));
+    let (plan_a, plan_b) = (contracts::authenticate(&first)?, contracts::authenticate(&second)?);
+    let (a, b) = (contracts::decode(&plan_a, &first)?, contracts::decode(&plan_b, &second)?);
+    let difference = compare(&a, &b).map_err(|error| Failure::format(&error, &second))?;
+    if matches.get_flag("json") {
+        let about = |contract: &Contract<'_>| json!({ "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string() });
+        console::print_json(&json!({
+            "schema": "opal/diff/v1",
+            "verdict": if difference.same_work { "same" } else { "different" },
+            "a": about(&a),
+            "b": about(&b),
+            "terms": difference.terms.iter().map(|(name, was, now)| json!({ "name": name, "was": was, "now": now })).collect::<Vec<_>>(),
+            "drift": difference.drift.iter().map(Drift::to_json).collect::<Vec<_>>(),
+            "incomparable": difference.incomparable,
+        }))?;
+    } else {
+        console::print(text(&difference).as_bytes())?;
+    }
+    if difference.same_work {
+        return Ok(());
+    }
+    Err(Failure::Said(exit::DIFFERS))
+}
+
+fn compare(a: &Contract<'_>, b: &Contract<'_>) -> Result<Difference, opal_format::error::FormatError> {
+    // Under one algorithm, so that the name of the work can be compared.
+    let again = plan_hash(a.header.algorithm, b.header.target, &b.terms.arguments, b.steps, b.slots)?;
+    let (old, new) = (named_by_key(a.slots), named_by_key(b.slots));
+    let expected = PlanView {
+        target: a.header.target,
+        steps: a.steps,
+        slots: SlotsView { slots: &old, ..a.slots },
+        deferred: &[],
+        plan_hash: None,
+        contract_hash: None,
+    };
+    let actual = PlanView {
+        target: b.header.target,
+        steps: b.steps,
+        slots: SlotsView { slots: &new, ..b.slots },
+        deferred: &[],
+        plan_hash: None,
+        contract_hash: None,
+    };
+    let (mut drift, incomparable) = values(&expected, &actual);
+    drift.extend(steps(&expected, &actual));
+    Ok(Difference { same_work: again == a.header.plan_hash, terms: terms(a, b), drift, incomparable })
+}
+
+/// The slots, each shown by its key: the ids of one seed say nothing under another.
+fn named_by_key(slots: SlotsView<'_>) -> Vec<Slot> {
+    slots.slots.iter().map(|slot| Slot { display: slot.key, ..*slot }).collect()
+}
+
+fn values(old: &PlanView<'_>, new: &PlanView<'_>) -> (Vec<Drift>, Vec<String>) {
+    let key = |plan: &PlanView<'_>, slot: &Slot| escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
+    let now: HashMap<String, &Slot> = new.slots.slots.iter().map(|slot| (key(new, slot), slot)).collect();
+    let before: HashMap<String, &Slot> = old.slots.slots.iter().map(|slot| (key(old, slot), slot)).collect();
+    let text = |plan: &PlanView<'_>, slot: &Slot| public_value(plan, slot).map(|text| escape(&text, false));
+    let (mut drift, mut incomparable) = (Vec::new(), Vec::new());
+    let mut put = |slot: &Slot, key: String, what: &str, values| {
+        let message = format!("`{key}` {what}");
+        drift.push(Drift { span: slot.span, values, ..Drift::plain(code_of(slot), Some(key), message) });
+    };
+    for slot in old.slots.slots {
+        let key = key(old, slot);
+        let Some(fresh) = now.get(&key) else {
+            put(slot, key, "is no longer read", None);
+            continue;
+        };
+        match (text(old, slot), text(new, fresh)) {
+            (Some(was), Some(now)) if was != now => put(slot, key, "has another value", Some((was, now))),
+            (Some(_), Some(_)) => {}
+            (None, None) if slot.value_type != fresh.value_type => put(slot, key, "has another type", None),
+            (None, None) if same_commitment(&slot.commitment, &fresh.commitment) => {}
+            (None, None) => incomparable.push(key),
+            (None, Some(_)) => put(slot, key, "is public now", None),
+            (Some(_), None) => put(slot, key, "is secret now", None),
+        }
+    }
+    for slot in new.slots.slots {
+        let key = key(new, slot);
+        if !before.contains_key(&key) {
+            put(slot, key, "is read now", None);
+        }
+    }
+    (drift, incomparable)
+}
+
+/// The steps that were added, removed or changed, as one change of structure.
+fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Drift> {
+    let texts = |plan: &PlanView<'_>| -> Vec<(String, u32)> {
+        let leaf = |subtree: u32| subtree.min(2);
+        plan.steps.nodes.iter().map(|node| (node_text(plan, node, Style::Plain), leaf(node.subtree.to_native()))).collect()
+    };
+    let (was, now) = (texts(old), texts(new));
+    let (removed, added) = unmatched(&was, &now);
+    let count = removed.len().max(added.len());
+    if count == 0 {
+        return None;
+    }
+    let side = |plan: &PlanView<'_>, list: &[usize]| -> Vec<(String, usize)> {
+        list.iter().take(REACHED_MAX).map(|&index| (path_of(plan.steps.nodes, index), index)).collect()
+    };
+    let (mut gone, mut fresh) = (side(old, &removed), side(new, &added));
+    let mut reached = Vec::new();
+    // What stands at the same place in both is one step that changed.
+    while reached.len() < REACHED_MAX && !(gone.is_empty() && fresh.is_empty()) {
+        let old_first = (!gone.is_empty()).then(|| gone.remove(0));
+        let place = old_first.as_ref().map(|(path, _)| path.clone());
+        let at = fresh.iter().position(|(path, _)| place.as_ref().is_none_or(|place| place == path));
+        let new_one = at.map(|at| fresh.remove(at));
+        let node =
+            old_first.as_ref().map(|(_, index)| &old.steps.nodes[*index]).or(new_one.as_ref().map(|(_, index)| &new.steps.nodes[*index]));
+        reached.push(Reached {
+            path: place.or_else(|| new_one.as_ref().map(|(path, _)| path.clone())).unwrap_or_default(),
+            span: node.map_or(opal_format::record::Span::NONE, |node| node.span),
+            expected: old_first.map(|(_, index)| was[index].0.clone()),
+            actual: new_one.map(|(_, index)| now[index].0.clone()),
+        });
+    }
+    let message = format!("{} nodes are gone or changed, {} are new or changed", removed.len(), added.len());
+    let more = count.saturating_sub(reached.len());
+    Some(Drift { reached, more, ..Drift::plain(DriftCode::StructureChanged, None, message) })
+}
+
+/// The indices that a longest common subsequence leaves over on each side.
+fn unmatched<T: PartialEq>(a: &[T], b: &[T]) -> (Vec<usize>, Vec<usize>) {
+    let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let end = a[start..].iter().rev().zip(b[start..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let (left, right) = (&a[start..a.len() - end], &b[start..b.len() - end]);
+    if left.len().saturating_mul(right.len()) > PAIRS_MAX {
+        return ((start..a.len() - end).collect(), (start..b.len() - end).collect());
+    }
+    let width = right.len() + 1;
+    let mut lengths = vec![0_u32; (left.len() + 1) * width];
+    for i in (0..left.len()).rev() {
+        for j in (0..right.len()).rev() {
+            lengths[i * width + j] = if left[i] == right[j] {
+                lengths[(i + 1) * width + j + 1] + 1
+            } else {
+                lengths[(i + 1) * width + j].max(lengths[i * width + j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut removed, mut added) = (0, 0, Vec::new(), Vec::new());
+    while i < left.len() || j < right.len() {
+        if i < left.len() && j < right.len() && left[i] == right[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j == right.len() || (i < left.len() && lengths[(i + 1) * width + j] >= lengths[i * width + j + 1]) {
+            removed.push(start + i);
+            i += 1;
+        } else {
+            added.push(start + j);
+            j += 1;
+        }
+    }
+    (removed, added)
+}
+
+fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, String)> {
+    let all = |contract: &Contract<'_>| {
+        let terms = &contract.terms;
+        let arguments: Vec<String> =
+            terms.arguments.iter().map(|argument| format!("{}={}", argument.name, argument_text(&argument.value))).collect();
+        [
+            ("target", contract.header.target.to_owned()),
+            ("arguments", arguments.join(", ")),
+            ("source", terms.source_name.clone()),
+            ("source hash", contract.header.source_hash.to_string()),
+            ("expires", terms.not_after.map_or_else(|| "never".to_owned(), contracts::time)),
+            ("once", terms.once.to_string()),
+            ("plan type", PlanType::from_number(terms.plan_type).map_or("", PlanType::name).to_owned()),
+            ("shell", terms.shell.clone()),
+            ("umask", format!("{:04o}", terms.umask)),
+            ("promised variables", terms.pass_env.join(", ")),
+            ("no public values", terms.no_public.to_string()),
+        ]
+    };
+    let mut out: Vec<_> = all(a)
+        .into_iter()
+        .zip(all(b))
+        .filter(|((_, was), (_, now))| was != now)
+        .map(|((name, was), (_, now))| (name, escape(was.as_bytes(), false), escape(now.as_bytes(), false)))
+        .collect();
+    if let Some(table) = first_difference(a.program, b.program) {
+        out.push(("program", String::new(), format!("differs in its {table}")));
+    }
+    out
+}
+
+fn argument_text(value: &[u8]) -> String {
+    match CanonicalValue::decode(value) {
+        Ok(CanonicalValue::String(bytes)) => format!("\"{}\"", String::from_utf8_lossy(&bytes)),
+        Ok(CanonicalValue::Int(int)) => int.to_string(),
+        Ok(CanonicalValue::Float(float)) => format!("{float:?}"),
+        Ok(CanonicalValue::Bool(bool)) => bool.to_string(),
+        Ok(CanonicalValue::Duration(nanoseconds)) => duration::format(nanoseconds),
+        _ => "…".to_owned(),
+    }
+}
+
+fn text(difference: &Difference) -> String {
+    let mut text = String::new();
+    text.push_str(if difference.same_work { "same work\n" } else { "different work\n" });
+    for (name, was, now) in &difference.terms {
+        let _ = if was.is_empty() { writeln!(text, "{name}: {now}") } else { writeln!(text, "{name}: was `{was}`, is now `{now}`") };
+    }
+    for drift in &difference.drift {
+        let _ = writeln!(text, "{}: {}", drift.code.name(), drift.message);
+        if let Some((was, now)) = &drift.values {
+            let _ = writeln!(text, "  was `{was}`, is now `{now}`");
+        }
+        for step in &drift.reached {
+            let _ = writeln!(text, "  step {} at line {}", step.path, step.span.line.to_native());
+            for (label, command) in [("expected:", &step.expected), ("  actual:", &step.actual)] {
+                let shown = command.as_ref().map_or_else(|| "(no such step)".to_owned(), |text| text.replace('\n', "\n              ┊ "));
+                let _ = writeln!(text, "    {label} {shown}");
+            }
+        }
+        if drift.more > 0 {
+            let _ = writeln!(text, "  and {} more steps", drift.more);
+        }
+    }
+    if !difference.incomparable.is_empty() {
+        let _ = writeln!(text, "cannot be compared, each being secret under a seed of its own: {}", difference.incomparable.join(", "));
+    }
+    text
+}
