@@ -110,15 +110,22 @@ impl Candidates {
         }
     }
 
-    /// The key of the first secret that a value is made of.
+    /// The key of the first secret that a value is made of: that of a value decorator, also where the value is computed from it.
     pub(super) fn secret_of(&self, value: &Value) -> Result<Option<String>, Cause> {
-        for candidate in self.origins(value) {
+        let mut open = self.origins(value);
+        let mut secret = None;
+        // Operands are older than what is computed from them, so this ends.
+        while let Some(candidate) = open.pop() {
             let entry = self.entry(candidate)?;
             if !entry.public {
-                return Ok(Some(entry.key.clone()));
+                secret = Some(entry.key.clone());
+                if entry.decorator != 0 {
+                    break;
+                }
+                open.clone_from(&entry.operands);
             }
         }
-        Ok(None)
+        Ok(secret)
     }
 
     /// The candidate of a computed value: one per key.

@@ -174,6 +174,7 @@ impl Cause {
             Self::EnvUnset(name) => {
                 format!("set it (`--env {name}=…` states what the target will have), or write `@env.{name}(default=\"…\")`")
             }
+            Self::SecretStructure { key, .. } if key.contains("public=true") => "plan without `--no-public`".to_owned(),
             Self::SecretStructure { key, .. } => format!("if the value may be shown, write `public=true` at `@{key}`"),
             Self::NoRegenRoot => "make one with `opalc keygen --regen-root`".to_owned(),
             Self::PublicSecret(name) => format!("add `--public {name}` if the value may really be shown"),
