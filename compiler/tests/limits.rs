@@ -134,7 +134,7 @@ fn calls_nest_255_deep_and_no_deeper() {
         source
     };
     accepted(chain(254).as_bytes(), &["f254"]);
-    refused(chain(256).as_bytes(), &["f256"], "error[limit-exceeded]: calls nest deeper than 255");
+    refused(chain(256).as_bytes(), &["f256"], "error[limit_exceeded]: calls nest deeper than 255");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_source_holds_16_mib_and_not_one_byte_more() {
     source.resize(16 * MIB, b' ');
     accepted(&source, &[]);
     source.push(b'\n');
-    refused(&source, &[], "error[source-too-large]: the source holds 16777217 bytes, more than 16777216\n");
+    refused(&source, &[], "error[source_too_large]: the source holds 16777217 bytes, more than 16777216\n");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn nesting_of_any_kind_10_000_deep_is_refused() {
         let done = opalc(&source, &[]);
         let head: String = done.stderr.chars().take(300).collect();
         assert_eq!(done.status, 65, "{open}: {head}");
-        assert!(head.contains("error[nesting-too-deep]") || head.contains("error[limit-exceeded]"), "{open}: {head}");
+        assert!(head.contains("error[nesting_too_deep]") || head.contains("error[limit_exceeded]"), "{open}: {head}");
     }
 }
 
@@ -202,9 +202,9 @@ fn a_line_of_a_megabyte_is_read() {
 
 #[test]
 fn what_is_not_text_is_refused_where_it_stands() {
-    let said = refused(b"echo hi\necho \xff\xfe\n", &[], "error[invalid-utf8]: the source is not valid UTF-8 here\n");
+    let said = refused(b"echo hi\necho \xff\xfe\n", &[], "error[invalid_utf8]: the source is not valid UTF-8 here\n");
     assert!(said.contains("test.opl:2:"), "{said}");
-    let said = refused(b"echo hi\necho a\0b\n", &[], "error[nul-byte]: the source holds a NUL byte\n");
+    let said = refused(b"echo hi\necho a\0b\n", &[], "error[nul_byte]: the source holds a NUL byte\n");
     assert!(said.contains("test.opl:2:"), "{said}");
 }
 

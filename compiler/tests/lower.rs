@@ -394,7 +394,7 @@ fn the_target_is_the_script_the_stem_or_the_only_command() {
     assert_eq!(planned("fun f = a\nfun test = t", &[], &[]), "t\n");
     assert_eq!(usage("fun f = a\nfun g = t", &[]), UsageError::TargetNeeded);
     match try_compile("var x = 1", &[]) {
-        Err(Failure::Source(errors)) => assert!(errors.iter().any(|error| error.code.name() == "nothing-to-plan")),
+        Err(Failure::Source(errors)) => assert!(errors.iter().any(|error| error.code.name() == "nothing_to_plan")),
         other => panic!("{other:?}"),
     }
     let summaries = match try_compile("fun f(a: Int = 3, b) = x @var.a @var.b\ng: y", &["h"]) {
@@ -461,7 +461,7 @@ fn what_the_shell_would_apply_to_an_opal_construct_too_is_refused() {
         let source = Source::new("test.opl", format!("go: {{\n{line}\n}}"));
         let parsed = parse(&source);
         let codes: Vec<&str> = parsed.diagnostics.iter().filter(|one| one.is_error()).map(|one| one.code.name()).collect();
-        assert_eq!(codes, ["operand-not-allowed"], "{line}");
+        assert_eq!(codes, ["operand_not_allowed"], "{line}");
     }
     let here = "go: {\n@retry { x } && a <<E || b\ntext\nE\n}";
     let parsed = parse(&Source::new("test.opl", here));
@@ -511,19 +511,19 @@ go: {
 #[test]
 fn operations_of_a_pipeline_take_what_they_can_use_and_nothing_else() {
     for (line, code) in [
-        ("a |> lines.grep(\"[\")", "operation-argument"),
-        ("a |> json.pick(\"a.b\")", "operation-argument"),
-        ("a |> assert.num(\"3\")", "operation-argument"),
-        ("a |> lines.head(-1)", "operation-argument"),
-        ("a |> lines.head(\"3\")", "wrong-type"),
-        ("a |> assert.eq([1])", "wrong-type"),
-        ("a |> assert.re()", "missing-argument"),
-        ("a |> lines.count(1)", "too-many-arguments"),
-        ("a |> lines.tail(lines=1)", "unknown-argument"),
+        ("a |> lines.grep(\"[\")", "operation_argument"),
+        ("a |> json.pick(\"a.b\")", "operation_argument"),
+        ("a |> assert.num(\"3\")", "operation_argument"),
+        ("a |> lines.head(-1)", "operation_argument"),
+        ("a |> lines.head(\"3\")", "wrong_type"),
+        ("a |> assert.eq([1])", "wrong_type"),
+        ("a |> assert.re()", "missing_argument"),
+        ("a |> lines.count(1)", "too_many_arguments"),
+        ("a |> lines.tail(lines=1)", "unknown_argument"),
     ] {
         assert_eq!(said(&format!("go: {{ {line} }}")), [code], "{line}");
     }
-    assert_eq!(said("go: { N=1\n a |> assert.eq(\"@var.N\") }"), ["binding-in-expression"]);
+    assert_eq!(said("go: { N=1\n a |> assert.eq(\"@var.N\") }"), ["binding_in_expression"]);
     for (text, env) in [
         ("lines.grep(\"@env.X\")", "["),
         ("json.pick(\"@env.X\")", "x"),
@@ -605,11 +605,11 @@ fn decorators_take_arguments_by_position_and_name() {
     assert_eq!(planned("go: @retry(times=3) { a }", &[], &[]), "@retry(attempts=3)\n  a\n");
     assert_eq!(planned("go: { var d = 1m - 5m\n sleep(d) }", &[], &[]), "@sleep(duration=0s)\n");
     assert_eq!(planned("go: { var w = \"x\"\n @workdir(\"/srv/@var.w\") { pwd } }", &[], &[]), "@workdir(path=/srv/x)\n  pwd\n");
-    assert_eq!(said("go: @retry(attempts=3, times=4) { a }"), ["duplicate-argument"]);
-    assert_eq!(said("go: @retry(atempts=3) { a }"), ["unknown-argument"]);
-    assert_eq!(said("go: @timeout { a }"), ["missing-argument"]);
-    assert_eq!(said("go: @timeout(30) { a }"), ["wrong-type"]);
-    assert_eq!(said("go: @detach(1) { a }"), ["too-many-arguments"]);
+    assert_eq!(said("go: @retry(attempts=3, times=4) { a }"), ["duplicate_argument"]);
+    assert_eq!(said("go: @retry(atempts=3) { a }"), ["unknown_argument"]);
+    assert_eq!(said("go: @timeout { a }"), ["missing_argument"]);
+    assert_eq!(said("go: @timeout(30) { a }"), ["wrong_type"]);
+    assert_eq!(said("go: @detach(1) { a }"), ["too_many_arguments"]);
     assert!(errors("go: @retri(3) { a }")[0].ends_with("did you mean `@retry`?"));
 }
 
@@ -617,25 +617,25 @@ fn decorators_take_arguments_by_position_and_name() {
 fn runtime_bindings_are_read_in_shell_text_of_their_block_only() {
     let text = "go: {\n TAG=$(git describe)\n echo @var.TAG\n if true { echo \"in @var.TAG\" }\n}";
     assert_eq!(planned(text, &[], &[]), "@let TAG=$(git describe)\necho {@let 0}\n@if(true)\n  echo \"in {@let 0}\"\n");
-    assert_eq!(said("go: {\n TAG=$(x)\n var y = @var.TAG\n echo @var.y }"), ["binding-in-expression"]);
-    assert_eq!(said("fun f(a) = echo @var.a\ngo: {\n TAG=$(x)\n f(@var.TAG) }"), ["binding-in-expression"]);
-    assert_eq!(said("var TAG = 1\ngo: {\n TAG=$(x)\n echo @var.TAG }"), ["binding-is-variable"]);
-    assert_eq!(said("go: {\n if true { TAG=$(x) }\n echo @var.TAG }"), ["unknown-variable"]);
-    assert_eq!(said("fun f = echo @var.TAG\ngo: {\n TAG=$(x)\n f() }"), ["unknown-variable"]);
-    assert_eq!(said("go: @parallel {\n TAG=$(x)\n y }"), ["binding-in-parallel"]);
+    assert_eq!(said("go: {\n TAG=$(x)\n var y = @var.TAG\n echo @var.y }"), ["binding_in_expression"]);
+    assert_eq!(said("fun f(a) = echo @var.a\ngo: {\n TAG=$(x)\n f(@var.TAG) }"), ["binding_in_expression"]);
+    assert_eq!(said("var TAG = 1\ngo: {\n TAG=$(x)\n echo @var.TAG }"), ["binding_is_variable"]);
+    assert_eq!(said("go: {\n if true { TAG=$(x) }\n echo @var.TAG }"), ["unknown_variable"]);
+    assert_eq!(said("fun f = echo @var.TAG\ngo: {\n TAG=$(x)\n f() }"), ["unknown_variable"]);
+    assert_eq!(said("go: @parallel {\n TAG=$(x)\n y }"), ["binding_in_parallel"]);
 }
 
 #[test]
 fn names_are_found_or_the_nearest_is_suggested() {
     assert_eq!(
         errors("var service = 1\ngo: echo @var.servce @var.service"),
-        ["unknown-variable: there is no variable `servce` here; did you mean `service`?"]
+        ["unknown_variable: there is no variable `servce` here; did you mean `service`?"]
     );
-    assert_eq!(errors("build: x\ngo: { biuld() }"), ["unknown-command: there is no command `biuld`; did you mean `build`?"]);
+    assert_eq!(errors("build: x\ngo: { biuld() }"), ["unknown_command: there is no command `biuld`; did you mean `build`?"]);
     assert!(errors("go: { if true { var x = 1\n echo @var.x }\n echo @var.x }")[0].contains("declare it before the block"));
-    assert_eq!(said("echo @var.x\nvar x = 1"), ["unknown-variable", "unused-variable"]);
-    assert_eq!(said("var x = @file.raed(\"a\")\ngo: echo @var.x"), ["unknown-namespace"]);
-    assert_eq!(said("build: x\nvar y = @cmd.build()\ngo: echo @var.y"), ["command-as-value"]);
+    assert_eq!(said("echo @var.x\nvar x = 1"), ["unknown_variable", "unused_variable"]);
+    assert_eq!(said("var x = @file.raed(\"a\")\ngo: echo @var.x"), ["unknown_namespace"]);
+    assert_eq!(said("build: x\nvar y = @cmd.build()\ngo: echo @var.y"), ["command_as_value"]);
 }
 
 #[test]
@@ -646,32 +646,32 @@ fn definitions_and_calls_must_be_sound() {
     );
     assert_eq!(said("fun a { a() }"), ["recursion"]);
     assert!(errors("var a = @var.b\nvar b = @var.a\ngo: echo @var.a")[0].contains("`a → b → a`"));
-    assert_eq!(said("a: x\na: y"), ["duplicate-command"]);
-    assert_eq!(said("go: { var x = 1\n var x = 2\n echo @var.x }"), ["duplicate-variable"]);
-    assert_eq!(said("fun f(a, a) = echo @var.a"), ["duplicate-parameter"]);
-    assert_eq!(said("fun f(a) = echo @var.a\ngo: { f() }"), ["missing-argument"]);
-    assert_eq!(said("fun f(a) = echo @var.a\ngo: { f(1, 2) }"), ["too-many-arguments"]);
-    assert_eq!(said("fun f(a) = echo @var.a\ngo: { f(1, a=2) }"), ["duplicate-argument"]);
-    assert_eq!(said("fun f(a: Int) = echo @var.a\ngo: { f(\"x\") }"), ["wrong-type"]);
+    assert_eq!(said("a: x\na: y"), ["duplicate_command"]);
+    assert_eq!(said("go: { var x = 1\n var x = 2\n echo @var.x }"), ["duplicate_variable"]);
+    assert_eq!(said("fun f(a, a) = echo @var.a"), ["duplicate_parameter"]);
+    assert_eq!(said("fun f(a) = echo @var.a\ngo: { f() }"), ["missing_argument"]);
+    assert_eq!(said("fun f(a) = echo @var.a\ngo: { f(1, 2) }"), ["too_many_arguments"]);
+    assert_eq!(said("fun f(a) = echo @var.a\ngo: { f(1, a=2) }"), ["duplicate_argument"]);
+    assert_eq!(said("fun f(a: Int) = echo @var.a\ngo: { f(\"x\") }"), ["wrong_type"]);
 }
 
 #[test]
 fn types_that_are_known_are_checked() {
     for (source, code) in [
-        ("if \"x\" { a }", "wrong-type"),
-        ("var x = 1 + \"a\"\necho @var.x", "wrong-type"),
-        ("var x = 1s + 1\necho @var.x", "wrong-type"),
-        ("var x = !1\necho @var.x", "wrong-type"),
-        ("for x in 3 { a @var.x }", "wrong-type"),
-        ("when \"a\" { 1...3 -> b }", "wrong-type"),
-        ("var l = [1]\necho @var.l[1]", "index-out-of-range"),
-        ("var m = {\"a\": 1}\necho @var.m.b", "unknown-key"),
-        ("var s = \"a\"\necho @var.s.txt", "field-of-scalar"),
-        ("echo @env.HOME.bak", "field-of-scalar"),
-        ("for x in 3...1 { a @var.x }", "backward-range"),
-        ("var m = {\"a\": 1, \"a\": 2}\necho @var.m.a", "duplicate-key"),
-        ("var x = \"a\"\necho $((@var.x + 1))", "wrong-type"),
-        ("var x = \"a\"\necho $x @var.x", "shell-variable"),
+        ("if \"x\" { a }", "wrong_type"),
+        ("var x = 1 + \"a\"\necho @var.x", "wrong_type"),
+        ("var x = 1s + 1\necho @var.x", "wrong_type"),
+        ("var x = !1\necho @var.x", "wrong_type"),
+        ("for x in 3 { a @var.x }", "wrong_type"),
+        ("when \"a\" { 1...3 -> b }", "wrong_type"),
+        ("var l = [1]\necho @var.l[1]", "index_out_of_range"),
+        ("var m = {\"a\": 1}\necho @var.m.b", "unknown_key"),
+        ("var s = \"a\"\necho @var.s.txt", "field_of_scalar"),
+        ("echo @env.HOME.bak", "field_of_scalar"),
+        ("for x in 3...1 { a @var.x }", "backward_range"),
+        ("var m = {\"a\": 1, \"a\": 2}\necho @var.m.a", "duplicate_key"),
+        ("var x = \"a\"\necho $((@var.x + 1))", "wrong_type"),
+        ("var x = \"a\"\necho $x @var.x", "shell_variable"),
     ] {
         assert_eq!(said(source), [code], "{source}");
     }
@@ -680,13 +680,13 @@ fn types_that_are_known_are_checked() {
 
 #[test]
 fn warnings_point_at_what_is_probably_a_mistake() {
-    assert_eq!(said("var x = 1\ngo: a"), ["unused-variable"]);
-    assert_eq!(said("fun f(a) = b"), ["unused-parameter"]);
+    assert_eq!(said("var x = 1\ngo: a"), ["unused_variable"]);
+    assert_eq!(said("fun f(a) = b"), ["unused_parameter"]);
     assert_eq!(said("var x = 1\nfun f(x) = echo @var.x\ngo: echo @var.x"), ["shadowing"]);
-    assert_eq!(said("go: when 1 { else -> a\n 2 -> b }"), ["unreachable-pattern"]);
-    assert_eq!(said("go: when 1 { \"a\" -> a }"), ["unreachable-pattern"]);
-    assert_eq!(said("go: mysql --password=@env.DB_PASSWORD"), ["secret-argument"]);
-    assert_eq!(said("var t = @env.API_TOKEN\ngo: curl -H \"X: @var.t\""), ["secret-argument"]);
+    assert_eq!(said("go: when 1 { else -> a\n 2 -> b }"), ["unreachable_pattern"]);
+    assert_eq!(said("go: when 1 { \"a\" -> a }"), ["unreachable_pattern"]);
+    assert_eq!(said("go: mysql --password=@env.DB_PASSWORD"), ["secret_argument"]);
+    assert_eq!(said("var t = @env.API_TOKEN\ngo: curl -H \"X: @var.t\""), ["secret_argument"]);
     assert_eq!(said("go: PGPASSWORD=@env.DB_PASSWORD psql"), Vec::<&str>::new());
 }
 
@@ -696,7 +696,7 @@ fn a_source_that_is_partly_unreadable_is_not_blamed_twice() {
     let parsed = parse(&source);
     assert!(parsed.has_errors());
     let said: Vec<&str> = opalc::check::check_parsed(&source, &parsed).iter().map(|diagnostic| diagnostic.code.name()).collect();
-    assert!(said.contains(&"index-out-of-range") && !said.contains(&"unknown-variable"), "{said:?}");
+    assert!(said.contains(&"index_out_of_range") && !said.contains(&"unknown_variable"), "{said:?}");
 }
 
 #[test]
@@ -724,14 +724,14 @@ fn deep_nesting_is_refused_with_a_place_or_planned() {
     for count in [128, 129, 200, 250] {
         match try_compile(&nested(count), &[]) {
             Ok(_) => {}
-            Err(Failure::Source(errors)) => assert!(errors.iter().any(|error| error.code.name() == "limit-exceeded"), "{errors:?}"),
+            Err(Failure::Source(errors)) => assert!(errors.iter().any(|error| error.code.name() == "limit_exceeded"), "{errors:?}"),
             Err(other) => panic!("{count}: {other:?}"),
         }
     }
     let chain: String = (0..300).map(|n| format!("if n == {n} {{ a }} else ")).collect();
-    assert_eq!(said(&format!("var n = 1\n{chain}{{ b }}")), ["limit-exceeded"]);
+    assert_eq!(said(&format!("var n = 1\n{chain}{{ b }}")), ["limit_exceeded"]);
     let calls: String = (0..300).map(|n| format!("fun f{n} {{ f{}() }}\n", n + 1)).collect();
-    assert_eq!(said(&format!("{calls}fun f300 = a")), ["limit-exceeded"]);
+    assert_eq!(said(&format!("{calls}fun f300 = a")), ["limit_exceeded"]);
 }
 
 /// Sources of any mixture of statements over a few names.

@@ -171,25 +171,25 @@ fn where_bash_evaluates_its_text_only_integers_may_stand() {
 #[test]
 fn values_are_refused_where_they_cannot_be_data() {
     let table = [
-        ("echo ${x:-@var.y}", "value-in-expansion"),
-        ("echo \"${x#@var.y}\"", "value-in-expansion"),
-        ("eval @var.x", "value-in-eval"),
-        ("eval \"echo @var.x\"", "value-in-eval"),
-        ("command eval @var.x", "value-in-eval"),
-        ("builtin eval @var.x", "value-in-eval"),
-        ("\\eval @var.x", "value-in-eval"),
-        ("'eval' @var.x", "value-in-eval"),
-        ("trap \"@var.x\" EXIT", "value-in-eval"),
-        ("cat > /dev/tcp/@var.h/80", "value-in-dev-tcp"),
-        ("cat > \"/dev/udp/@var.h/80\"", "value-in-dev-tcp"),
-        ("cat > /dev/@var.x", "value-in-dev-tcp"),
-        ("cmd 2>&@var.x", "value-as-descriptor"),
-        ("cmd <&@var.x", "value-as-descriptor"),
-        ("cat <<@var.x\nx\n", "value-as-delimiter"),
-        ("echo `cat @var.x`", "value-in-backticks"),
-        ("echo \"`cat @var.x`\"", "value-in-backticks"),
-        ("a; for @var.x in a; do b; done", "value-in-shell-syntax"),
-        ("echo @cmd.build", "call-in-shell-text"),
+        ("echo ${x:-@var.y}", "value_in_expansion"),
+        ("echo \"${x#@var.y}\"", "value_in_expansion"),
+        ("eval @var.x", "value_in_eval"),
+        ("eval \"echo @var.x\"", "value_in_eval"),
+        ("command eval @var.x", "value_in_eval"),
+        ("builtin eval @var.x", "value_in_eval"),
+        ("\\eval @var.x", "value_in_eval"),
+        ("'eval' @var.x", "value_in_eval"),
+        ("trap \"@var.x\" EXIT", "value_in_eval"),
+        ("cat > /dev/tcp/@var.h/80", "value_in_dev_tcp"),
+        ("cat > \"/dev/udp/@var.h/80\"", "value_in_dev_tcp"),
+        ("cat > /dev/@var.x", "value_in_dev_tcp"),
+        ("cmd 2>&@var.x", "value_as_descriptor"),
+        ("cmd <&@var.x", "value_as_descriptor"),
+        ("cat <<@var.x\nx\n", "value_as_delimiter"),
+        ("echo `cat @var.x`", "value_in_backticks"),
+        ("echo \"`cat @var.x`\"", "value_in_backticks"),
+        ("a; for @var.x in a; do b; done", "value_in_shell_syntax"),
+        ("echo @cmd.build", "call_in_shell_text"),
     ];
     for (source, code) in table {
         assert!(errors(source).contains(&code), "{source}: {:?}", errors(source));
@@ -222,7 +222,7 @@ fn text_that_only_looks_like_a_value_is_text() {
         assert_eq!(text.references().count(), 0, "{word}");
         assert_eq!(shape(&text), format!("echo {}", word.replace("\\@", "@")));
     }
-    assert_eq!(warnings("echo @evn.HOME"), ["near-miss-namespace"]);
+    assert_eq!(warnings("echo @evn.HOME"), ["near_miss_namespace"]);
     assert_eq!(warnings("echo @foo.bar @types.x"), [""; 0]);
 }
 
@@ -346,7 +346,7 @@ fn commands_are_recorded_with_their_names() {
 
 #[test]
 fn a_value_in_the_program_of_another_interpreter_is_a_warning() {
-    let code = "value-in-second-interpreter";
+    let code = "value_in_second_interpreter";
     let warned = [
         "sh -c \"echo @var.x\"",
         "bash -lc 'a '@var.x",
@@ -383,7 +383,7 @@ fn a_value_in_the_program_of_another_interpreter_is_a_warning() {
 
 #[test]
 fn a_lone_cd_is_a_warning() {
-    assert_eq!(warnings("cd dir"), ["lone-cd"]);
+    assert_eq!(warnings("cd dir"), ["lone_cd"]);
     for source in ["cd dir && ls", "(cd dir)", "cd dir; ls", "echo cd"] {
         assert_eq!(warnings(source), [""; 0], "{source}");
     }
@@ -392,8 +392,8 @@ fn a_lone_cd_is_a_warning() {
 #[test]
 fn an_error_in_one_command_does_not_hide_the_next() {
     let found = errors("echo ${x:-@var.y}\nfoo @cmd.x\necho \"open\nvar = \n");
-    assert!(found.contains(&"value-in-expansion") && found.contains(&"call-in-shell-text"), "{found:?}");
-    assert!(found.contains(&"unclosed-quote"), "{found:?}");
+    assert!(found.contains(&"value_in_expansion") && found.contains(&"call_in_shell_text"), "{found:?}");
+    assert!(found.contains(&"unclosed_quote"), "{found:?}");
 }
 
 #[test]
@@ -403,9 +403,9 @@ fn the_text_of_a_shell_decorator_is_shell_text() {
     let reference = found.references().next().unwrap();
     assert_eq!(reference.position.quoting, Quoting::Double);
     assert_eq!((reference.reference.span.start, reference.reference.span.end), (17, 23));
-    assert_eq!(errors("@shell(\"echo ${x:-@var.y}\")"), ["value-in-expansion"]);
+    assert_eq!(errors("@shell(\"echo ${x:-@var.y}\")"), ["value_in_expansion"]);
     for source in ["@shell(x)", "@shell()", "@shell(\"a\", 1)", "@shell(text=\"a\")", "@shell"] {
-        assert_eq!(errors(source), ["shell-decorator"], "{source}");
+        assert_eq!(errors(source), ["shell_decorator"], "{source}");
     }
 }
 
@@ -416,7 +416,7 @@ fn deep_nesting_is_refused_and_nothing_overflows() {
             let source = format!("echo {}x{}", open.repeat(depth), close.repeat(depth));
             let found = errors(&source);
             assert!(found.len() <= 2, "{open} {depth}: {found:?}");
-            assert!(depth < 256 || found.contains(&"nesting-too-deep") || open == "{ " || open == "(", "{open} {depth}");
+            assert!(depth < 256 || found.contains(&"nesting_too_deep") || open == "{ " || open == "(", "{open} {depth}");
         }
     }
 }

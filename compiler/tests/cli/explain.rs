@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 /// Codes that no source and no command line can be made to give, or not alone.
-const WITHOUT_EXAMPLES: &[&str] = &["too-many-errors", "duplicate_key", "value_needs_itself", "internal"];
+const WITHOUT_EXAMPLES: &[&str] = &["too_many_errors", "value_needs_itself", "internal"];
 
 /// Causes of the planner, as `vm/src/plan/error.rs` spells them.
 fn planner_codes() -> BTreeSet<String> {
@@ -97,14 +97,14 @@ fn every_wrong_example_gives_its_code_alone_and_every_right_one_nothing() {
 
 #[test]
 fn explain_shows_the_text_and_both_examples() {
-    let shown = World::new().run(&["explain", "lone-cd"]).good();
-    assert!(shown.starts_with("lone-cd: a `cd` whose effect ends with its own step\n\n"), "{shown}");
+    let shown = World::new().run(&["explain", "lone_cd"]).good();
+    assert!(shown.starts_with("lone_cd: a `cd` whose effect ends with its own step\n\n"), "{shown}");
     let (wrong, right) = shown.split_once("\nright:\n").expect("both examples");
     assert!(wrong.contains("\nwrong:\n\n    run: {\n        cd /srv/app\n"), "{shown}");
     assert!(right.contains("@workdir") && !shown.contains("```"), "{shown}");
-    assert_eq!(World::new().run(&["explain", "error[lone-cd]"]).good(), shown);
-    let json: serde_json::Value = serde_json::from_str(&World::new().run(&["explain", "lone-cd", "--json"]).good()).expect("JSON");
-    assert_eq!((&json["schema"], &json["code"]), (&"opal/code/v1".into(), &"lone-cd".into()));
+    assert_eq!(World::new().run(&["explain", "error[lone_cd]"]).good(), shown);
+    let json: serde_json::Value = serde_json::from_str(&World::new().run(&["explain", "lone_cd", "--json"]).good()).expect("JSON");
+    assert_eq!((&json["schema"], &json["code"]), (&"opal/code/v1".into(), &"lone_cd".into()));
     assert_eq!(json["examples"].as_array().map(Vec::len), Some(2));
 }
 
@@ -112,13 +112,13 @@ fn explain_shows_the_text_and_both_examples() {
 fn explain_without_a_code_lists_all_of_them() {
     let shown = World::new().run(&["explain"]).good();
     assert_eq!(shown.lines().count(), explanations().count());
-    assert!(shown.contains("\nunknown-variable ") && shown.contains("\nenv_unset "), "{shown}");
+    assert!(shown.contains("\nunknown_variable ") && shown.contains("\nenv_unset "), "{shown}");
 }
 
 #[test]
 fn an_unknown_code_is_refused_with_the_nearest_one() {
     let said = World::new().run(&["explain", "unknwon-variable"]).refused(64, "usage");
-    assert!(said.contains("did you mean `opalc explain unknown-variable`?"), "{said}");
+    assert!(said.contains("did you mean `opalc explain unknown_variable`?"), "{said}");
     let said = World::new().run(&["explain", "zzzzzz"]).refused(64, "usage");
     assert!(said.contains("`opalc explain` lists all codes"), "{said}");
 }

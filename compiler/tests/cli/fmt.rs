@@ -64,12 +64,12 @@ fn standard_input_goes_to_standard_output() {
 fn a_source_that_does_not_parse_stays_as_it_is_and_the_others_are_laid_out() {
     let world = World::with("a.opl", "deploy:   {\n  echo 'a\n}\n");
     world.write("b.opl", MESSY);
-    let said = world.run(&["fmt", "a.opl", "b.opl"]).refused(65, "unclosed-quote");
+    let said = world.run(&["fmt", "a.opl", "b.opl"]).refused(65, "unclosed_quote");
     assert!(said.contains("a.opl:2:"), "{said}");
     assert_eq!(world.read("a.opl"), b"deploy:   {\n  echo 'a\n}\n");
     assert_eq!(world.read("b.opl"), NEAT.as_bytes());
-    world.run(&["fmt", "--check", "a.opl"]).refused(65, "unclosed-quote");
-    world.bash("\"$opalc\" fmt - <a.opl").refused(65, "unclosed-quote");
+    world.run(&["fmt", "--check", "a.opl"]).refused(65, "unclosed_quote");
+    world.bash("\"$opalc\" fmt - <a.opl").refused(65, "unclosed_quote");
 }
 
 #[test]
