@@ -486,3 +486,26 @@ fn a_program_that_differs_is_said_in_one_document() {
     let report: Value = serde_json::from_str(&ended.expect(3).stdout).expect("one document");
     assert_eq!(report["program_same"], false);
 }
+
+#[test]
+fn a_value_is_revealed_on_a_terminal_only() {
+    use std::io::Read as _;
+    let mut host = Host::new();
+    host.set("TOKEN", "first-secret-words");
+    host.contract("deploy SITE @env.TOKEN\n", &[]);
+    host.set("TOKEN", "other-secret-words");
+    let words = |key| ["verify", "--plan", "prod.plan", "--reveal", key];
+    let ended = host.vm(&words("env.TOKEN"));
+    ended.expect(64).says("error[no_terminal]").says("effects: none");
+    assert!(!ended.stdout.contains("secret-words") && !ended.stderr.contains("secret-words"));
+    for (key, status, shown) in [("env.TOKEN", 3, "env.TOKEN = other-secret-words"), ("env.OTHER", 64, "")] {
+        let terminal = nix::pty::openpty(None, None).expect("a terminal");
+        let mut child =
+            host.command("opal-vm", words(key)).stdout(terminal.slave).stderr(std::process::Stdio::null()).spawn().expect("starts");
+        assert_eq!(child.wait().expect("it ends").code(), Some(status));
+        let mut text = Vec::new();
+        // The end of a terminal reads as an error.
+        let _ = std::fs::File::from(terminal.master).read_to_end(&mut text);
+        assert_eq!(String::from_utf8_lossy(&text).trim_end(), shown);
+    }
+}

@@ -61,7 +61,14 @@ pub(super) fn command() -> Command {
             Command::new("verify")
                 .about("Does everything up to the comparison with this host, and runs nothing")
                 .args([plan(), json(), color(), max_size()])
-                .args(trust.clone()),
+                .args(trust.clone())
+                .arg(
+                    Arg::new("reveal")
+                        .long("reveal")
+                        .value_name("KEY")
+                        .conflicts_with("json")
+                        .help("show what this value is here and now; on a terminal only"),
+                ),
         )
         .subcommand(
             Command::new("run")

@@ -10,13 +10,20 @@ use clap::ArgMatches;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::HashAlgorithm;
 use opal_format::reader::Contract;
+use opal_format::slots::Slot;
 use serde_json::json;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use zeroize::Zeroizing;
 
 /// Exit status of drift.
 pub(super) const DRIFT: u8 = 3;
 
 pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
+    let revealed = matches.get_one::<String>("reveal");
+    if revealed.is_some() && !std::io::stdout().is_terminal() {
+        return Err(Refusal::new("no_terminal", 64, "`--reveal` shows a value on a terminal only, and standard output is none"));
+    }
     let site = super::site()?;
     let request = super::options::request(matches)?;
     let plan = read(&request)?;
@@ -25,10 +32,27 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
         let _ = to_stderr(&out.painted(&warning));
     }
     let replanned = replan(&admitted, &request, &site)?;
+    if let Some(key) = revealed {
+        reveal(key, &replanned)?;
+    }
     if !replanned.drift.is_empty() {
         return report_drift(&admitted.contract, &replanned.drift, &request, out);
     }
     succeed(&admitted, &replanned, &site, out)
+}
+
+/// Shows one value of the fresh plan.
+fn reveal(key: &str, replanned: &Replanned) -> Result<(), Refusal> {
+    let unknown = || {
+        Refusal::new("usage", 64, format!("the fresh plan holds no value `{}`", escape(key.as_bytes(), false)))
+            .help("give a key as the report of drift or `opal-vm inspect` prints it")
+    };
+    let plan = replanned.plan.as_ref().ok_or_else(unknown)?;
+    let named = |slot: &&Slot| slot.key.of(&plan.slots.text) == Some(key.as_bytes());
+    let at = plan.slots.slots.iter().position(|slot| named(&slot)).ok_or_else(unknown)?;
+    let value = plan.values.get(at).and_then(Option::as_ref).ok_or_else(unknown)?;
+    let shown = Zeroizing::new(format!("{} = {}\n", escape(key.as_bytes(), false), *Zeroizing::new(escape(&value.text(), false))));
+    to_stdout(&shown)
 }
 
 fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Output) -> Result<u8, Refusal> {
