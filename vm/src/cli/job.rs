@@ -298,6 +298,7 @@ fn say(report: &RunReport, source: &str, kept: Option<&str>, out: &Output) {
         }
         Outcome::OutputLost(error) => {
             let _ = writeln!(text, "error[output_lost]: the output of a step cannot be passed on: {}", os_reason(error));
+            let _ = writeln!(text, "help: see that standard output and error have room and a reader, or send them to a file");
         }
         Outcome::RecordLost(error) => {
             let _ = writeln!(text, "error[record_lost]: the record of the run cannot be written: {}", os_reason(error));

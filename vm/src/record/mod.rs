@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -146,7 +146,12 @@ impl Record {
                 rotate(runs.path());
                 runs.child_or_create(about.run_id)?
             }
-            Place::Directory(path, paths) => SafeDir::open_or_create(&std::path::absolute(path)?, paths.euid)?,
+            Place::Directory(path, paths) => {
+                let dir = SafeDir::open_or_create(&std::path::absolute(path)?, paths.euid)?;
+                // It may have been there before, and readable by others.
+                fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
+                dir
+            }
         };
         let events = dir.open_or_create_file(EVENTS)?;
         if events.metadata()?.len() > 0 {
