@@ -157,7 +157,7 @@ fn describe(text: &mut String, contract: &Contract<'_>, drift: &Drift) {
 /// The command that makes a new contract for the same work.
 fn new_plan_command(contract: &Contract<'_>, plan: &str) -> String {
     let quote = |text: &str| {
-        let quoted = crate::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, false);
+        let quoted = crate::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, true);
         escape(&quoted, false)
     };
     let terms = &contract.terms;

@@ -213,9 +213,9 @@ impl Emitter {
 /// A public value as shell text that stands for exactly these bytes.
 ///
 /// In a word, bytes outside a small safe set are put in single quotes; the name of a command is always quoted, since an unquoted word there
-/// might be a keyword, an alias or an assignment. `expandable` says that neighbouring text could make a bare value part of a brace sequence.
+/// might be a keyword, an alias or an assignment. `apart` says that nothing beside it could make a bare value part of an expansion.
 #[must_use]
-pub fn quoted(bytes: &[u8], position: Position, expandable: bool) -> Vec<u8> {
+pub fn quoted(bytes: &[u8], position: Position, apart: bool) -> Vec<u8> {
     // Room for the longest form, since a buffer that grew would leave secrets behind: `'` becomes `'\''`, others at most two bytes.
     let quotes = bytes.iter().filter(|byte| matches!(byte, b'\'' | b'\\' | b'$' | b'`' | b'"')).count();
     let mut out = Vec::with_capacity(bytes.len().saturating_add(quotes.saturating_mul(3)).saturating_add(2));
@@ -230,7 +230,7 @@ pub fn quoted(bytes: &[u8], position: Position, expandable: bool) -> Vec<u8> {
         }
         Position::Argument | Position::Integer => out.extend_from_slice(bytes),
         Position::Word | Position::CommandWord | Position::Assignment | Position::Redirect => {
-            let bare = position != Position::CommandWord && !expandable && !bytes.is_empty() && bytes.iter().all(|byte| is_bare(*byte));
+            let bare = position != Position::CommandWord && apart && !bytes.is_empty() && bytes.iter().all(|byte| is_bare(*byte));
             if bare {
                 out.extend_from_slice(bytes);
             } else {
@@ -249,6 +249,6 @@ pub fn quoted(bytes: &[u8], position: Position, expandable: bool) -> Vec<u8> {
     out
 }
 
-const fn is_bare(byte: u8) -> bool {
+pub(super) const fn is_bare(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b':' | b'@' | b'%' | b'+' | b'=' | b'-')
 }

@@ -18,12 +18,14 @@ mod reality;
 mod resolve;
 mod scalars;
 mod shell;
+mod splice;
 mod value;
 
 pub use emit::{PROCESS_STRING_MAX, quoted};
 pub use error::{Cause, PlanError};
 pub use machine::{plan, plan_or_slots};
 pub use reality::{FILE_MAX, FileFailure, Host, Reality};
+pub(crate) use splice::{Word, ends_in_colon, ends_in_name, holds_marks, starts_document};
 pub use value::Scalar;
 
 pub use arithmetic::parse as parse_scalar;

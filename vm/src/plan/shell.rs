@@ -4,12 +4,33 @@ use super::arithmetic::scalar;
 use super::emit::{PROCESS_STRING_MAX, quoted};
 use super::error::Cause;
 use super::machine::Machine;
+use super::splice::{self, Word};
 use super::value::{Data, Piece, Text, Value};
 use crate::program::table::limits;
 use opal_format::kind::{NodeKind, Position};
-use opal_format::program::{Template, TemplatePart};
+use opal_format::program::Template;
 use opal_format::record::TextRef;
 use opal_format::steps::PartKind;
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    position: Position,
+    /// The verbatim text right before and after; empty where another value stands there.
+    before: &'a [u8],
+    after: &'a [u8],
+    /// It is in the name of a file that the shell opens.
+    file: bool,
+    /// It may be in a brace expansion.
+    braces: bool,
+    /// The command holds a here-document, perhaps around the value.
+    document: bool,
+}
+
+impl Place<'_> {
+    /// An argument of a decorator, which no shell reads.
+    const ARGUMENT: Self = Self { position: Position::Argument, before: b"", after: b"", file: false, braces: false, document: false };
+}
 
 impl Machine<'_> {
     /// Emits a shell step or a binding from a template and the values of its holes.
@@ -27,8 +48,11 @@ impl Machine<'_> {
         let mark = self.out.parts_mark()?;
         let parts = template.parts.of(self.program.template_parts).ok_or(Cause::Internal("template parts"))?;
         let mut holes = holes.iter();
+        let mut word = Word::default();
+        let document = parts.iter().any(|part| splice::starts_document(part.text.of(pool).unwrap_or_default()));
         for (index, part) in parts.iter().enumerate() {
             if part.kind == 0 {
+                word.text(part.text.of(pool).unwrap_or_default());
                 let text = self.out.intern(part.text, pool)?;
                 self.out.text_part(text)?;
                 continue;
@@ -36,16 +60,24 @@ impl Machine<'_> {
             let hole = holes.next().ok_or(Cause::Internal("a hole without a value"))?;
             let before = index.checked_sub(1).and_then(|index| parts.get(index)).and_then(|part| part.text.of(pool)).unwrap_or_default();
             let after = index.checked_add(1).and_then(|index| parts.get(index)).and_then(|part| part.text.of(pool)).unwrap_or_default();
-            self.emit_hole(part, hole, before, after)?;
+            let position = Position::from_number(part.position).ok_or(Cause::Internal("a position"))?;
+            if position == Position::Redirect {
+                self.check_redirect(hole, &mut word)?;
+            }
+            self.emit_hole(
+                part.alone == 1,
+                hole,
+                Place { position, before, after, file: word.opens_file(), braces: word.braces(), document },
+            )?;
         }
         self.out.set_parts(node, mark)?;
         self.check_script(mark)?;
         Ok(node)
     }
 
-    /// One value in shell text, between the verbatim text before and after it.
-    fn emit_hole(&mut self, part: &TemplatePart, value: &Value, before: &[u8], after: &[u8]) -> Result<(), Cause> {
-        let position = Position::from_number(part.position).ok_or(Cause::Internal("a position"))?;
+    /// One value in shell text.
+    fn emit_hole(&mut self, alone: bool, value: &Value, place: Place<'_>) -> Result<(), Cause> {
+        let position = place.position;
         let count = match &value.data {
             Data::Array(elements) => elements.len() as u64,
             Data::Range(first, last) => super::collections::range_length(*first, *last),
@@ -56,10 +88,10 @@ impl Machine<'_> {
                 self.out.binding_part(*step, position);
                 return Ok(());
             }
-            _ => return self.emit_scalar(value, position, before, after),
+            _ => return self.emit_scalar(value, place),
         };
         let joined = matches!(position, Position::DoubleQuoted | Position::HereDocument);
-        let words = part.alone == 1 && matches!(position, Position::Word | Position::CommandWord);
+        let words = alone && matches!(position, Position::Word | Position::CommandWord);
         if !joined && !words {
             return Err(Cause::NotAWord("an Array"));
         }
@@ -70,35 +102,35 @@ impl Machine<'_> {
         if count > PROCESS_STRING_MAX as u64 {
             return Err(Cause::ScriptTooLong);
         }
+        if count == 0 && joined {
+            return self.emit_bytes(b"", place);
+        }
         for index in 0..count {
             if index > 0 {
                 self.out.bytes_part(b" ")?;
             }
             let element = super::collections::element(value, index).ok_or(Cause::Internal("an element"))?;
             let element = self.settled(&element);
-            self.emit_scalar(&element, position, before, after)?;
+            self.emit_scalar(&element, place)?;
         }
         Ok(())
     }
 
-    fn emit_scalar(&mut self, value: &Value, position: Position, before: &[u8], after: &[u8]) -> Result<(), Cause> {
+    fn emit_scalar(&mut self, value: &Value, place: Place<'_>) -> Result<(), Cause> {
+        let position = place.position;
         if position == Position::Integer && !matches!(value.data, Data::Int(_) | Data::Unknown(_)) {
             return Err(Cause::NotAnInteger(value.described()));
         }
-        if position == Position::Redirect {
-            self.check_redirect(value, before)?;
-        }
-        let expandable = before.ends_with(b"..") || after.starts_with(b"..");
         self.pay()?;
         match &value.data {
             Data::Text(Text::Constant(offset, length)) => {
                 let bytes = TextRef::new(*offset, *length).of(self.program.text).unwrap_or_default();
-                self.emit_bytes(bytes, position, before, after, expandable)
+                self.emit_bytes(bytes, place)
             }
             Data::Text(Text::Pieces(pieces)) => {
                 let empty = pieces.iter().all(|piece| matches!(piece, Piece::Bytes(bytes) if bytes.is_empty()));
                 if empty {
-                    return self.emit_bytes(b"", position, before, after, expandable);
+                    return self.emit_bytes(b"", place);
                 }
                 // How the text is divided into pieces makes no difference: neighbouring bytes are one.
                 let mut bytes: Vec<u8> = Vec::new();
@@ -118,7 +150,7 @@ impl Machine<'_> {
                     }
                     let ends = !matches!(pieces.get(index.saturating_add(1)), Some(Piece::Bytes(_)));
                     if ends && !bytes.is_empty() {
-                        self.emit_bytes(&std::mem::take(&mut bytes), position, before, after, expandable)?;
+                        self.emit_bytes(&std::mem::take(&mut bytes), place)?;
                     }
                 }
                 self.pay()
@@ -135,35 +167,53 @@ impl Machine<'_> {
                     return Ok(());
                 }
                 let scalar = scalar(value).ok_or(Cause::NotAWord(value.described()))?;
-                self.emit_bytes(&scalar.text(), position, before, after, expandable)
+                self.emit_bytes(&scalar.text(), place)
             }
         }
     }
 
-    fn emit_bytes(&mut self, bytes: &[u8], position: Position, before: &[u8], after: &[u8], expandable: bool) -> Result<(), Cause> {
-        if position == Position::HereDocument && !cannot_end_document(bytes, before, after) {
+    /// A constant: inlined, or as a slot where its text could change what is around it.
+    fn emit_bytes(&mut self, bytes: &[u8], place: Place<'_>) -> Result<(), Cause> {
+        let Place { position, before, after, file, braces, document } = place;
+        let named = splice::ends_in_name(before);
+        // Words of `[[ … ]]` and `case` may be operators or keywords where they are bare.
+        let apart = splice::stands_apart(before, after) && (position != Position::Redirect || file) && !document;
+        let travels = match position {
+            Position::HereDocument => named || !cannot_end_document(bytes, before, after),
+            Position::Argument => false,
+            _ if splice::holds_marks(bytes) => true,
+            Position::Integer if splice::ends_in_colon(before, bytes) => true,
+            Position::Integer | Position::DoubleQuoted if document && !cannot_end_document(bytes, before, after) => true,
+            Position::Integer => false,
+            _ => braces || (document && bytes.contains(&b'\n')),
+        };
+        if travels {
             let origin = self.constant_slot(bytes)?;
             let slot = self.use_slot(origin)?;
             self.out.slot_part(slot, position);
             return Ok(());
         }
-        self.out.bytes_part(&quoted(bytes, position, expandable))
+        if position == Position::DoubleQuoted && named {
+            self.out.bytes_part(b"\"\"")?;
+        }
+        self.out.bytes_part(&quoted(bytes, position, apart))
     }
 
-    /// `bash` opens network connections for redirections below `/dev/tcp` and `/dev/udp`. The word so far is the end of the text before.
-    fn check_redirect(&mut self, value: &Value, before: &[u8]) -> Result<(), Cause> {
-        let Some(bytes) = self.text_of(value)? else { return Ok(()) };
-        let start =
-            before.iter().rposition(|byte| byte.is_ascii_whitespace() || b"<>&|;\"'()".contains(byte)).map_or(0, |at| at.saturating_add(1));
-        let mut target = before.get(start..).unwrap_or_default().to_vec();
-        target.extend_from_slice(&bytes);
-        if target.starts_with(b"/dev/tcp") || target.starts_with(b"/dev/udp") { Err(Cause::NetworkRedirect) } else { Ok(()) }
+    /// `bash` opens network connections for redirections below `/dev/tcp` and `/dev/udp`.
+    fn check_redirect(&mut self, value: &Value, word: &mut Word) -> Result<(), Cause> {
+        // A runtime binding is judged when it is known.
+        if !matches!(value.data, Data::Binding(_))
+            && let Some(bytes) = self.text_of(value)?
+        {
+            word.value(&bytes);
+        }
+        if word.opens_network() { Err(Cause::NetworkRedirect) } else { Ok(()) }
     }
 
     /// A String argument: verbatim text and slots.
     pub(super) fn emit_text_argument(&mut self, param: u8, value: &Value) -> Result<(), Cause> {
         let mark = self.out.parts_mark()?;
-        self.emit_scalar(value, Position::Argument, b"", b"")?;
+        self.emit_scalar(value, Place::ARGUMENT)?;
         self.out.text_arg(param, mark)
     }
 

@@ -188,12 +188,15 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn shell(&mut self, index: usize, node: &Node, scope: Scope<'_>) -> Flow {
-        let Some(script) = self.script(node) else { return self.failed(index, FailureCause::NoValue, b"", Duration::ZERO) };
+        let script = match self.script(node) {
+            Ok(script) => script,
+            Err(cause) => return self.failed(index, cause, b"", Duration::ZERO),
+        };
         self.step(index, &script, scope, None)
     }
 
-    fn script(&self, node: &Node) -> Option<Script> {
-        let parts = node.parts.of(&self.shared.plan.steps.parts)?;
+    fn script(&self, node: &Node) -> Result<Script, FailureCause> {
+        let parts = node.parts.of(&self.shared.plan.steps.parts).ok_or(FailureCause::NoValue)?;
         render(self.shared.plan, parts, |binding| locked(&self.shared.bindings).get(&binding).cloned())
     }
 
@@ -203,7 +206,10 @@ impl<'s, 'p> Worker<'s, 'p> {
         const ROOM: usize = 64;
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let name = self.shared.binding_name(number);
-        let Some(mut script) = self.script(node) else { return self.failed(index, FailureCause::NoValue, b"", Duration::ZERO) };
+        let mut script = match self.script(node) {
+            Ok(script) => script,
+            Err(cause) => return self.failed(index, cause, b"", Duration::ZERO),
+        };
         script.text.extend_from_slice(format!(" || exit\nprintf %s \"${{{name}}}\"").as_bytes());
         let limit = PROCESS_STRING_MAX.saturating_sub(ROOM);
         let mut capture = Capture { bytes: Zeroizing::new(Vec::with_capacity(limit)), limit, overflowed: false };

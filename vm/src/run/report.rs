@@ -53,6 +53,8 @@ pub enum FailureCause {
     OutputTooLong(usize),
     /// It could not be watched, so it was not started, or its end is unknown.
     Watcher(String),
+    /// A runtime binding would make one of its redirections open a network connection.
+    NetworkRedirect,
     /// A value that it needs is missing: a defect of the planner.
     NoValue,
 }
@@ -78,6 +80,7 @@ impl std::fmt::Display for FailureCause {
             Self::Unexpected { expected, actual } => write!(f, "expected {expected}, got {actual}"),
             Self::OutputTooLong(limit) => write!(f, "its output is longer than {limit} bytes"),
             Self::Watcher(what) => f.write_str(what),
+            Self::NetworkRedirect => f.write_str("a runtime binding is a `/dev/tcp` or `/dev/udp` name in a redirection"),
             Self::NoValue => f.write_str("a value that it needs is missing (a bug in opal-vm)"),
         }
     }

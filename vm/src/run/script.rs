@@ -14,7 +14,8 @@ use opal_format::steps::{Part, PartKind};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::environment::VALUE_PREFIX;
-use crate::plan::{Plan, quoted};
+use super::report::FailureCause;
+use crate::plan::{Plan, Word, ends_in_colon, ends_in_name, holds_marks, quoted, starts_document};
 
 /// A command as `bash` gets it.
 pub(super) struct Script {
@@ -32,33 +33,48 @@ impl Drop for Script {
     }
 }
 
-/// Renders a command. `binding` gives the value of a runtime binding; `None` where a value is missing or holds NUL.
-pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Option<Zeroizing<Vec<u8>>>) -> Option<Script> {
+/// Renders a command. `binding` gives the value of a runtime binding; fails where a value is missing or holds NUL, or where one
+/// would make a redirection open a network connection.
+pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Option<Zeroizing<Vec<u8>>>) -> Result<Script, FailureCause> {
+    let missing = || FailureCause::NoValue;
+    let index = |number: u32| usize::try_from(number).ok();
     let mut body = Vec::new();
     let mut script = Script { text: Vec::new(), values: Vec::new() };
     let mut known: Vec<(PartKind, u32)> = Vec::new();
+    let mut word = Word::default();
+    let text = |part: &Part| {
+        let is_text = PartKind::from_number(part.kind) == Some(PartKind::Text);
+        is_text.then(|| TextRef::new(part.first.to_native(), part.second.to_native()).of(&plan.steps.text)).flatten()
+    };
+    // In the body of a here-document, and in what may be a brace expansion, quotes are no protection.
+    let document = parts.iter().filter_map(text).any(starts_document);
     for part in parts {
         let first = part.first.to_native();
-        let position = Position::from_number(part.position)?;
-        let kind = PartKind::from_number(part.kind)?;
+        let position = Position::from_number(part.position).ok_or_else(missing)?;
+        let kind = PartKind::from_number(part.kind).ok_or_else(missing)?;
         let value = match kind {
             PartKind::Text => {
-                body.extend_from_slice(TextRef::new(first, part.second.to_native()).of(&plan.steps.text)?);
+                let text = text(part).ok_or_else(missing)?;
+                word.text(text);
+                body.extend_from_slice(text);
                 continue;
             }
-            PartKind::Slot => plan.values.get(usize::try_from(first).ok()?)?.as_ref()?.text(),
-            PartKind::Binding => binding(first)?,
+            PartKind::Slot => index(first).and_then(|slot| plan.values.get(slot)?.as_ref()).ok_or_else(missing)?.text(),
+            PartKind::Binding => binding(first).ok_or_else(missing)?,
         };
-        let public = kind == PartKind::Slot && plan.slots.slots.get(usize::try_from(first).ok()?)?.is_public();
-        // Bash loses count of the bytes 1 and 127 in double quotes of an array; a value in the environment stays whole.
-        let inlined = match position {
-            Position::HereDocument => false,
-            Position::DoubleQuoted => !value.iter().any(|byte| matches!(byte, 1 | 127)),
-            _ => true,
-        };
-        if public && inlined {
-            // Quoted whatever stands beside it: a bare value could become part of a brace sequence.
-            body.extend_from_slice(&quoted(&value, position, true));
+        if position == Position::Redirect {
+            word.value(&value);
+            if word.opens_network() {
+                return Err(FailureCause::NetworkRedirect);
+            }
+        }
+        let public = kind == PartKind::Slot && index(first).and_then(|slot| plan.slots.slots.get(slot)).ok_or_else(missing)?.is_public();
+        let travels = document || word.braces() || holds_marks(&value) || (position == Position::Integer && ends_in_colon(&body, &value));
+        if public && !travels {
+            if position == Position::DoubleQuoted && ends_in_name(&body) {
+                body.extend_from_slice(b"\"\"");
+            }
+            body.extend_from_slice(&quoted(&value, position, false));
             continue;
         }
         let number = match known.iter().position(|one| *one == (kind, first)) {
@@ -66,7 +82,7 @@ pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Optio
             None => {
                 let mut entry = format!("{VALUE_PREFIX}{}=", known.len()).into_bytes();
                 entry.extend_from_slice(&value);
-                script.values.push(CString::new(entry).ok()?);
+                script.values.push(CString::new(entry).map_err(|_| missing())?);
                 known.push((kind, first));
                 known.len().saturating_sub(1)
             }
@@ -90,7 +106,7 @@ pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Optio
         script.text.push(b'\n');
     }
     script.text.extend_from_slice(&body);
-    Some(script)
+    Ok(script)
 }
 
 /// A String argument of a decorator: verbatim text and values, no shell involved.

@@ -46,7 +46,7 @@ fn slot_text(plan: &PlanView<'_>, slot: u32, position: Position, style: Style) -
         return format!("{}@{}", superscript(number), escape(key.as_bytes(), false));
     }
     match public_text(plan, record) {
-        Some(text) => escape(&quoted(&text, position, false), true),
+        Some(text) => escape(&quoted(&text, position, true), true),
         None => style.placeholder(&id(plan, record)),
     }
 }
