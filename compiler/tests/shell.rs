@@ -154,18 +154,45 @@ fn where_bash_evaluates_its_text_only_integers_may_stand() {
         "PS4=@var.x cmd",
         "a[1 + @var.x]=3",
         "printf @var.x",
+        "printf @var.x text",
+        "printf -v@{var.x} text",
+        "printf -v y %s @var.x; echo $((y))",
+        "printf -v RANDOM %s @var.x",
+        "wait @var.x 1",
+        "wait -n -p @var.x",
+        "[ -d f -o $X @var.x ]",
+        "RANDOM=@var.x cmd",
+        "SRANDOM=@var.x cmd",
+        "OPTIND=@var.x cmd",
+        "HISTCMD=@var.x; b",
+        "export RANDOM=@var.x",
+        "a; for RANDOM in @var.x; do b; done",
+        "a; RANDOM=(@var.x)",
+        "BASH_ENV=@var.x cmd",
+        "readonly -a y=@var.x",
+        "export -a y=\"@var.x\"",
+        "( f() { echo $(($1)); }; f @var.x )",
+        "( function f { let y=$1; }; f \"@var.x\" )",
     ];
     for source in table {
         let shown = positions(source);
         if source == "printf @var.x" {
-            assert_eq!(shown, "word alone", "the format itself is data");
+            assert_eq!(shown, "word", "the format itself is data, but never several words");
             continue;
         }
         assert!(shown.starts_with("int") && !shown.contains(','), "{source}: {shown}");
     }
     assert_eq!(positions("[[ @var.a == x && @var.b -eq 1 ]]"), "single alone, int alone");
-    assert_eq!(positions("printf @var.f @var.x"), "word alone, int alone");
+    assert_eq!(positions("printf @var.f @var.x"), "int, int alone");
     assert_eq!(positions("X=@var.x; echo $X"), "assign alone");
+    assert_eq!(positions("[ @var.a @var.b ]"), "word, int");
+    assert_eq!(positions("[ @var.a = @var.b ]"), "word, word");
+    assert_eq!(positions("[ @var.a = b ] && X=@var.x cmd"), "word, assign alone");
+    assert_eq!(positions("printf @var.f a @var.x"), "int, int alone");
+    assert_eq!(positions("printf \"@var.f: %s\\n\" @var.x"), "word quoted, word alone");
+    assert_eq!(positions("printf -v y %s @var.x; echo $y"), "word alone");
+    assert_eq!(positions("readonly y=@var.x"), "assign alone");
+    assert_eq!(positions("( f() { echo $1; }; f @var.x )"), "word alone");
 }
 
 #[test]
@@ -180,6 +207,8 @@ fn values_are_refused_where_they_cannot_be_data() {
         ("\\eval @var.x", "value_in_eval"),
         ("'eval' @var.x", "value_in_eval"),
         ("trap \"@var.x\" EXIT", "value_in_eval"),
+        ("alias ll=@var.x", "value_in_eval"),
+        ("compgen -W @var.x", "value_in_eval"),
         ("cat > /dev/tcp/@var.h/80", "value_in_dev_tcp"),
         ("cat > \"/dev/udp/@var.h/80\"", "value_in_dev_tcp"),
         ("cat > /dev/@var.x", "value_in_dev_tcp"),
@@ -265,6 +294,11 @@ fn a_command_ends_where_its_line_ends() {
         ("{ a\nb\n}", 1),
         ("echo { a\nb", 2),
         ("cat <<E\na\nE\nb", 2),
+        ("cat <<E\na \\\nE\nb\nE\nc", 2),
+        ("cat <<E\na \\\\\nE\nb", 2),
+        ("cat <<EF\nE\\\nF\nb", 2),
+        ("cat <<-EF\n\tE\\\nF\nb", 2),
+        ("cat <<'E'\na \\\nE\nb", 2),
         ("cat <<E <<F\na\nE\nb\nF\nc", 2),
         ("cat <<-E\n\ta\n\tE\nb", 2),
         ("cat <<'E' | x\n$(\nE\nb", 2),
@@ -507,6 +541,7 @@ fn plausible() -> impl Strategy<Value = String> {
         "`k`",
         "<(l @var.x)",
         "\"${m:-n}\"",
+        "\"${m:-'n}'}\"",
         "o\\ p",
         "$'q\\'r'",
         "@var.x@var.y",

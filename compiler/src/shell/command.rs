@@ -116,6 +116,8 @@ pub(super) struct Command {
     pub(super) integers: bool,
     /// The next word is.
     pub(super) integer_next: bool,
+    /// Values in the last word, if that may be an option with a variable's name in it.
+    pub(super) option: Vec<usize>,
     /// Words of this command become values of variables.
     pub(super) feeds_variables: bool,
     /// `command`, `builtin`: the name follows.
@@ -135,6 +137,7 @@ impl Command {
             interpreter: Interpreter::None,
             integers: false,
             integer_next: false,
+            option: Vec::new(),
             feeds_variables: false,
             wrapped: false,
             assignments: 0,
@@ -150,6 +153,11 @@ impl Command {
     pub(super) fn evaluates_arguments(&self) -> bool {
         let names = ["let", "declare", "typeset", "local", "read", "unset", "mapfile", "readarray", "getopts"];
         self.integers || self.named(&names)
+    }
+
+    /// Whether the word after a value may be evaluated, since that value may be an option such as `-v` on the day.
+    pub(super) fn takes_names_after_options(&self) -> bool {
+        self.named(&["test", "[", "printf", "wait"])
     }
 
     /// Whether arguments of the form `NAME=value` are assignments.
@@ -229,8 +237,8 @@ pub(super) struct Parameter {
     pub(super) at_name: bool,
     /// What follows is arithmetic or names a variable.
     pub(super) integer: bool,
-    /// `'` is an ordinary character.
-    pub(super) plain_quotes: bool,
+    /// `$'` starts no quotes.
+    pub(super) plain_dollar: bool,
     /// The whole stands in double quotes.
     pub(super) in_double: bool,
 }
@@ -260,6 +268,11 @@ pub(super) struct Pending {
     pub(super) expands: bool,
     pub(super) strip_tabs: bool,
     pub(super) level: usize,
+}
+
+/// Variables whose values `bash` evaluates whenever they are set or used: they are integers by birth, or expanded again.
+pub(super) fn is_evaluated(name: &str) -> bool {
+    matches!(name, "PS4" | "BASH_ENV" | "RANDOM" | "SRANDOM" | "SECONDS" | "LINENO" | "HISTCMD" | "OPTIND")
 }
 
 pub(super) fn is_name(text: &str) -> bool {

@@ -3,7 +3,7 @@
 mod values;
 mod words;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::{
     ast::{DEPTH_MAX, Identifier, ShellPart, ShellText, ShellVariable, SimpleCommand},
@@ -37,6 +37,8 @@ pub(super) struct Scanner<'r, 's> {
     commands: Vec<SimpleCommand>,
     variables: Vec<ShellVariable>,
     assigned: Vec<String>,
+    /// Functions of the shell that the text defines.
+    functions: HashSet<String>,
     has_arithmetic: bool,
     /// Start of the text that is not in `parts` yet.
     text_from: usize,
@@ -64,6 +66,7 @@ impl<'r, 's> Scanner<'r, 's> {
             commands: Vec::new(),
             variables: Vec::new(),
             assigned: Vec::new(),
+            functions: HashSet::new(),
             has_arithmetic: false,
             text_from: at,
             content_end: at,
@@ -343,13 +346,14 @@ impl<'r, 's> Scanner<'r, 's> {
                 self.at += 1;
                 self.pop();
             }
-            Some(b'\'') if !parameter.plain_quotes => self.single_quotes(),
+            // Bash pairs them even in `"${X:-'…'}"`, where they stay in the text.
+            Some(b'\'') => self.single_quotes(),
             Some(b'"') => {
                 self.push(Level::Double);
                 self.at += 1;
             }
             Some(b'\\') => self.escape(),
-            Some(b'$') => self.dollar(!parameter.plain_quotes),
+            Some(b'$') => self.dollar(!parameter.plain_dollar),
             Some(b'`') => self.backticks(),
             Some(b'@') => self.at_sign(),
             _ => self.at += 1,
@@ -379,11 +383,11 @@ impl<'r, 's> Scanner<'r, 's> {
                 return;
             }
             (Some(b':'), Some(b'-' | b'=' | b'+' | b'?')) => {
-                next.plain_quotes = parameter.in_double;
+                next.plain_dollar = parameter.in_double;
                 self.at += 2;
             }
             (Some(b'-' | b'=' | b'+' | b'?'), _) => {
-                next.plain_quotes = parameter.in_double;
+                next.plain_dollar = parameter.in_double;
                 self.at += 1;
             }
             (Some(b':'), _) => {
@@ -581,7 +585,7 @@ impl<'r, 's> Scanner<'r, 's> {
             Some(Level::Parameter(outer)) => outer.in_double,
             _ => false,
         };
-        let mut parameter = Parameter { at_name: true, integer: false, plain_quotes: false, in_double };
+        let mut parameter = Parameter { at_name: true, integer: false, plain_dollar: false, in_double };
         self.push(Level::Parameter(parameter));
         if self.failed && self.levels.len() == 1 {
             return;
@@ -676,8 +680,7 @@ impl<'r, 's> Scanner<'r, 's> {
         } else {
             self.at = resume;
         }
-        let carriage = resume > 0 && self.reader.byte(resume - 1) == Some(b'\r');
-        self.content_end = if carriage { resume - 1 } else { resume };
+        self.content_end = self.end_of_closing_line(resume);
         self.mark = self.at;
     }
 
@@ -693,21 +696,44 @@ impl<'r, 's> Scanner<'r, 's> {
         }
         self.levels.truncate(body.levels.saturating_sub(1).max(1));
         self.at = body.resume;
+        // A `)` in the body may have moved it back.
+        self.content_end = self.content_end.max(self.end_of_closing_line(body.resume));
         self.mark = self.at;
     }
 
-    /// Where the body that starts at `from` ends, and where its closing line ends.
+    fn end_of_closing_line(&self, end: usize) -> usize {
+        let before = end.checked_sub(1).filter(|before| self.reader.byte(*before) == Some(b'\r'));
+        before.unwrap_or(end)
+    }
+
+    /// Where the body that starts at `from` ends, and where its closing line ends. In a body that the shell expands, a line that ends with `\`
+    /// goes on in the next, before the shell looks for the delimiter.
     fn find_delimiter(&self, from: usize, limit: usize, pending: &Pending) -> Option<(usize, usize)> {
         let mut at = from;
         while at < limit {
-            let line_end = self.reader.line_end(at).min(limit);
-            let line = self.reader.slice(at, line_end);
-            let line = line.strip_suffix('\r').unwrap_or(line);
+            let start = at;
+            let mut joined: Option<String> = None;
+            let (line, line_end) = loop {
+                let line_end = self.reader.line_end(at).min(limit);
+                let line = self.reader.slice(at, line_end);
+                let line = line.strip_suffix('\r').unwrap_or(line);
+                at = line_end + 1;
+                let escapes = line.bytes().rev().take_while(|byte| *byte == b'\\').count();
+                let continues = pending.expands && escapes % 2 == 1 && line_end < limit;
+                match (&mut joined, line.strip_suffix('\\').filter(|_| continues)) {
+                    (Some(joined), Some(part)) => joined.push_str(part),
+                    (None, Some(part)) => joined = Some(part.to_owned()),
+                    (Some(joined), None) => joined.push_str(line),
+                    (None, None) => break (line, line_end),
+                }
+                if !continues {
+                    break (joined.as_deref().unwrap_or(line), line_end);
+                }
+            };
             let line = if pending.strip_tabs { line.trim_start_matches('\t') } else { line };
             if line == pending.delimiter {
-                return Some((at, line_end));
+                return Some((start, line_end));
             }
-            at = line_end + 1;
         }
         None
     }
@@ -972,7 +998,9 @@ impl<'r, 's> Scanner<'r, 's> {
             }
             // `name()`: a function of the shell.
             Some(word) if word.role == Role::Command && word.plain().is_some() && empty => {
+                let name = word.plain().map(str::to_owned);
                 command.word = None;
+                self.functions.extend(name);
                 self.at = close + 1;
                 self.content_end = self.at;
                 self.end_command();

@@ -7,7 +7,7 @@ use crate::{
 };
 
 use super::{
-    super::command::{Level, ListKind, Placed, Role},
+    super::command::{Level, ListKind, Placed, Role, is_evaluated},
     Scanner,
 };
 
@@ -181,7 +181,7 @@ impl Scanner<'_, '_> {
             }
         };
         let argument = word.role == Role::Argument;
-        if command.named(&["eval", "trap"]) && (argument || command.wrapped) {
+        if command.named(&["eval", "trap", "alias", "compgen", "complete"]) && (argument || command.wrapped) {
             let name = command.name.as_deref().unwrap_or("eval");
             let message = format!("values cannot stand in a command of `{name}`, which reads its words as shell text");
             let help = match name {
@@ -195,7 +195,7 @@ impl Scanner<'_, '_> {
         *integer |= argument && command.declares() && word.assigns.is_none();
         *integer |= word.role == Role::Condition && list.clause_is_arithmetic;
         *integer |= command.integers;
-        *integer |= word.assigns.as_deref() == Some("PS4");
+        *integer |= word.assigns.as_deref().is_some_and(is_evaluated);
     }
 
     /// Every value from this part on stands in a place that is evaluated.
@@ -218,9 +218,11 @@ impl Scanner<'_, '_> {
             }
         }
         for part in &mut self.parts {
-            if let ShellPart::Reference(reference) = part
-                && reference.position.place == Place::Assignment
-            {
+            let ShellPart::Reference(reference) = part else { continue };
+            let name = reference.command.and_then(|index| self.commands.get(index as usize)).and_then(|command| command.name.as_ref());
+            // The arguments of a function are variables in its body.
+            let becomes_argument = reference.position.place == Place::Word && name.is_some_and(|name| self.functions.contains(name));
+            if reference.position.place == Place::Assignment || becomes_argument {
                 reference.position.place = Place::Integer;
             }
         }

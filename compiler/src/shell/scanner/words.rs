@@ -1,13 +1,13 @@
 //! Words: where they start and end, which command they belong to, what they make of it.
 
 use crate::{
-    ast::{ShellPart, ShellReference, SimpleCommand},
+    ast::{Place, ShellPart, ShellReference, SimpleCommand},
     diagnostic::Code,
     span::Span,
 };
 
 use super::{
-    super::command::{Compound, Level, List, ListKind, Role, Word, is_name},
+    super::command::{Compound, Level, List, ListKind, Role, Word, is_evaluated, is_name},
     Scanner,
 };
 
@@ -99,7 +99,7 @@ impl Scanner<'_, '_> {
             }
         }
         if let Some(name) = assigned.filter(|name| !name.is_empty()) {
-            self.assigned.push(name);
+            self.assign(name);
         }
         self.push_literal("=");
         self.at += 1;
@@ -137,7 +137,7 @@ impl Scanner<'_, '_> {
             self.make_integers(first);
         }
         if let Some(name) = name.filter(|name| !name.is_empty()) {
-            self.assigned.push(name);
+            self.assign(name);
         }
         let text = self.reader.slice(at, at + 1);
         self.push_literal(text);
@@ -184,7 +184,7 @@ impl Scanner<'_, '_> {
             Role::Element => {}
             Role::LoopName => {
                 if let Some(name) = &word.literal {
-                    self.assigned.push(name.clone());
+                    self.assign(name.clone());
                 }
                 self.list().command.next = Role::LoopIn;
             }
@@ -199,7 +199,10 @@ impl Scanner<'_, '_> {
                 }
             }
             Role::CaseWord => self.case_word(&word),
-            Role::FunctionName => self.end_command(),
+            Role::FunctionName => {
+                self.functions.extend(word.literal.clone());
+                self.end_command();
+            }
         }
     }
 
@@ -268,29 +271,56 @@ impl Scanner<'_, '_> {
         let command = &mut list.command;
         let text = word.literal.as_deref();
         command.interpreter = std::mem::take(&mut command.interpreter).advance(text);
-        let first = command.index.and_then(|index| self.commands.get(index)).is_some_and(|c| c.arguments == 0);
+        let first = self.at_first_argument();
+        let option_like = self.may_be_option(word);
+        let mut option = Vec::new();
         let list = self.list();
         let command = &mut list.command;
         let mut arithmetic = false;
         let after_v = std::mem::take(&mut command.integer_next);
         let dash_v = text == Some("-v") || text.is_some_and(|text| text.starts_with("-v") && command.named(&["printf"]));
-        if command.named(&["test", "[", "printf"]) && dash_v {
+        if command.named(&["test", "["]) && dash_v {
             command.integer_next = true;
             arithmetic = true;
         }
-        // A value in the place of an option may be `-v` on the day.
-        if command.named(&["printf"]) && first && word.literal.is_none() && word.prefix.is_empty() {
-            command.integers = true;
+        if command.named(&["printf"]) && dash_v && first {
+            // What is printed becomes a variable's value; its name may hold a subscript.
+            command.integer_next = text == Some("-v");
+            command.feeds_variables = true;
+            arithmetic = !command.integer_next;
+        }
+        if after_v && command.named(&["printf"]) {
+            arithmetic |= !text.is_some_and(|text| is_name(text) && !is_evaluated(text));
+        }
+        // A value in the place of an option may be `-v` on the day, or `-vNAME` if more follows.
+        if command.takes_names_after_options() && option_like {
+            if command.named(&["test", "["]) {
+                command.integer_next = true;
+            } else if first {
+                command.integers = true;
+                option = word.values.iter().map(|value| value.part).collect();
+            }
+        }
+        let before = std::mem::replace(&mut command.option, option);
+        if command.named(&["wait"]) && text.is_some_and(|text| text.starts_with('-') && text.ends_with('p')) {
+            command.integer_next = true;
             arithmetic = true;
         }
-        if command.named(&["wait"]) && text == Some("-p") {
-            command.integer_next = true;
+        // `-a` makes them read `(…)` in a value as elements with subscripts.
+        if command.named(&["export", "readonly"]) && word.assigns.is_none() && text.is_some_and(|text| text.starts_with('-')) {
+            command.integers |= text.is_some_and(|text| text.contains(['a', 'A']));
+            arithmetic |= command.integers;
         }
         let declares = command.declares();
         let names =
             declares || command.named(&["read", "mapfile", "readarray", "getopts", "unset"]) || (command.named(&["printf"]) && after_v);
         let index = command.index;
         self.has_arithmetic |= arithmetic;
+        for part in before {
+            if let Some(reference) = self.shell_reference(part) {
+                reference.position.place = Place::Integer;
+            }
+        }
         if let Some(command) = index.and_then(|index| self.commands.get_mut(index)) {
             command.arguments += 1;
         }
@@ -298,8 +328,30 @@ impl Scanner<'_, '_> {
             && word.assigns.is_none()
             && let Some(name) = text.filter(|text| is_name(text))
         {
-            self.assigned.push(name.to_owned());
+            self.assign(name.to_owned());
         }
+    }
+
+    /// The command sets a variable.
+    fn assign(&mut self, name: String) {
+        self.has_arithmetic |= is_evaluated(&name);
+        self.assigned.push(name);
+    }
+
+    /// Whether a word that is not constant may turn out to be an option `-v` or `-vNAME[…]`.
+    fn may_be_option(&self, word: &Word) -> bool {
+        if word.literal.is_some() || !(word.prefix.is_empty() || word.prefix.starts_with('-')) {
+            return false;
+        }
+        let Some(last) = word.values.last() else { return true };
+        let tail = self.reader.slice(last.end, self.at).trim_end_matches('"');
+        tail.is_empty() || tail == "v" || tail.ends_with(']') || tail.contains(['$', '`', '\'', '"'])
+    }
+
+    /// Whether no argument of the command was read yet.
+    fn at_first_argument(&mut self) -> bool {
+        let index = self.list().command.index;
+        index.and_then(|index| self.commands.get(index)).is_some_and(|command| command.arguments == 0)
     }
 
     /// Whether `text`, at the place of a command's name, is a reserved word; does what it says.
@@ -427,6 +479,12 @@ impl Scanner<'_, '_> {
     /// A value that is its whole word is marked as such.
     fn mark_alone(&mut self, word: &Word, end: usize) {
         let [value] = word.values.as_slice() else { return };
+        // Several words could be an option that names a variable, and that variable.
+        let first = self.at_first_argument();
+        let command = &self.list().command;
+        if word.role == Role::Argument && command.takes_names_after_options() && (first || command.named(&["test", "["])) {
+            return;
+        }
         let bare = value.start == word.value_start && value.end == end;
         let quoted = value.start == word.value_start + 1
             && value.end + 1 == end
