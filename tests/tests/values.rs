@@ -628,7 +628,7 @@ fn second_interpreters_and_argument_lists_are_warned_about() {
         ("sh -c \"echo @var.s\"", "value-in-second-interpreter", "sh -c '… \"$1\"' _ @var.s"),
         ("ssh host \"ls @var.s\"", "value-in-second-interpreter", "@{var.s}.quoted"),
         ("awk \"{print @var.s}\" f", "value-in-second-interpreter", "awk -v x=@var.s"),
-        ("curl -u @var.s http://host/", "secret-argument", "NAME=@… program"),
+        ("curl -u @var.s http://host/", "secret-argument", "NAME=@var.s curl"),
     ] {
         bench.host.write("deploy.opl", format!("var s = @env.API_TOKEN\n{line}\n"));
         let mut check = bench.host.command("opalc", ["check", "deploy.opl"]);
