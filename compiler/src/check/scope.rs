@@ -115,7 +115,17 @@ impl Checker<'_> {
         }
         let locals = self.frame.scopes.iter().flat_map(|scope| scope.keys().map(String::as_str));
         let globals = self.globals.iter().filter(|global| global.declared).map(|global| global.name.as_str());
-        match nearest(name, locals.chain(globals)) {
+        let names: Vec<&str> = locals.chain(globals).collect();
+        // `@var.service_backup` where `service` is meant and `_backup` is text.
+        let longest = names
+            .iter()
+            .filter(|known| name.strip_prefix(**known).is_some_and(|rest| rest.starts_with('_')))
+            .max_by_key(|known| known.len());
+        if let Some(known) = longest {
+            let rest = name.get(known.len()..).unwrap_or_default();
+            return diagnostic.with_help(format!("to end the name after `{known}`, write `@var.{known}(){rest}`"));
+        }
+        match nearest(name, names) {
             Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
             None if self.command_names.contains_key(name) => {
                 diagnostic.with_help(format!("`{name}` is a command; call it on a line of its own: `{name}()`"))

@@ -350,7 +350,15 @@ impl Checker<'_> {
                 }
                 holds(ExprKind::Within(Box::new(subject.clone()), Box::new((low.clone(), high.clone()))))
             }
-            PatternKind::Regex(regex) => holds(ExprKind::Matches(Box::new(subject.clone()), regex.clone())),
+            PatternKind::Regex(regex) => {
+                if operations::check(NodeKind::LinesGrep, regex.as_bytes()).is_err() {
+                    self.report(
+                        Diagnostic::new(Code::RegexInvalid, span, "the regular expression cannot be read")
+                            .with_help("close its groups and brackets; look-around and back-references are not available"),
+                    );
+                }
+                holds(ExprKind::Matches(Box::new(subject.clone()), regex.clone()))
+            }
             PatternKind::AnyOf(patterns) => {
                 holds(ExprKind::Any(patterns.iter().filter_map(|pattern| self.test(pattern, subject)).collect()))
             }

@@ -85,6 +85,7 @@ codes! {
     UnknownType Error "unknown_type" "a type that does not exist";
     PositionalAfterNamed Error "positional_after_named" "a positional argument follows a named one";
     BadPattern Error "bad_pattern" "a pattern of `when` that cannot be read";
+    RegexInvalid Error "regex_invalid" "a regular expression that does not compile";
     ShellKeyword Error "shell_keyword" "a control structure of the shell where Opal has its own";
     ShellFunction Error "shell_function" "a shell function where Opal has commands";
     ShellDecorator Error "shell_decorator" "`@shell` with something else than one literal string";
