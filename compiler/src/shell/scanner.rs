@@ -140,12 +140,14 @@ impl<'r, 's> Scanner<'r, 's> {
         Scan { text, end, stop, binding, text_end: self.content_end, operators: self.operators }
     }
 
-    /// A command cannot start with an operator, nor end in `|`, `&&` or `||`, nor in any before another operator.
+    /// A command cannot start with an operator, nor end in `|`, `&&` or `||`, nor hold one right before another.
     fn refuse_open_operator(&mut self, stop: Stop) {
         let (Some(first), Some(last)) = (self.operators.first(), self.operators.last()) else { return };
         let open = matches!(self.levels.as_slice(), [(Level::List(list), _)] if list.after_operator);
         let (operator, message, help) = if first.text_end <= self.start {
             (first, "nothing stands before this operator", "write a command before it, or remove it")
+        } else if let Some([early, _]) = self.operators.array_windows().find(|[early, late]| late.text_end <= early.end) {
+            (early, "nothing stands after this operator", "write a command after it, or remove it")
         } else if open || (stop == Stop::Operator && self.content_end <= last.end) {
             (last, "nothing stands after this operator", "write a command after it, or remove it")
         } else {
