@@ -42,6 +42,8 @@ Arguments of the target:
 
 Commands:
   check FILE…      Say what is wrong with sources
+  fmt FILE…        Lay sources out in one way
+  explain CODE     Say what a code means, with examples
   show FILE        Show what a contract is
   verify FILE      Compare a contract's program with its source
   sign FILE        Add a signature to a contract
