@@ -241,7 +241,10 @@ impl Reader<'_> {
         let end = at + rest.len();
         let line = rest.trim_end();
         let word = if line.starts_with("if") { "then" } else { "do" };
-        let after_semicolon = line.match_indices(';').any(|(index, _)| {
+        // What stands in a block after the condition is the block's own shell text.
+        let condition = line.find(' ').map_or(0, |blank| blank + 1);
+        let head = line.match_indices(" {").map(|(index, _)| index).find(|index| *index > condition).unwrap_or(line.len());
+        let after_semicolon = line.match_indices(';').take_while(|(index, _)| *index < head).any(|(index, _)| {
             let rest = line.get(index + 1..).unwrap_or("").trim_start();
             rest.strip_prefix(word).is_some_and(|rest| !rest.bytes().next().is_some_and(is_word_byte))
         });
