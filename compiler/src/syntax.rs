@@ -15,7 +15,7 @@ mod token;
 mod tokens;
 
 pub use reference::NAMESPACES;
-pub use tokens::{DURATION_UNITS, DurationFault, parse_duration};
+pub use tokens::{DurationFault, parse_duration};
 
 use crate::{
     ast::File,

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 pub const SECOND_NS: i64 = 1_000_000_000;
 
 /// Units from the largest to the smallest, with their length in nanoseconds.
-const UNITS: [(&str, u64); 9] = [
+pub const UNITS: [(&str, u64); 9] = [
     ("y", 365 * 86_400_000_000_000),
     ("w", 7 * 86_400_000_000_000),
     ("d", 86_400_000_000_000),

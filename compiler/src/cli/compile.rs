@@ -9,7 +9,7 @@ use crate::source::Source;
 use crate::syntax::{self, Parsed};
 use opal_format::canonical::CanonicalValue;
 use opal_format::terms::BoundArgument;
-use opal_vm::duration;
+use opal_vm::view::scalar_text;
 
 /// Compiles a source for the target and the arguments on the command line. `is_option` says which names are options of the command.
 pub(crate) fn compile(source: &Source, words: &Words, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {
@@ -30,14 +30,7 @@ pub(crate) fn compile_again(source: &Source, target: &str, arguments: &[BoundArg
 
 /// A canonical scalar as it would be given on a command line.
 fn text(value: &[u8]) -> Option<String> {
-    Some(match CanonicalValue::decode(value).ok()? {
-        CanonicalValue::String(bytes) => String::from_utf8(bytes).ok()?,
-        CanonicalValue::Int(int) => int.to_string(),
-        CanonicalValue::Float(float) => format!("{float:?}"),
-        CanonicalValue::Bool(bool) => bool.to_string(),
-        CanonicalValue::Duration(nanoseconds) => duration::format(nanoseconds),
-        CanonicalValue::Array(_) | CanonicalValue::Map(_) => return None,
-    })
+    String::from_utf8(scalar_text(CanonicalValue::decode(value).ok()?)?).ok()
 }
 
 fn compile_for(source: &Source, entry: Entry, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {

@@ -12,8 +12,7 @@ use opal_format::reader::Contract;
 use opal_format::seed::same_commitment;
 use opal_format::slots::{Slot, SlotsView};
 use opal_vm::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
-use opal_vm::duration;
-use opal_vm::view::{PlanView, Style, escape, node_text, path_of, public_value};
+use opal_vm::view::{PlanView, Style, escape, node_text, path_of, public_value, scalar_text};
 use serde_json::json;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -240,11 +239,8 @@ fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, Strin
 fn argument_text(value: &[u8]) -> String {
     match CanonicalValue::decode(value) {
         Ok(CanonicalValue::String(bytes)) => format!("\"{}\"", String::from_utf8_lossy(&bytes)),
-        Ok(CanonicalValue::Int(int)) => int.to_string(),
-        Ok(CanonicalValue::Float(float)) => format!("{float:?}"),
-        Ok(CanonicalValue::Bool(bool)) => bool.to_string(),
-        Ok(CanonicalValue::Duration(nanoseconds)) => duration::format(nanoseconds),
-        _ => "…".to_owned(),
+        Ok(value) => scalar_text(value).map_or_else(|| "…".to_owned(), |text| String::from_utf8_lossy(&text).into_owned()),
+        Err(_) => "…".to_owned(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use opal_vm::duration::UNITS;
+
 use crate::{
     ast::{DEPTH_MAX, Identifier, NamePath, QuoteKind, StringLiteral, StringPart},
     diagnostic::{Code, Diagnostic},
@@ -538,19 +540,6 @@ impl DurationFault {
     }
 }
 
-/// The units of durations with their length in nanoseconds, largest first.
-pub const DURATION_UNITS: [(&str, i64); 9] = [
-    ("y", 365 * 86_400_000_000_000),
-    ("w", 7 * 86_400_000_000_000),
-    ("d", 86_400_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
-    ("ms", 1_000_000),
-    ("us", 1_000),
-    ("ns", 1),
-];
-
 /// Reads `1h30m` as nanoseconds.
 ///
 /// # Errors
@@ -564,7 +553,7 @@ pub fn parse_duration(text: &str, has_fraction: bool) -> Result<i64, DurationFau
         let (number, after) = rest.split_at(digits);
         let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
-        let place = DURATION_UNITS.iter().position(|(name, _)| *name == unit).ok_or(DurationFault::NotADuration)?;
+        let place = UNITS.iter().position(|(name, _)| *name == unit).ok_or(DurationFault::NotADuration)?;
         if has_fraction || number.contains('.') {
             return Err(DurationFault::Fraction);
         }
@@ -577,7 +566,7 @@ pub fn parse_duration(text: &str, has_fraction: bool) -> Result<i64, DurationFau
             return Err(DurationFault::NotADuration);
         }
         let number: i64 = number.parse().map_err(|_| DurationFault::TooLarge)?;
-        let length = DURATION_UNITS.get(place).map_or(0, |(_, length)| *length);
+        let length = UNITS.get(place).and_then(|(_, length)| i64::try_from(*length).ok()).ok_or(DurationFault::TooLarge)?;
         let part = number.checked_mul(length).ok_or(DurationFault::TooLarge)?;
         total = total.checked_add(part).ok_or(DurationFault::TooLarge)?;
         rest = after;

@@ -6,7 +6,7 @@ use crate::decorators::{Shape, value_decorator};
 use crate::duration;
 use crate::program::verify::verify;
 use crate::refusal::Refusal;
-use crate::view::{PlanView, Style, escape, plan_json, tree};
+use crate::view::{PlanView, Style, escape, plan_json, scalar_text, tree};
 use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
@@ -49,12 +49,9 @@ fn time(seconds: i64) -> String {
 fn argument_text(value: &[u8]) -> String {
     match CanonicalValue::decode(value) {
         Ok(CanonicalValue::String(bytes)) => format!("\"{}\"", escape(&bytes, false)),
-        Ok(CanonicalValue::Int(int)) => int.to_string(),
-        Ok(CanonicalValue::Float(float)) => format!("{float:?}"),
-        Ok(CanonicalValue::Bool(bool)) => bool.to_string(),
-        Ok(CanonicalValue::Duration(nanoseconds)) => duration::format(nanoseconds),
         Ok(CanonicalValue::Array(_)) => "an Array".to_owned(),
         Ok(CanonicalValue::Map(_)) => "a Map".to_owned(),
+        Ok(scalar) => escape(&scalar_text(scalar).unwrap_or_default(), false),
         Err(_) => "?".to_owned(),
     }
 }

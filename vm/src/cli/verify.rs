@@ -181,15 +181,10 @@ fn new_plan_command(contract: &Contract<'_>, plan: &str) -> String {
         out.push_str(" --");
     }
     for argument in &terms.arguments {
-        let value = match CanonicalValue::decode(&argument.value) {
-            Ok(CanonicalValue::String(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-            Ok(CanonicalValue::Int(int)) => int.to_string(),
-            Ok(CanonicalValue::Float(float)) => format!("{float:?}"),
-            Ok(CanonicalValue::Bool(bool)) => bool.to_string(),
-            Ok(CanonicalValue::Duration(nanoseconds)) => crate::duration::format(nanoseconds),
-            _ => continue,
-        };
-        let _ = write!(out, " {}", quote(&format!("--{}={value}", argument.name)));
+        let value = CanonicalValue::decode(&argument.value).ok().and_then(crate::view::scalar_text);
+        if let Some(value) = value {
+            let _ = write!(out, " {}", quote(&format!("--{}={}", argument.name, String::from_utf8_lossy(&value))));
+        }
     }
     out
 }

@@ -62,7 +62,13 @@ pub fn public_text(plan: &PlanView<'_>, slot: &Slot) -> Option<Vec<u8>> {
     if !slot.is_public() {
         return None;
     }
-    Some(match CanonicalValue::decode(slot.value.of(plan.slots.text)?).ok()? {
+    scalar_text(CanonicalValue::decode(slot.value.of(plan.slots.text)?).ok()?)
+}
+
+/// A scalar as commands see it, not escaped; `None` for an Array or a Map.
+#[must_use]
+pub fn scalar_text(value: CanonicalValue) -> Option<Vec<u8>> {
+    Some(match value {
         CanonicalValue::String(bytes) => bytes,
         CanonicalValue::Int(int) => int.to_string().into_bytes(),
         CanonicalValue::Float(float) => format!("{float:?}").into_bytes(),

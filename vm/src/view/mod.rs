@@ -8,7 +8,7 @@ mod json;
 mod path;
 mod tree;
 
-pub use command::{argument, command, node_text, public_text as public_value, step_text};
+pub use command::{argument, command, node_text, public_text as public_value, scalar_text, step_text};
 pub use escape::escape;
 pub use json::{plan as plan_json, span as span_json, steps as steps_json};
 pub use path::{PathTable, Paths, path_of};
