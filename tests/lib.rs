@@ -1,6 +1,8 @@
 //! What workspace-level tests share: the real binaries, and hosts to run them on; and the bodies of the fuzz targets.
 
 pub mod fuzz;
+pub mod proc;
+pub mod static_program;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

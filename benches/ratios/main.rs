@@ -11,7 +11,6 @@ mod contract;
 mod run;
 mod sample;
 mod start;
-mod static_program;
 
 use std::error::Error;
 use std::time::Duration;

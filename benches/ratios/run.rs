@@ -1,8 +1,8 @@
 //! What a run costs beyond the steps themselves.
 
 use crate::child::spawn_times;
-use crate::{Row, Rows, static_program};
-use opal_tests::Host;
+use crate::{Row, Rows};
+use opal_tests::{Host, static_program};
 use std::error::Error;
 use std::process::Command;
 use std::time::Duration;

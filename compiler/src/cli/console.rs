@@ -1,6 +1,7 @@
 //! Standard output and standard error.
 
 use super::failure::{Failure, exit, reason};
+use opal_vm::cli::output::stdout_file;
 use opal_vm::view::Style;
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -51,8 +52,7 @@ pub(crate) fn stdout_style() -> Style {
 
 /// Writes all bytes to standard output.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+    stdout_file().and_then(|mut out| out.write_all(bytes)).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Pipe,
         _ => Failure::new(exit::CANNOT_WRITE, "cannot_write", format!("cannot write to standard output: {}", reason(&error)))
             .with_help("free some space, or write elsewhere with `-o FILE`"),

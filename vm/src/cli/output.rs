@@ -75,11 +75,19 @@ impl Output {
 /// # Errors
 /// Where it cannot be written.
 pub fn to_stdout(text: &str) -> Result<(), Refusal> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+    stdout_file().and_then(|mut stdout| stdout.write_all(text.as_bytes())).map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => Refusal::new("broken_pipe", 141, "nobody reads the output any more"),
         _ => Refusal::new("cannot_write", 74, format!("cannot write to standard output: {}", crate::plan::os_reason(&error))),
     })
+}
+
+/// Standard output as a file. The standard library's own handle takes what is written to a closed descriptor as written.
+///
+/// # Errors
+/// When descriptors run out.
+pub fn stdout_file() -> std::io::Result<std::fs::File> {
+    use std::os::fd::AsFd as _;
+    std::io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from)
 }
 
 /// Writes to stderr.

@@ -22,6 +22,25 @@ pub fn hide_memory() {
     let _ = nix::sys::prctl::set_dumpable(false);
 }
 
+/// Runs before `main`, and so before the runtime, which would put a writable `/dev/null` in the place of a standard stream that is closed: what
+/// is written there would seem to have arrived. With this in its place each write fails as it would on the closed descriptor.
+extern "C" fn occupy_closed_streams() {
+    for fd in 0..3 {
+        // SAFETY: the path is a constant that ends in NUL; asking for flags changes nothing. A descriptor that is free belongs to nobody, and
+        // `open` takes the lowest that is free, which is this one.
+        unsafe {
+            if libc::fcntl(fd, libc::F_GETFD) == -1 && libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY) == -1 {
+                return;
+            }
+        }
+    }
+}
+
+// SAFETY: the section holds pointers to functions that the loader calls before `main`; one that takes no argument may be called with some.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static OCCUPY_CLOSED_STREAMS: extern "C" fn() = occupy_closed_streams;
+
 /// Whether `signal` is ignored by this process.
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {

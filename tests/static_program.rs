@@ -15,7 +15,10 @@ const BASE: u64 = 0x40_0000;
 const HEADERS: u64 = 64 + 56;
 
 /// Writes the program as an executable file.
-pub(crate) fn write(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Where the file system refuses.
+pub fn write(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(path, image())?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
