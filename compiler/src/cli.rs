@@ -1,6 +1,7 @@
 //! The command lines of `opalc` and (in [`opal`]) of `opal`: one module per subcommand. Results go to standard output, everything else to standard error.
 //! Tests: `compiler/tests/cli`, through the real binary.
 
+mod agent;
 mod check;
 mod compile;
 mod console;
@@ -16,9 +17,11 @@ mod keygen;
 mod keys;
 pub mod opal;
 mod options;
+mod passphrase;
 mod plan;
 mod show;
 mod sign;
+mod signer;
 mod verify;
 mod words;
 

@@ -148,6 +148,7 @@ impl fmt::Debug for PublicKey {
 }
 
 /// A key pair and its comment. The private half is wiped from memory when this is dropped, and shows nowhere.
+#[derive(Clone)]
 pub struct Identity {
     /// The private half.
     pub signing: SigningKey,
@@ -202,6 +203,13 @@ impl Identity {
     /// What [`PublicKey::from_bytes`] refuses.
     pub fn from_secret(secret: &[u8; 32], comment: &str) -> Result<Self, KeyError> {
         Self::from_signing(SigningKey::from_bytes(secret), comment)
+    }
+
+    /// A bare Ed25519 signature. `data` must say by itself what it is for.
+    #[must_use]
+    pub fn sign_raw(&self, data: &[u8]) -> [u8; 64] {
+        use ed25519_dalek::Signer as _;
+        self.signing.sign(data).to_bytes()
     }
 
     /// The public half.

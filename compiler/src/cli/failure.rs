@@ -27,6 +27,12 @@ pub(crate) mod exit {
     pub(crate) const BUG: u8 = 70;
     /// Something cannot be written.
     pub(crate) const CANNOT_WRITE: u8 = 74;
+    /// A signature is missing, bad or not trusted.
+    pub(crate) const UNTRUSTED: u8 = 20;
+    /// A policy, trust or identity file is wrong.
+    pub(crate) const CONFIGURATION: u8 = 78;
+    /// As the shell shows a death by SIGINT.
+    pub(crate) const INTERRUPTED: u8 = 130;
     /// As the shell shows a death by SIGPIPE.
     pub(crate) const PIPE: u8 = 141;
 }

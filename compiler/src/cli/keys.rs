@@ -1,9 +1,9 @@
-//! Keys that a command line names: who signs, and who may unseal.
+//! Keys that a command line names: the caller's own, and who may unseal. Who signs is in [`super::signer`].
 
 use super::console;
 use super::failure::{Failure, exit};
 use super::files;
-use opal_format::identity::{ALGORITHM, Identity, PublicKey};
+use opal_format::identity::{Identity, PublicKey};
 use opal_vm::trust::identity;
 use opal_vm::trust::locations::HostPaths;
 use opal_vm::view::escape;
@@ -21,22 +21,9 @@ pub(crate) fn own() -> Result<Identity, Failure> {
     Ok(identity)
 }
 
-/// The private key in the file that `--key` names.
-pub(crate) fn named(path: &Path) -> Result<Identity, Failure> {
-    let public = std::fs::metadata(path).is_ok_and(|data| data.is_file())
-        && files::read_small(path, RECIPIENTS_FILE_SIZE_MAX).is_ok_and(|bytes| bytes.starts_with(ALGORITHM.as_bytes()));
-    if public {
-        let message = format!("`{}` is a public key, and signing through ssh-agent is not supported yet", path.display());
-        let private = path.with_extension("");
-        return Err(Failure::new(exit::UNAVAILABLE, "key_in_agent", message)
-            .with_help(format!("name the file of the private key: `--key {}`", private.display())));
-    }
-    identity::from_named_file(path).map_err(|error| Failure::host(&error))
-}
-
 /// The keys that a `--recipient` gives: one as text, or those of a file, one a line.
 pub(crate) fn recipients(word: &str) -> Result<Vec<PublicKey>, Failure> {
-    if word.starts_with("ssh-") || word.starts_with("ecdsa-") || word.starts_with("sk-") {
+    if is_public_line(word.as_bytes()) {
         let key = word.parse().map_err(|error| Failure::usage(format!("`--recipient {word}`: {error}")).with_help(RECIPIENT_HELP))?;
         return Ok(vec![key]);
     }
@@ -56,6 +43,11 @@ pub(crate) fn recipients(word: &str) -> Result<Vec<PublicKey>, Failure> {
         return Err(malformed("there is no public key in this file".to_owned(), 1));
     }
     Ok(keys)
+}
+
+/// Whether bytes begin as OpenSSH's public keys do, of whatever type.
+pub(crate) fn is_public_line(bytes: &[u8]) -> bool {
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|start| bytes.starts_with(start.as_bytes()))
 }
 
 const RECIPIENT_HELP: &str =

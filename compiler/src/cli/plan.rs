@@ -2,6 +2,7 @@
 
 use super::failure::{Failure, exit};
 use super::files::{self, Destination};
+use super::signer::Signer;
 use super::words;
 use super::{compile, console, contracts, host, keys, options};
 use crate::contract::{Conditions, Manner, PlanFailure, Work};
@@ -15,6 +16,7 @@ use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::identity::{Identity, PublicKey};
 use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
+use opal_format::signature::NAMESPACE_PLAN;
 use opal_vm::duration;
 use opal_vm::plan::{Cause, Mode, Plan, PlanError};
 use opal_vm::view::{PlanView, plan_json, tree};
@@ -70,7 +72,7 @@ pub(super) fn arguments() -> Vec<clap::Arg> {
         flag("hash", "Print the plan hash; implies --resolve"),
         valued("hash-algo", "NAME", "Algorithm of all digests [default: sha256]")
             .value_parser(PossibleValuesParser::new(["sha256", "blake3"])),
-        path("key", "K", "Private key to sign with [default: your identity]").long("key").conflicts_with("unsigned"),
+        super::signer::argument().conflicts_with("unsigned"),
         repeated("recipient", "R", "Who may run it: an ssh-ed25519 public key or a file with such [default: your identity]"),
         flag("unsigned", "Do not sign"),
         valued("expires", "D", "How long the contract holds, or `never` [default: 7d]"),
@@ -156,7 +158,7 @@ struct Seal {
     once: bool,
     shell: String,
     umask: u32,
-    signer: Option<Identity>,
+    signer: Option<Signer>,
     recipients: Vec<PublicKey>,
 }
 
@@ -267,7 +269,8 @@ impl Request {
         };
         let mut file = work.write(plan, source.bytes(), &self.manner, &conditions, seed, &seal.recipients).map_err(unwritten)?;
         if let Some(signer) = &seal.signer {
-            file.sign(&signer.signing).map_err(unwritten)?;
+            let signature = signer.sign(NAMESPACE_PLAN, &file.contract_hash().bytes)?;
+            file.add(signature).map_err(unwritten)?;
         }
         let bytes = file.to_bytes();
         let output = self.named_output.as_deref().unwrap_or(Path::new(files::STANDARD));
@@ -296,7 +299,7 @@ impl Request {
             }));
         }
         let signer = match &seal.signer {
-            Some(signer) => keys::describe(&signer.public(), &signer.comment),
+            Some(signer) => signer.describe(),
             None => "nobody".to_owned(),
         };
         let mut text = format!(
@@ -322,14 +325,14 @@ impl Seal {
         }
         recipients.sort_unstable();
         recipients.dedup();
-        let named = matches.get_one::<PathBuf>("key").map(|path| keys::named(path)).transpose()?;
+        let named = matches.get_one::<PathBuf>("key").map(|path| Signer::named(path)).transpose()?;
         let unsigned = matches.get_flag("unsigned");
         // The caller's own identity is made where something needs it, and not otherwise.
         let own = if recipients.is_empty() || (named.is_none() && !unsigned) { Some(keys::own()?) } else { None };
         if recipients.is_empty() {
             recipients.extend(own.as_ref().map(Identity::public));
         }
-        let signer = if unsigned { None } else { named.or(own) };
+        let signer = if unsigned { None } else { named.or(own.map(Signer::from)) };
         Ok(Self { not_after, timestamp, once: matches.get_flag("once"), shell, umask: host::umask(), signer, recipients })
     }
 }

@@ -168,7 +168,7 @@ fn a_second_signature_leaves_the_contract_as_it_is() {
     world.run(&["sign", "x.plan"]).good();
     assert_eq!(show()["signers"], after["signers"]);
     let bytes = world.read("x.plan");
-    world.run(&["sign", "x.plan", "--key", "second.pub"]).refused(69, "key_in_agent");
+    world.run(&["sign", "x.plan", "--key", "second.pub"]).refused(69, "no_agent");
     world.run(&["sign", "x.plan", "--key", "none"]).refused(66, "identity_unreadable");
     world.run(&["sign", "deploy.opl"]).refused(65, "plan_bad_magic");
     assert_eq!(world.read("x.plan"), bytes);

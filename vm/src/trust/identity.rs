@@ -99,6 +99,15 @@ pub fn own_or_create(paths: &HostPaths, comment: &str) -> Result<(Identity, bool
 /// # Errors
 /// An [`IdentityError`] if the file is missing, too open, or holds no usable key.
 pub fn from_named_file(path: &Path) -> Result<Identity, IdentityError> {
+    let bytes = read_named_file(path)?;
+    Identity::from_openssh(&bytes).map_err(|cause| IdentityError::Key { path: path.to_owned(), cause })
+}
+
+/// The bytes of a secret file that the caller named. Links are followed, but nobody else may have access to the file.
+///
+/// # Errors
+/// An [`IdentityError`] if the file is missing or too open.
+pub fn read_named_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
     let unreadable = |cause| IdentityError::Unreadable { path: path.to_owned(), cause };
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file: File = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(unreadable)?;
@@ -110,8 +119,7 @@ pub fn from_named_file(path: &Path) -> Result<Identity, IdentityError> {
         let (mode, forbidden) = (data.mode() & 0o7777, forbid::ANY_ACCESS);
         return Err(PathCause::Mode { mode, forbidden }.at(path).into());
     }
-    let bytes = Zeroizing::new(read_capped(&file, path, KEY_SIZE_MAX)?);
-    Identity::from_openssh(&bytes).map_err(|cause| IdentityError::Key { path: path.to_owned(), cause })
+    Ok(Zeroizing::new(read_capped(&file, path, KEY_SIZE_MAX)?))
 }
 
 /// The identities to unseal with, in the order to try: the named files, else the caller's own, and for root the

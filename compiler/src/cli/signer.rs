@@ -1,0 +1,172 @@
+//! Who signs: a private key at hand, or one that `ssh-agent` holds.
+
+use super::agent::Agent;
+use super::failure::{Failure, exit};
+use super::{agent, files, keys, options, passphrase};
+use base64ct::{Base64, Encoding as _};
+use clap::ArgMatches;
+use opal_format::identity::{ALGORITHM, Identity, KeyError, PublicKey};
+use opal_format::signature::{MessageHash, SshSignature, signed_data};
+use opal_vm::trust::identity::{self, IdentityError};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Largest file that `--key` may name.
+const KEY_FILE_SIZE_MAX: usize = 64 << 10;
+/// How often a passphrase is asked for.
+const ATTEMPTS: usize = 3;
+
+/// Somebody who can sign.
+pub(crate) enum Signer {
+    /// The private key is in this process.
+    Held(Box<Identity>),
+    /// The private key is in the agent's.
+    Agent(Agent),
+}
+
+/// `--key`.
+pub(crate) fn argument() -> clap::Arg {
+    options::path("key", "K", "Private key to sign with, or a public one that ssh-agent holds [default: your identity]").long("key")
+}
+
+/// Who `--key` names, else the caller's own identity, which is made on first use.
+pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Signer, Failure> {
+    match matches.get_one::<PathBuf>("key") {
+        Some(key) => Signer::named(key),
+        None => keys::own().map(Signer::from),
+    }
+}
+
+impl From<Identity> for Signer {
+    fn from(identity: Identity) -> Self {
+        Self::Held(Box::new(identity))
+    }
+}
+
+impl Signer {
+    /// Who `--key` names: the file of a private key, the file of a public key, or a public key as text.
+    pub(crate) fn named(word: &Path) -> Result<Self, Failure> {
+        let line = word.as_os_str().as_encoded_bytes();
+        if keys::is_public_line(line) && !word.exists() {
+            return Self::in_agent(line, "--key");
+        }
+        // Only what may be read by everybody is looked at before the permissions are judged; a FIFO is not read twice.
+        if std::fs::metadata(word).is_ok_and(|data| data.is_file()) {
+            let bytes = Zeroizing::new(files::read_small(word, KEY_FILE_SIZE_MAX)?);
+            if keys::is_public_line(&bytes) {
+                return Self::in_agent(&bytes, &word.display().to_string());
+            }
+        }
+        match identity::from_named_file(word) {
+            Err(IdentityError::Key { cause: KeyError::Encrypted, .. }) => unlock(word),
+            Err(IdentityError::Key { path, cause: KeyError::PrivateMalformed }) => {
+                let named = identity::read_named_file(word).ok().and_then(|bytes| key_type(&bytes)).filter(|name| name != ALGORITHM);
+                let cause = named.map_or(KeyError::PrivateMalformed, |algorithm| KeyError::Unsupported { algorithm });
+                Err(Failure::host(&IdentityError::Key { path, cause }))
+            }
+            read => read.map(Self::from).map_err(|error| Failure::host(&error)),
+        }
+    }
+
+    fn in_agent(line: &[u8], place: &str) -> Result<Self, Failure> {
+        let malformed = |error: KeyError| {
+            Failure::new(exit::DATA, "bad_key", error.to_string()).at(place).with_help("give a line like `ssh-ed25519 AAAA…`, or its file")
+        };
+        let text = std::str::from_utf8(line).map_err(|_| malformed(KeyError::PublicMalformed))?;
+        let line = text.lines().next().unwrap_or_default();
+        let (key, comment) = PublicKey::parse_line(line).map_err(malformed)?;
+        Agent::with(key, &comment).map(Self::Agent)
+    }
+
+    /// The public half.
+    pub(crate) fn public(&self) -> PublicKey {
+        match self {
+            Self::Held(identity) => identity.public(),
+            Self::Agent(agent) => agent.key(),
+        }
+    }
+
+    /// What stands after the public key in its file.
+    pub(crate) fn comment(&self) -> &str {
+        match self {
+            Self::Held(identity) => &identity.comment,
+            Self::Agent(agent) => agent.comment(),
+        }
+    }
+
+    /// `SHA256:… (comment)`.
+    pub(crate) fn describe(&self) -> String {
+        keys::describe(&self.public(), self.comment())
+    }
+
+    /// An SSHSIG over `message` for one purpose.
+    pub(crate) fn sign(&self, namespace: &'static str, message: &[u8]) -> Result<SshSignature, Failure> {
+        let data = signed_data(namespace, MessageHash::Sha512, message);
+        let signature = SshSignature::from_raw(self.public(), namespace, MessageHash::Sha512, self.sign_raw(&data)?);
+        // An agent is another program; what it gives is checked as everything is.
+        signature.verify(message).map_err(|_| {
+            Failure::new(exit::UNAVAILABLE, "agent_bad_signature", "what ssh-agent gave is not a signature by the key that was asked for")
+                .with_help("check the agent: `ssh-add -L`, or name the file of the private key")
+        })?;
+        Ok(signature)
+    }
+
+    /// A bare Ed25519 signature. `data` must say by itself what it is for.
+    pub(crate) fn sign_raw(&self, data: &[u8]) -> Result<[u8; 64], Failure> {
+        match self {
+            Self::Held(identity) => Ok(identity.sign_raw(data)),
+            Self::Agent(agent) => agent.sign(data),
+        }
+    }
+}
+
+/// The type of key that a private key file in OpenSSH format states, which the library reads only where it knows the type.
+fn key_type(file: &[u8]) -> Option<String> {
+    let text: String = std::str::from_utf8(file).ok()?.lines().filter(|line| !line.starts_with('-')).map(str::trim).collect();
+    let bytes = Zeroizing::new(Base64::decode_vec(&text).ok()?);
+    let mut rest = bytes.strip_prefix(b"openssh-key-v1\0")?;
+    for _cipher_kdf_and_options in 0..3 {
+        rest = agent::string(rest)?.1;
+    }
+    let (_count, rest) = rest.split_first_chunk::<4>()?;
+    let (name, _) = agent::string(agent::string(rest)?.0)?;
+    String::from_utf8(name.to_vec()).ok()
+}
+
+/// Asks for the passphrase of an encrypted private key and opens it.
+fn unlock(path: &Path) -> Result<Signer, Failure> {
+    let shown = path.display();
+    let bytes = identity::read_named_file(path).map_err(|error| Failure::host(&error))?;
+    let refused = |message: String| {
+        Failure::new(exit::CONFIGURATION, "bad_identity", message).at(shown.to_string()).with_help("make a new one: `opalc keygen -o FILE`")
+    };
+    let locked = ssh_key::PrivateKey::from_openssh(&*bytes).map_err(|error| refused(error.to_string()))?;
+    // The type is known before the passphrase is.
+    if !locked.algorithm().is_ed25519() {
+        return Err(refused(KeyError::Unsupported { algorithm: locked.algorithm().as_str().to_owned() }.to_string()));
+    }
+    let terminal = passphrase::Terminal::open().ok_or_else(|| {
+        Failure::new(
+            exit::CONFIGURATION,
+            "encrypted_identity",
+            format!("`{shown}` is encrypted, and there is no terminal to ask for its passphrase on"),
+        )
+        .with_help(format!("let an agent hold it, `ssh-add {shown}`, and name its public half: `--key {shown}.pub`"))
+    })?;
+    for _ in 0..ATTEMPTS {
+        let passphrase = terminal.ask(&format!("Passphrase of {shown}: "))?;
+        match locked.decrypt(passphrase.as_slice()) {
+            Ok(open) => {
+                let text = open.to_openssh(ssh_key::LineEnding::LF).map_err(|error| refused(error.to_string()))?;
+                return Identity::from_openssh(text.as_bytes()).map(Signer::from).map_err(|error| refused(error.to_string()));
+            }
+            // A wrong passphrase shows as a wrong check number or as a tag that does not match.
+            Err(ssh_key::Error::Crypto | ssh_key::Error::Encoding(_) | ssh_key::Error::FormatEncoding) => {
+                terminal.tell("that is not its passphrase\n");
+            }
+            Err(error) => return Err(refused(error.to_string())),
+        }
+    }
+    Err(Failure::new(exit::CONFIGURATION, "wrong_passphrase", format!("the passphrase of `{shown}` was not given"))
+        .with_help(format!("try it alone: `ssh-keygen -y -f {shown}`")))
+}
