@@ -10,15 +10,16 @@ mod run;
 mod verify;
 
 use crate::admission::Site;
+use crate::lane::Lane;
 use crate::refusal::Refusal;
 use crate::trust::guard::Caller;
 use crate::trust::locations::HostPaths;
 use jiff::Timestamp;
 use output::Output;
 
-/// Runs the command line and returns its exit status.
+/// Runs the command line and returns its exit status. A run takes the `spare` lane first.
 #[must_use]
-pub fn main(arguments: Vec<std::ffi::OsString>) -> u8 {
+pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>) -> u8 {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
         // The message of a panic may quote data, so only its place is shown.
@@ -42,7 +43,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>) -> u8 {
     let outcome = match name {
         "inspect" => inspect::inspect(matches, &out),
         "verify" => verify::verify(matches, &out),
-        "run" => run::run(matches, &out),
+        "run" => run::run(matches, &out, spare),
         _ => Err(Refusal::new("usage", 64, "unknown command")),
     };
     outcome.unwrap_or_else(|refusal| out.refuse(&refusal))

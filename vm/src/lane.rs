@@ -9,14 +9,15 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
-use nix::unistd::pipe2;
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe2};
 use zeroize::Zeroize as _;
 
 use crate::signals::{First, Phase, Signals};
@@ -164,13 +165,32 @@ impl<F: FnMut(Stream, &[u8]) -> io::Result<()>> Sink for F {
 pub struct Lane {
     /// `None` once closed.
     socket: Option<OwnedFd>,
-    watcher: Child,
+    watcher: Pid,
     pipes: [OwnedFd; 2],
     reader: Reader,
     request: Vec<u8>,
     chunk: Box<[u8]>,
     /// Whether steps get the signals that the terminal sends.
     shares_terminal: bool,
+}
+
+/// The VM's ends of what joins it to a watcher.
+struct Ends {
+    socket: OwnedFd,
+    pipes: [OwnedFd; 2],
+}
+
+impl Ends {
+    /// Makes them, and the watcher's: its descriptors 0, 1 and 2.
+    fn new() -> io::Result<(Self, [OwnedFd; 3])> {
+        let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+        let (out, out_write) = pipe2(OFlag::O_CLOEXEC)?;
+        let (err, err_write) = pipe2(OFlag::O_CLOEXEC)?;
+        for pipe in [&out, &err] {
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        Ok((Self { socket, pipes: [out, err] }, [theirs, out_write, err_write]))
+    }
 }
 
 impl Lane {
@@ -183,42 +203,70 @@ impl Lane {
     }
 
     fn try_open(options: &LaneOptions<'_>) -> io::Result<Self> {
-        let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
-        let (out, out_write) = pipe2(OFlag::O_CLOEXEC)?;
-        let (err, err_write) = pipe2(OFlag::O_CLOEXEC)?;
-        for pipe in [&out, &err] {
-            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        }
+        let (ends, theirs) = Ends::new()?;
+        let [socket, out, err] = theirs;
         // An empty environment: nothing that could change how this executable loads.
         let watcher = Command::new(options.executable.unwrap_or(Path::new("/proc/self/exe")))
             .arg0("opal-vm")
             .arg(watcher::ARGUMENT)
             .env_clear()
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::from(out_write))
-            .stderr(Stdio::from(err_write))
+            .stdin(Stdio::from(socket))
+            .stdout(Stdio::from(out))
+            .stderr(Stdio::from(err))
             .spawn()?;
-        let mut lane = Self {
-            socket: Some(socket),
+        let mut lane = Self::new(ends, Pid::from_raw(watcher.id().cast_signed()));
+        lane.greet(options)?;
+        Ok(lane)
+    }
+
+    /// Splits a watcher off this process, for a lane that is needed later; [`Lane::greet`] makes it usable. A fork spares the start of
+    /// an executable, and gets ready while the VM reads and replans.
+    ///
+    /// Call it before anything is read that the watcher should not hold.
+    ///
+    /// # Errors
+    /// What the system says; `EAGAIN` if this process has threads already.
+    pub fn fork() -> io::Result<Self> {
+        let (ends, theirs) = Ends::new()?;
+        match sys::fork()? {
+            Some(watcher) => Ok(Self::new(ends, watcher)),
+            None => {
+                // The watcher notices the end of the VM only if it does not hold the VM's end itself.
+                drop(ends);
+                watcher::become_one(theirs)
+            }
+        }
+    }
+
+    fn new(ends: Ends, watcher: Pid) -> Self {
+        Self {
+            socket: Some(ends.socket),
             watcher,
-            pipes: [out, err],
+            pipes: ends.pipes,
             reader: Reader::default(),
             request: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
-            shares_terminal: !options.new_session,
-        };
+            shares_terminal: false,
+        }
+    }
+
+    /// Tells the watcher, once and first, how it is to run steps.
+    ///
+    /// # Errors
+    /// A watcher that is gone.
+    pub fn greet(&mut self, options: &LaneOptions<'_>) -> io::Result<()> {
+        self.shares_terminal = !options.new_session;
         let flag = |on, bit| if on { bit } else { 0 };
-        wire::begin(&mut lane.request, kind::HELLO);
-        lane.request.push(
+        wire::begin(&mut self.request, kind::HELLO);
+        self.request.push(
             flag(options.new_session, hello::SESSION)
                 | flag(options.stdin.is_some(), hello::STDIN)
                 | flag(options.lock.is_some(), hello::LOCK)
                 | flag(sys::is_ignored(Signal::SIGHUP), hello::HUP_IGNORED),
         );
-        wire::put_u32(&mut lane.request, millis(options.grace));
+        wire::put_u32(&mut self.request, millis(options.grace));
         let fds: Vec<_> = [options.stdin, options.lock].into_iter().flatten().collect();
-        lane.send(&fds).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(lane)
+        self.send(&fds).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 
     /// Runs one program and gives its output to `sink` as it comes.
@@ -471,7 +519,7 @@ impl Drop for Lane {
     /// Closes the socket, upon which the watcher ends what is left, and waits for it.
     fn drop(&mut self) {
         self.socket = None;
-        let _ = self.watcher.wait();
+        let _ = waitpid(self.watcher, None);
     }
 }
 

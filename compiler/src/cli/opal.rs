@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
     // Steps are started by a process that has this one thread, so that the signals are this thread's to take.
     ExitCode::from(match super::on_a_large_stack(move || decide(words)) {
         Ok(Next::Done(status)) | Err(status) => status,
-        Ok(Next::Vm(words)) => opal_vm::cli::main(words),
+        Ok(Next::Vm(words)) => opal_vm::cli::main(words, None),
         Ok(Next::Run(ready)) => ready.run(),
     })
 }

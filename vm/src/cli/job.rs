@@ -2,7 +2,7 @@
 
 use super::output::{Output, to_stderr};
 use crate::admission::Site;
-use crate::lane::LaneOptions;
+use crate::lane::{Lane, LaneOptions};
 use crate::plan::{Plan, os_reason};
 use crate::record::{self, About, NoRecord, Place, Record, RecordError, Recorder};
 use crate::refusal::Refusal;
@@ -124,11 +124,11 @@ pub fn take_lock(site: &Site, plan_hash: &Digest, run_id: &str, alone: bool, out
     }
 }
 
-/// Runs the plan to its end, and returns the exit status. A signal that ended the run ends this process.
+/// Runs the plan to its end, on the `spare` lane first, and returns the exit status. A signal that ended the run ends this process.
 ///
 /// # Errors
 /// A [`Refusal`], after which nothing was run.
-pub fn perform(job: &Job<'_>, lock: Option<RunLock>, signals: &Arc<Signals>, out: &Output) -> Result<u8, Refusal> {
+pub fn perform(job: &Job<'_>, lock: Option<RunLock>, spare: Option<Lane>, signals: &Arc<Signals>, out: &Output) -> Result<u8, Refusal> {
     check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
         let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
@@ -146,7 +146,7 @@ pub fn perform(job: &Job<'_>, lock: Option<RunLock>, signals: &Arc<Signals>, out
         ledger.start(contract, job.run_id, job.site.now)?;
     }
     let recorder = record.as_mut().map_or(&mut none as &mut dyn Recorder, |record| record);
-    let report = execute(job, lock.as_ref(), signals, out, recorder)?;
+    let report = execute(job, lock.as_ref(), spare, signals, out, recorder)?;
     let kept = record.as_ref().map(|record| record.path().display().to_string());
     let closed = record.map_or(Ok(()), |record| record.finish(&report));
     if let Some((ledger, contract)) = &counted {
@@ -237,6 +237,7 @@ fn system(what: &str, error: &std::io::Error) -> Refusal {
 fn execute(
     job: &Job<'_>,
     lock: Option<&RunLock>,
+    spare: Option<Lane>,
     signals: &Arc<Signals>,
     out: &Output,
     recorder: &mut dyn Recorder,
@@ -250,6 +251,15 @@ fn execute(
     let grace = nanoseconds(policy.grace_ns(i64::try_from(GRACE.as_nanos()).unwrap_or(i64::MAX)));
     let most = policy.parallel(u32::MAX);
     let Console { stdin, terminal } = &job.console;
+    let lanes = LaneOptions {
+        new_session: terminal.is_none(),
+        stdin: stdin.as_ref().map(AsFd::as_fd),
+        lock: lock.map(AsFd::as_fd),
+        grace,
+        ..LaneOptions::default()
+    };
+    // One that is gone by now is replaced by a new one.
+    let warm = spare.and_then(|mut lane| lane.greet(&lanes).is_ok().then_some(lane));
     let options = RunOptions {
         shell: PathBuf::from(job.shell),
         umask: job.umask,
@@ -258,15 +268,9 @@ fn execute(
         grace,
         timeout: policy.timeout_ns().map(nanoseconds),
         max_parallel: if most == u32::MAX { None } else { usize::try_from(most).ok() },
-        lanes: LaneOptions {
-            new_session: terminal.is_none(),
-            stdin: stdin.as_ref().map(AsFd::as_fd),
-            lock: lock.map(AsFd::as_fd),
-            grace,
-            ..LaneOptions::default()
-        },
+        lanes,
         terminal: terminal.as_ref().map(AsFd::as_fd),
-        warm: Mutex::default(),
+        warm: Mutex::new(warm.into_iter().collect()),
         stdout: duplicate(&std::io::stdout())?,
         stderr: duplicate(&std::io::stderr())?,
         json: out.json,

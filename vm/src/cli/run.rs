@@ -4,11 +4,12 @@ use super::job::{Console, Job, Wishes, perform, run_id, signals, take_lock};
 use super::output::{Output, to_stderr};
 use super::verify::{report_drift, warnings};
 use crate::admission::{admit, read, replan};
+use crate::lane::Lane;
 use crate::refusal::Refusal;
 use crate::trust::ledger::Ledger;
 use clap::ArgMatches;
 
-pub(super) fn run(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
+pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
     let signals = signals()?;
     let site = super::site()?;
     let request = super::options::request(matches)?;
@@ -50,5 +51,5 @@ pub(super) fn run(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
             quiet: false,
         },
     };
-    perform(&job, lock, &signals, out)
+    perform(&job, lock, spare, &signals, out)
 }

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::unistd::Pid;
 
 /// Room for the descriptors that one message may carry.
 pub const FDS_MAX: usize = 4;
@@ -40,6 +41,22 @@ extern "C" fn occupy_closed_streams() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static OCCUPY_CLOSED_STREAMS: extern "C" fn() = occupy_closed_streams;
+
+/// Forks. Gives the child's pid, and `None` in the child.
+///
+/// # Errors
+/// What the kernel says; `EAGAIN` when this process has more than one thread or `/proc` does not say how many.
+pub fn fork() -> Result<Option<Pid>, Errno> {
+    // A directory has a link from each directory in it, here one per thread, and two of its own.
+    if !std::fs::metadata("/proc/self/task").is_ok_and(|tasks| std::os::unix::fs::MetadataExt::nlink(&tasks) == 3) {
+        return Err(Errno::EAGAIN);
+    }
+    // SAFETY: this is the only thread, so no other one can have left a lock held or a structure half changed in the child's copy.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Parent { child } => Ok(Some(child)),
+        nix::unistd::ForkResult::Child => Ok(None),
+    }
+}
 
 /// Whether `signal` is ignored by this process.
 #[must_use]

@@ -6,7 +6,7 @@
 //! process is about to lock would let two runs in.
 
 use std::fs::{File, TryLockError};
-use std::io::{Seek as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use jiff::Timestamp;
@@ -15,6 +15,9 @@ use opal_format::hash::Digest;
 use super::locations::{HostPaths, file_name};
 use super::safe_path::{PathCause, SafePathError, errno_of, read_capped};
 use super::{Failure, Report, exit};
+
+/// Bytes that name the holder, padded; the longest ids, pids and times fit.
+const HOLDER_SIZE: usize = 127;
 
 const HOLDER_SIZE_MAX: u64 = 4096;
 
@@ -68,12 +71,10 @@ impl RunLock {
                 return Err(PathCause::Write(errno_of(&error)).at(path).into());
             }
         }
-        // For the message to others only: what the file holds decides nothing.
-        let holder = format!("run {run_id}, pid {}, since {now:.0}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(|error| PathCause::Write(errno_of(&error)).at(path))?;
+        // For the message to others only: what the file holds decides nothing. It has one length, so that nothing is left of the last
+        // holder and the file need not be truncated, which makes some file systems write it out when it is closed.
+        let holder = format!("run {run_id}, pid {}, since {now:.0}", std::process::id());
+        file.write_all(format!("{holder:<HOLDER_SIZE$}\n").as_bytes()).map_err(|error| PathCause::Write(errno_of(&error)).at(path))?;
         Ok(Self { file })
     }
 }

@@ -1,8 +1,8 @@
 //! The watcher: a helper process that runs the steps of one lane and outlives none of their
 //! processes (DESIGN §9).
 //!
-//! It is this executable again, started by [`crate::lane::Lane`] in a hidden mode and joined to the VM
-//! by one socket, which is its standard input when it starts. It is a subreaper: whatever a step starts, however it detaches itself, stays below
+//! It is this executable again, started by [`crate::lane::Lane`] in a hidden mode, or split off before anything was read, and joined
+//! to the VM by one socket, which is its standard input when it starts. It is a subreaper: whatever a step starts, however it detaches itself, stays below
 //! the watcher, and a step is over when `wait` says that no child is left. When the socket ends,
 //! because the VM closed it or died in any way, the watcher ends everything below it and exits.
 //!
@@ -32,7 +32,7 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
-use nix::unistd::{Pid, chdir, dup2_stdin, setsid};
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 pub use tree::Process;
 
@@ -62,9 +62,22 @@ pub fn maybe_run() {
     let stdin = std::io::stdin();
     let socket = fstat(&stdin).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK);
     if socket {
-        let done = Watcher::start(stdin.as_fd()).map(Watcher::serve);
-        std::process::exit(if done.is_ok() { 0 } else { 70 });
+        serve();
     }
+}
+
+/// Becomes a watcher that was split off the VM, with these as its descriptors 0, 1 and 2.
+pub(crate) fn become_one([socket, out, err]: [OwnedFd; 3]) -> ! {
+    if dup2_stdin(&socket).and(dup2_stdout(&out)).and(dup2_stderr(&err)).is_err() {
+        std::process::exit(70);
+    }
+    drop([socket, out, err]);
+    serve()
+}
+
+fn serve() -> ! {
+    let done = Watcher::start(std::io::stdin().as_fd()).map(Watcher::serve);
+    std::process::exit(if done.is_ok() { 0 } else { 70 })
 }
 
 /// What the lane asked for and is not answered yet.
@@ -126,6 +139,7 @@ impl Watcher {
         SigSet::all().thread_set_mask()?;
         sys::close_on_exec_above_2();
         prctl::set_child_subreaper(true)?;
+        prctl::set_name(c"opal-watcher")?;
         // Requests carry secrets; neither core dumps nor other processes of the user may see them.
         prctl::set_dumpable(false)?;
         let socket = stdin.try_clone_to_owned().map_err(|_| Errno::last())?;

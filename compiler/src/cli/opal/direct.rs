@@ -116,6 +116,6 @@ impl Ready {
             console: Console::direct(),
             wishes: self.wishes.clone(),
         };
-        job::perform(&job, lock, &signals, &self.out)
+        job::perform(&job, lock, None, &signals, &self.out)
     }
 }
