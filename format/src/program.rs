@@ -232,6 +232,12 @@ macro_rules! program_view {
         }
 
         impl ProgramView<'_> {
+            /// The tables as their own.
+            #[must_use]
+            pub fn to_program(&self) -> Program {
+                Program { instruction_set: self.instruction_set, entry: self.entry, $($field: self.$field.to_vec()),+ }
+            }
+
             /// Size and alignment of each table, in the order in which they lie in an archive.
             pub(crate) const fn tables(&self) -> [(usize, usize); 14] {
                 [$(crate::archive::table(self.$field)),+]

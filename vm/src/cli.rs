@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything else to stderr. Every ending says what had an effect; a refusal has one cause, one code and one exit status.
 
+mod force;
 pub mod inspect;
 pub mod job;
 mod options;

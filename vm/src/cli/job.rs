@@ -14,6 +14,7 @@ use crate::trust::lock::{LockError, RunLock};
 use crate::view::{PlanView, Style, plan_json, tree};
 use opal_format::hash::Digest;
 use opal_format::seed::Seed;
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -51,6 +52,8 @@ pub struct Job<'a> {
     pub ledger: Option<&'a Ledger>,
     /// What steps get of this process's terminal and input.
     pub console: Console,
+    /// The drift that `--force` accepted, for the record; null where there was none.
+    pub forced: Value,
     /// What the caller wants.
     pub wishes: Wishes,
 }
@@ -133,7 +136,7 @@ pub fn perform(job: &Job<'_>, lock: Option<RunLock>, spare: Option<Lane>, signal
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
         let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
         signals.end_by_first();
-        return Ok(1);
+        return Ok(if job.forced.is_null() { 1 } else { super::verify::DRIFT });
     }
     if signals.check() > Phase::Run {
         let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
@@ -181,6 +184,12 @@ fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
     }
 }
 
+/// The plan as a tree.
+pub(super) fn show(job: &Job<'_>) -> String {
+    let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Plain };
+    tree(&view(job), style)
+}
+
 /// Shows the plan and asks. Nobody is asked, or waited for, without a terminal.
 fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
     let stdin = std::io::stdin();
@@ -188,7 +197,7 @@ fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
         return Err(Refusal::new("no_terminal", 64, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
     }
     let cannot = |error: std::io::Error| system("ask", &error);
-    to_stderr(&format!("{}Execute? [y/N] ", tree(&view(job), Style::Terminal))).map_err(cannot)?;
+    to_stderr(&format!("{}Execute? [y/N] ", show(job))).map_err(cannot)?;
     let mut answer = [0; 64];
     loop {
         let [arrived, beyond] = signals.poll_fds(Phase::Run);
@@ -219,7 +228,8 @@ fn open_record(job: &Job<'_>) -> Result<Option<Record>, Refusal> {
         run_id: job.run_id,
         contract_hash: contract_hash.as_deref(),
         plan_hash: &job.plan_hash.to_string(),
-        plan: &serde_json::Value::Object(plan_json(&view(job))),
+        plan: &Value::Object(plan_json(&view(job))),
+        forced: &job.forced,
         seed: job.seed,
     };
     Record::create(place, &about).map(Some).map_err(|error| match error {
@@ -274,6 +284,7 @@ fn execute(
         stdout: duplicate(&std::io::stdout())?,
         stderr: duplicate(&std::io::stderr())?,
         json: out.json,
+        forced: &job.forced,
         signals: Arc::clone(signals),
     };
     crate::run::run(job.plan, &options, recorder).map_err(|error| refuse_run(&error))

@@ -82,6 +82,18 @@ pub(super) fn command() -> Command {
                         .value_parser(value_parser!(PathBuf))
                         .help("where the record of the run goes, or `none` (default: the state directory)"),
                 )
+                .arg(
+                    Arg::new("force")
+                        .long("force")
+                        .value_name("KEYS")
+                        .num_args(0..=1)
+                        .require_equals(true)
+                        .default_missing_value("")
+                        .action(ArgAction::Append)
+                        .help(
+                            "run in spite of these values that moved (without KEYS: ask, on a terminal), where the work is the agreed one",
+                        ),
+                )
                 .arg(flag("confirm", "show the plan and ask before it is run; needs a terminal"))
                 .arg(flag("yes", "answer that question")),
         )

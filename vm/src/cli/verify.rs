@@ -1,5 +1,6 @@
 //! `opal-vm verify`: everything up to and including compare.
 
+use super::force;
 use super::output::{Output, to_stderr, to_stdout};
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use crate::compare::{Drift, DriftCode};
@@ -36,7 +37,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
         reveal(key, &replanned)?;
     }
     if !replanned.drift.is_empty() {
-        return report_drift(&admitted.contract, &replanned.drift, &request, out);
+        return report_drift(&admitted.contract, &replanned, &request, None, out);
     }
     succeed(&admitted, &replanned, &site, out)
 }
@@ -107,21 +108,33 @@ pub(super) fn warnings(admitted: &Admitted<'_>, site: &Site) -> Vec<String> {
     out
 }
 
-/// Shows what moved and returns the exit status of drift.
-pub(super) fn report_drift(contract: &Contract<'_>, drift: &[Drift], request: &Request, out: &Output) -> Result<u8, Refusal> {
+/// Shows what moved and returns the exit status of drift. `force` is what `--force` named, which does not cover it all.
+pub(super) fn report_drift(
+    contract: &Contract<'_>,
+    replanned: &Replanned,
+    request: &Request,
+    force: Option<&[String]>,
+    out: &Output,
+) -> Result<u8, Refusal> {
     let command = new_plan_command(contract, &request.plan.display().to_string());
+    let drift = &replanned.drift;
+    let forcible = force::possible(replanned);
+    let missing = force.map_or_else(Vec::new, |names| force::not_accepted(names, drift));
     if out.json {
         let drift: Vec<_> = drift.iter().map(Drift::to_json).collect();
         out.document(&json!({
             "schema": "opal/verify/v1", "verdict": "drift", "effects": "none", "drift": drift,
+            "forcible": forcible, "not_accepted": missing,
             "target": contract.header.target,
             "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
             "help": command,
         }))?;
     }
-    let mut text = String::new();
-    for one in drift {
-        describe(&mut text, contract, one);
+    let mut text = drift_text("error", contract, drift);
+    if force.is_some() && !forcible {
+        text.push_str("`--force` accepts other values for the agreed work, and more than values moved\n");
+    } else if !missing.is_empty() {
+        let _ = writeln!(text, "`--force` does not name: {}", missing.join(", "));
     }
     let _ = writeln!(text, "effects: none (contract and host differ: nothing was run)");
     let _ = writeln!(text, "help: if the change is wanted, make a new contract and have it reviewed: {command}");
@@ -129,9 +142,18 @@ pub(super) fn report_drift(contract: &Contract<'_>, drift: &[Drift], request: &R
     Ok(DRIFT)
 }
 
+/// The report of drift; `label` begins each difference.
+pub(super) fn drift_text(label: &str, contract: &Contract<'_>, drift: &[Drift]) -> String {
+    let mut text = String::new();
+    for one in drift {
+        let _ = writeln!(text, "{label}[{}]: {}", one.code.name(), one.message);
+        describe(&mut text, contract, one);
+    }
+    text
+}
+
 fn describe(text: &mut String, contract: &Contract<'_>, drift: &Drift) {
     let source = escape(contract.terms.source_name.as_bytes(), false);
-    let _ = writeln!(text, "error[{}]: {}", drift.code.name(), drift.message);
     if drift.span.line.to_native() > 0 {
         let _ = writeln!(text, "  --> {}", place(&source, &drift.span));
     }

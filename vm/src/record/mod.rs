@@ -87,6 +87,8 @@ pub struct About<'a> {
     pub plan_hash: &'a str,
     /// The plan as JSON, without secrets.
     pub plan: &'a Value,
+    /// The drift that `--force` accepted; null where there was none.
+    pub forced: &'a Value,
     /// The plan's seed.
     pub seed: &'a Seed,
 }
@@ -162,6 +164,7 @@ impl Record {
         let head = json!({
             "schema": "opal/events/v1", "event": "record", "run_id": about.run_id,
             "contract_hash": about.contract_hash, "plan_hash": about.plan_hash,
+            "forced": !about.forced.is_null(), "accepted_drift": about.forced,
         });
         let mut record = Self { dir, events, pending: Vec::new(), chain, about: head };
         let head = record.about.to_string();
@@ -258,7 +261,7 @@ mod tests {
     use crate::run::Outcome;
 
     fn about<'a>(seed: &'a Seed, plan: &'a Value) -> About<'a> {
-        About { run_id: "R1", contract_hash: Some("sha256:c"), plan_hash: "sha256:p", plan, seed }
+        About { run_id: "R1", contract_hash: Some("sha256:c"), plan_hash: "sha256:p", plan, forced: &Value::Null, seed }
     }
 
     fn host(temp: &tempfile::TempDir) -> HostPaths {

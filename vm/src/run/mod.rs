@@ -71,6 +71,8 @@ pub struct RunOptions<'a> {
     pub stderr: File,
     /// Write an event stream to `stdout` in place of the steps' output.
     pub json: bool,
+    /// The drift that `--force` accepted; null where there was none.
+    pub forced: &'a Value,
     /// Who says that the run is to stop. Installed before any thread was started.
     pub signals: Arc<Signals>,
 }
@@ -125,7 +127,11 @@ pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -
     check_supported(plan, options.terminal.is_some())?;
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
-    shared.note("run_starts", None, || json!({ "schema": "opal/events/v1", "steps": crate::view::step_count(plan.steps.view()) }));
+    let about = || {
+        let steps = crate::view::step_count(plan.steps.view());
+        json!({ "schema": "opal/events/v1", "steps": steps, "forced": !options.forced.is_null(), "accepted_drift": options.forced })
+    };
+    shared.note("run_starts", None, about);
     let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
     let flow = Worker::new(&shared).root(deadline);
     let report = shared.report(flow, started.elapsed());

@@ -99,7 +99,7 @@ pub const KEYS: &[Key] = &[
     key("plan.require_source", Kind::Bool, Tighter::True, "the source must be there and match"),
     key("plan.single_use", Kind::Bool, Tighter::True, "every contract runs once"),
     key("plan.partial", Kind::Bool, Tighter::False, "guarded runs may start in the middle"),
-    key("plan.force", Kind::Bool, Tighter::False, "runs may go on in spite of drift"),
+    key("plan.force", Kind::Bool, Tighter::False, "guarded runs may go on in spite of drift of values"),
     key("plan.types", Kind::PlanTypes, Tighter::Fewer, "types of plan that may run"),
     key("decorators.allow", Kind::Decorators, Tighter::Fewer, "the only decorators that may be used"),
     key("decorators.deny", Kind::Decorators, Tighter::More, "decorators that may not be used"),
@@ -455,12 +455,13 @@ impl Policy {
         refuse_if(refused, "plan.partial", || "the run would start in the middle".to_owned())
     }
 
-    /// Judges a run in spite of drift by `plan.force` (default yes).
+    /// Judges a run in spite of drift by `plan.force`, by default only in runs that are not guarded: values were signed for as well, and
+    /// whoever runs a guarded contract must not be able to choose others.
     ///
     /// # Errors
     /// [`Refused`] with the key.
-    pub fn check_force(&self) -> Result<(), Refused> {
-        let refused = !self.is_set("plan.force", true);
+    pub fn check_force(&self, guarded: bool) -> Result<(), Refused> {
+        let refused = !self.is_set("plan.force", !guarded);
         refuse_if(refused, "plan.force", || "`--force` would run in spite of drift".to_owned())
     }
 
@@ -756,7 +757,8 @@ mod tests {
         assert_eq!(built_in.check_dates(time("1999-01-01T00:00:00Z"), None, now), Ok(()));
         assert_eq!(built_in.check_direct(), Ok(()));
         assert_eq!(built_in.check_source(false), Ok(()));
-        assert_eq!(built_in.check_force(), Ok(()));
+        assert_eq!(built_in.check_force(false), Ok(()));
+        assert_eq!(refuser(built_in.check_force(true)), "plan.force");
         assert_eq!(built_in.check_partial(false), Ok(()));
         assert_eq!(refuser(built_in.check_partial(true)), "plan.partial");
         assert_eq!(built_in.check_decorator("shell"), Ok(()));
@@ -780,7 +782,7 @@ mod tests {
         assert_eq!(refuser(full.check_dates(time("2026-01-03T00:00:01Z"), Some(now), now)), "plan.max_age");
         assert_eq!(refuser(full.check_source(false)), "plan.require_source");
         assert_eq!(full.check_source(true), Ok(()));
-        assert_eq!(refuser(full.check_force()), "plan.force");
+        assert_eq!(refuser(full.check_force(false)), "plan.force");
         assert_eq!(full.check_partial(true), Ok(()));
         assert!(full.single_use() && full.own_identity());
         assert_eq!(refuser(full.check_plan_type(PlanType::Matrix)), "plan.types");
@@ -884,7 +886,7 @@ mod tests {
         let (paths, temp) = fixture::host();
         assert!(Policy::load(&paths).expect("none").is_none());
         fixture::etc_file(&paths, "policy.toml", "[plan]\nforce = false");
-        assert!(Policy::load(&paths).expect("reads").is_some_and(|policy| policy.check_force().is_err()));
+        assert!(Policy::load(&paths).expect("reads").is_some_and(|policy| policy.check_force(false).is_err()));
         let file = temp.path().join("etc/opal/policy.toml");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).expect("chmod");
         let refused = Policy::load(&paths).expect_err("unsafe");

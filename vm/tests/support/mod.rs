@@ -123,6 +123,7 @@ impl Setup {
             stdout,
             stderr: self.files[1].try_clone().unwrap(),
             json: self.json,
+            forced: &serde_json::Value::Null,
             signals: Arc::clone(&self.signals),
         }
     }

@@ -114,6 +114,7 @@ impl Ready {
             run_id: &run_id,
             ledger: None,
             console: Console::direct(),
+            forced: serde_json::Value::Null,
             wishes: self.wishes.clone(),
         };
         job::perform(&job, lock, None, &signals, &self.out)
