@@ -132,6 +132,11 @@ fn asked_color(words: &[OsString]) -> Color {
     attached.or(next).and_then(Color::from_name).unwrap_or_default()
 }
 
+/// What a parsed `--color` says.
+fn asked_color_of(matches: &clap::ArgMatches) -> Color {
+    matches.get_one::<String>("color").and_then(|name| Color::from_name(name)).unwrap_or_default()
+}
+
 /// Whether JSON was asked for, so that a refusal comes as a document too.
 fn asks_json(words: &[OsString]) -> bool {
     let words: Vec<&str> = words.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str()).collect();

@@ -12,3 +12,4 @@ pub mod shell;
 pub mod source;
 pub mod span;
 pub mod syntax;
+pub mod view;

@@ -200,7 +200,7 @@ pub fn failed(contract: &Contract<'_>, stopped: &Stopped) -> Vec<Drift> {
 }
 
 fn view<'a>(target: &'a str, steps: StepsView<'a>, slots: SlotsView<'a>) -> PlanView<'a> {
-    PlanView { target, steps, slots, deferred: &[], plan_hash: None, contract_hash: None }
+    PlanView::of(target, steps, slots)
 }
 
 fn changed(

@@ -3,7 +3,7 @@
 use super::failure::{Failure, exit, reason};
 use opal_vm::cli::output::stdout_file;
 use opal_vm::view::Style;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 /// What `--color` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +30,14 @@ impl Color {
 
     /// Whether standard error is coloured.
     pub(crate) fn on_stderr(self) -> bool {
+        self.on(io::stderr().is_terminal())
+    }
+
+    fn on(self, terminal: bool) -> bool {
         let quiet = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         match self {
-            Self::Auto => !quiet && !dumb && io::stderr().is_terminal(),
+            Self::Auto => !quiet && !dumb && terminal,
             Self::Always => true,
             Self::Never => false,
         }
@@ -46,13 +50,27 @@ pub(crate) fn stdout_is_terminal() -> bool {
 }
 
 /// How placeholders look on standard output.
-pub(crate) fn stdout_style() -> Style {
-    if stdout_is_terminal() { Style::Terminal } else { Style::Plain }
+pub(crate) fn stdout_style(color: Color) -> Style {
+    match (color.on(stdout_is_terminal()), stdout_is_terminal()) {
+        (true, _) => Style::Color,
+        (false, true) => Style::Terminal,
+        (false, false) => Style::Plain,
+    }
 }
 
 /// Writes all bytes to standard output.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
-    stdout_file().and_then(|mut out| out.write_all(bytes)).map_err(|error| match error.kind() {
+    print_with(|out| out.write_all(bytes))
+}
+
+/// Writes to standard output what `write` makes.
+pub(crate) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let written = stdout_file().and_then(|file| {
+        let mut out = io::BufWriter::with_capacity(64 << 10, file);
+        write(&mut out)?;
+        out.flush()
+    });
+    written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Pipe,
         _ => Failure::new(exit::CANNOT_WRITE, "cannot_write", format!("cannot write to standard output: {}", reason(&error)))
             .with_help("free some space, or write elsewhere with `-o FILE`"),

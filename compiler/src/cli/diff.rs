@@ -5,6 +5,7 @@
 use super::failure::{Failure, exit};
 use super::{console, contracts, options};
 use crate::contract::first_difference;
+use crate::view::{code, fenced};
 use opal_format::canonical::CanonicalValue;
 use opal_format::kind::PlanType;
 use opal_format::plan_hash::plan_hash;
@@ -12,7 +13,7 @@ use opal_format::reader::Contract;
 use opal_format::seed::same_commitment;
 use opal_format::slots::{Slot, SlotsView};
 use opal_vm::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
-use opal_vm::view::{PlanView, Style, escape, node_text, path_of, public_value, scalar_text};
+use opal_vm::view::{PlanView, Style, escape, node_text, path_of, public_value, scalar_text, target_name};
 use serde_json::json;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -26,7 +27,8 @@ fn command() -> clap::Command {
     options::command("opalc diff", "Say what tells two contracts apart: terms, values and steps")
         .arg(options::path("a", "A", "The contract that was").required(true))
         .arg(options::path("b", "B", "The contract that is").required(true))
-        .arg(options::flag("json", "The result as one JSON document"))
+        .arg(options::format(&["text", "json", "markdown"]))
+        .arg(options::flag("json", "The same as `--format json`"))
         .after_help("Exit status: 0 for the same work, 3 for different work. Secret values cannot be compared.")
 }
 
@@ -49,7 +51,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let (plan_a, plan_b) = (contracts::authenticate(&first)?, contracts::authenticate(&second)?);
     let (a, b) = (contracts::decode(&plan_a, &first)?, contracts::decode(&plan_b, &second)?);
     let difference = compare(&a, &b).map_err(|error| Failure::format(&error, &second))?;
-    if matches.get_flag("json") {
+    if options::wants_json(&matches) {
         let about = |contract: &Contract<'_>| json!({ "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string() });
         console::print_json(&json!({
             "schema": "opal/diff/v1",
@@ -60,6 +62,8 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
             "drift": difference.drift.iter().map(Drift::to_json).collect::<Vec<_>>(),
             "incomparable": difference.incomparable,
         }))?;
+    } else if matches.get_one::<String>("format").is_some_and(|form| form == "markdown") {
+        console::print(markdown(&difference, [&a, &b]).as_bytes())?;
     } else {
         console::print(text(&difference).as_bytes())?;
     }
@@ -73,22 +77,8 @@ fn compare(a: &Contract<'_>, b: &Contract<'_>) -> Result<Difference, opal_format
     // Under one algorithm, so that the name of the work can be compared.
     let again = plan_hash(a.header.algorithm, b.header.target, &b.terms.arguments, b.steps, b.slots)?;
     let (old, new) = (named_by_key(a.slots), named_by_key(b.slots));
-    let expected = PlanView {
-        target: a.header.target,
-        steps: a.steps,
-        slots: SlotsView { slots: &old, ..a.slots },
-        deferred: &[],
-        plan_hash: None,
-        contract_hash: None,
-    };
-    let actual = PlanView {
-        target: b.header.target,
-        steps: b.steps,
-        slots: SlotsView { slots: &new, ..b.slots },
-        deferred: &[],
-        plan_hash: None,
-        contract_hash: None,
-    };
+    let expected = PlanView::of(a.header.target, a.steps, SlotsView { slots: &old, ..a.slots });
+    let actual = PlanView::of(b.header.target, b.steps, SlotsView { slots: &new, ..b.slots });
     let (mut drift, incomparable) = values(&expected, &actual);
     drift.extend(steps(&expected, &actual));
     Ok(Difference { same_work: again == a.header.plan_hash, terms: terms(a, b), drift, incomparable })
@@ -244,6 +234,75 @@ fn argument_text(value: &[u8]) -> String {
     }
 }
 
+/// What became of a step.
+const fn verb(step: &Reached) -> &'static str {
+    match (&step.expected, &step.actual) {
+        (Some(_), Some(_)) => "is changed",
+        (Some(_), None) => "is removed",
+        (None, _) => "is added",
+    }
+}
+
+/// The difference as a comment on a change: what a person asks first, first.
+fn markdown(difference: &Difference, [a, b]: [&Contract<'_>; 2]) -> String {
+    let mut out = String::new();
+    let verdict = if difference.same_work { "the same work" } else { "different work" };
+    let _ = writeln!(out, "### Plans of {}: {verdict}\n", code(&target_name(b.header.target)));
+    for (name, contract) in [("was", a), ("is now", b)] {
+        let _ = writeln!(out, "- {name} `{}`, plan hash `{}`", contract.contract_hash, contract.header.plan_hash);
+    }
+    let (structure, inputs): (Vec<&Drift>, Vec<&Drift>) =
+        difference.drift.iter().partition(|drift| drift.code == DriftCode::StructureChanged);
+    let heading = |out: &mut String, name: &str| {
+        let _ = writeln!(out, "\n#### {name}\n");
+    };
+    if !inputs.is_empty() {
+        heading(&mut out, "Inputs");
+    }
+    for drift in inputs {
+        let key = code(drift.key.as_deref().unwrap_or_default());
+        let _ = match &drift.values {
+            Some((was, now)) => writeln!(out, "- {key} (`{}`): was {}, is now {}", drift.code.name(), code(was), code(now)),
+            None => writeln!(out, "- `{}`: {}", drift.code.name(), code(&drift.message)),
+        };
+    }
+    if !structure.is_empty() {
+        heading(&mut out, "Steps");
+    }
+    for drift in structure {
+        let mut shown = String::new();
+        for step in &drift.reached {
+            let _ = writeln!(shown, "@@ step {} {} @@", step.path, verb(step));
+            for (sign, command) in [('-', &step.expected), ('+', &step.actual)] {
+                for line in command.iter().flat_map(|command| command.split('\n')) {
+                    let _ = writeln!(shown, "{sign} {line}");
+                }
+            }
+        }
+        if drift.more > 0 {
+            let _ = writeln!(shown, "@@ and {} more steps @@", drift.more);
+        }
+        out.push_str(&fenced("diff", &shown));
+    }
+    if !difference.terms.is_empty() {
+        heading(&mut out, "Terms");
+    }
+    for (name, was, now) in &difference.terms {
+        let _ = if was.is_empty() {
+            writeln!(out, "- {name}: {now}")
+        } else {
+            writeln!(out, "- {name}: was {}, is now {}", code(was), code(now))
+        };
+    }
+    if !difference.incomparable.is_empty() {
+        let keys: Vec<String> = difference.incomparable.iter().take(20).map(|key| code(key)).collect();
+        let more = difference.incomparable.len() - keys.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(out, "\nSecret under a seed of its own in each, so not compared: {}{more}", keys.join(", "));
+    }
+    out
+}
+
 fn text(difference: &Difference) -> String {
     let mut text = String::new();
     text.push_str(if difference.same_work { "same work\n" } else { "different work\n" });
@@ -256,7 +315,7 @@ fn text(difference: &Difference) -> String {
             let _ = writeln!(text, "  was `{was}`, is now `{now}`");
         }
         for step in &drift.reached {
-            let _ = writeln!(text, "  step {} at line {}", step.path, step.span.line.to_native());
+            let _ = writeln!(text, "  step {} at line {} {}", step.path, step.span.line.to_native(), verb(step));
             for (label, command) in [("expected:", &step.expected), ("  actual:", &step.actual)] {
                 let shown = command.as_ref().map_or_else(|| "(no such step)".to_owned(), |text| text.replace('\n', "\n              ┊ "));
                 let _ = writeln!(text, "    {label} {shown}");

@@ -4,7 +4,7 @@ use super::console;
 use super::failure::{Failure, exit, reason};
 use crate::source::{SOURCE_SIZE_MAX, Source};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -106,11 +106,16 @@ impl Destination {
 
     /// Writes the whole result. On failure a file is as it was.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.write_with(|out| out.write_all(bytes))
+    }
+
+    /// Writes the whole result as `write` makes it. On failure a file is as it was.
+    pub(crate) fn write_with(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         match self {
-            Self::Standard => console::print(bytes),
-            Self::File(path) => replace(path, bytes).map_err(|error| cannot_write(path, &error)),
+            Self::Standard => console::print_with(write),
+            Self::File(path) => replace(path, write).map_err(|error| cannot_write(path, &error)),
             Self::Stream(path) => {
-                let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes));
+                let written = OpenOptions::new().write(true).open(path).and_then(|file| buffered(file, write).map(drop));
                 written.map_err(|error| match error.kind() {
                     io::ErrorKind::BrokenPipe => Failure::Pipe,
                     _ => cannot_write(path, &error),
@@ -124,6 +129,13 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let message = format!("cannot write `{}`: {}", path.display(), reason(error));
     Failure::new(exit::CANNOT_WRITE, "cannot_write", message)
         .with_help("check the directory and the space there, or name another file with `-o`")
+}
+
+/// Writes to a file by large pieces, and gives it back.
+fn buffered<F: Write>(file: F, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<F> {
+    let mut out = io::BufWriter::with_capacity(64 << 10, file);
+    write(&mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)
 }
 
 /// A file under a temporary name, which goes unless it is kept.
@@ -149,9 +161,8 @@ impl Temporary {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.file.sync_all()
+    fn fill(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        buffered(&self.file, write)?.sync_all()
     }
 }
 
@@ -163,12 +174,12 @@ impl Drop for Temporary {
 }
 
 /// Puts `bytes` in the place of the file at `path`, or makes it.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut temporary = Temporary::next_to(path, 0o666)?;
     if let Ok(data) = fs::metadata(path) {
         temporary.file.set_permissions(fs::Permissions::from_mode(data.mode() & 0o7777))?;
     }
-    temporary.fill(bytes)?;
+    temporary.fill(write)?;
     fs::rename(&temporary.path, path)?;
     sync_directory(path)
 }
@@ -176,7 +187,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes a file that must not be there yet, with these permissions.
 pub(crate) fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let created = Temporary::next_to(path, mode).and_then(|mut temporary| {
-        temporary.fill(bytes)?;
+        temporary.fill(|out| out.write_all(bytes))?;
         // A link, unlike a rename, never takes the place of a file that is there.
         fs::hard_link(&temporary.path, path)?;
         sync_directory(path)

@@ -72,6 +72,9 @@ pub(crate) fn format(names: &[&'static str]) -> Arg {
     valued("format", "FORMAT", "Form of what is shown").value_parser(PossibleValuesParser::new(names.to_vec()))
 }
 
+/// The forms of a plan, the default first.
+pub(crate) const VIEWS: &[&str] = &["tree", "json", "html", "dot", "markdown"];
+
 /// Whether JSON is wanted, by `--format json` or `--json`.
 pub(crate) fn wants_json(matches: &ArgMatches) -> bool {
     matches.get_flag("json") || matches.get_one::<String>("format").is_some_and(|format| format == "json")

@@ -1,5 +1,6 @@
 //! `opalc FILE [TARGET] [ARGS]`: shows a quick plan, or resolves all values and writes a contract.
 
+use super::console::Color;
 use super::failure::{Failure, exit};
 use super::files::{self, Destination};
 use super::signer::Signer;
@@ -10,6 +11,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::Compiled;
 use crate::source::Source;
 use crate::span::Span;
+use crate::view::{Page, write_page};
 use clap::ArgMatches;
 use clap::builder::PossibleValuesParser;
 use opal_format::hash::{Digest, HashAlgorithm};
@@ -17,9 +19,10 @@ use opal_format::identity::{Identity, PublicKey};
 use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
 use opal_format::signature::NAMESPACE_PLAN;
+use opal_vm::cli::output::write_document;
 use opal_vm::duration;
 use opal_vm::plan::{Cause, Mode, Plan, PlanError};
-use opal_vm::view::{PlanView, plan_json, tree};
+use opal_vm::view::{PlanJson, PlanView, Style, step_count, write_tree};
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -67,7 +70,7 @@ pub(super) fn arguments() -> Vec<clap::Arg> {
     let mut arguments = vec![
         flag("resolve", "Resolve all values; writes a contract with -o or into a pipe"),
         path("output", "FILE", "Where the result goes; `-` is standard output").short('o').long("output"),
-        options::format(&["tree", "json"]),
+        options::format(options::VIEWS),
         flag("json", "Results as one JSON document"),
         flag("hash", "Print the plan hash; implies --resolve"),
         valued("hash-algo", "NAME", "Algorithm of all digests [default: sha256]")
@@ -115,7 +118,7 @@ pub(super) fn produce(
         Form::Hash if request.contract_too() => request.write_contract(&work, &plan, &source, &seed, path),
         Form::Hash => console::print(format!("{}\n", plan_hash(&work, &plan, request.algorithm)?).as_bytes()),
         Form::Contract => request.write_contract(&work, &plan, &source, &seed, path),
-        Form::Tree | Form::Json => request.show(&work, &plan),
+        Form::View(form) => request.show(&work, &plan, form, super::asked_color_of(matches)),
     }
 }
 
@@ -134,8 +137,7 @@ pub(super) fn is_option(name: &str) -> bool {
 /// What the result is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    Tree,
-    Json,
+    View(&'static str),
     Hash,
     Contract,
 }
@@ -173,11 +175,10 @@ impl Request {
         let piped = named_output.is_some() || !console::stdout_is_terminal();
         let result = match format {
             _ if hash => Form::Hash,
-            Some("json") => Form::Json,
-            Some(_) => Form::Tree,
+            Some(name) => Form::View(options::VIEWS.iter().find(|view| **view == name).copied().unwrap_or("tree")),
             None if resolve && (to_file || (piped && !json)) => Form::Contract,
-            None if json => Form::Json,
-            None => Form::Tree,
+            None if json => Form::View("json"),
+            None => Form::View("tree"),
         };
         if !resolve {
             let given = |name: &&&str| matches.value_source(name).is_some_and(|source| source == clap::parser::ValueSource::CommandLine);
@@ -210,7 +211,7 @@ impl Request {
         self.seal.is_some()
     }
 
-    fn show(&self, work: &Work<'_>, plan: &Plan) -> Result<(), Failure> {
+    fn show(&self, work: &Work<'_>, plan: &Plan, form: &str, color: Color) -> Result<(), Failure> {
         let mut last = 0;
         let deferred: Vec<u32> = plan
             .values
@@ -226,22 +227,33 @@ impl Request {
         let resolved = self.manner.mode == Mode::Resolve;
         let plan_hash = if resolved { Some(plan_hash(work, plan, self.algorithm)?) } else { None };
         let view = PlanView {
-            target: work.target,
-            steps: plan.steps.view(),
-            slots: plan.slots.view(),
             deferred: &deferred,
+            undecided: Some(&plan.undecided),
             plan_hash,
-            contract_hash: None,
+            ..PlanView::of(work.target, plan.steps.view(), plan.slots.view())
         };
-        let text = if self.result == Form::Json {
-            let mut document = plan_json(&view);
-            document.insert("mode".to_owned(), json!(if resolved { "resolved" } else { "quick" }));
-            document.insert("plan_type".to_owned(), json!(plan.plan_type.name()));
-            format!("{:#}\n", serde_json::Value::from(document))
-        } else {
-            tree(&view, console::stdout_style())
-        };
-        self.destination.write(text.as_bytes())
+        let mode = if resolved { "resolved" } else { "quick" };
+        self.destination.write_with(|out| match form {
+            "json" => {
+                let mut document = PlanJson::new(view);
+                document.insert("mode", json!(mode));
+                document.insert("plan_type", json!(plan.plan_type.name()));
+                write_document(out, &document)
+            }
+            "tree" => {
+                let to_file = !matches!(self.destination, Destination::Standard);
+                write_tree(out, &view, if to_file { Style::Plain } else { console::stdout_style(color) }, None)
+            }
+            form => {
+                let steps = step_count(view.steps);
+                let of = if resolved { "all values resolved" } else { "quick: what is expensive to know is deferred" };
+                let facts = vec![
+                    ("mode", vec![of.to_owned()]),
+                    ("type", vec![format!("{}, {steps} {}", plan.plan_type.name(), if steps == 1 { "step" } else { "steps" })]),
+                ];
+                write_page(out, form, &Page { plan: view, facts })
+            }
+        })
     }
 
     fn write_contract(&self, work: &Work<'_>, plan: &Plan, source: &Source, seed: &Seed, path: &Path) -> Result<(), Failure> {

@@ -65,7 +65,7 @@ fn a_wrong_command_line_is_a_usage_error_that_says_what_to_write() {
         (&["a.opl", "deploy", "prod", "--wat=3m"], "--wait"),
         (&["a.opl", "deploy", "--env=prod"], "-- --env=VALUE"),
         (&["a.opl", "hello", "--resolv"], "did you mean `--resolve`?"),
-        (&["a.opl", "hello", "--format", "html"], "tree, json"),
+        (&["a.opl", "hello", "--format", "pdf"], "tree, json"),
         (&["a.opl", "hello", "--once"], "add `--resolve`"),
         (&["a.opl", "hello", "-o", "x.plan"], "add `--resolve`"),
         (&["a.opl", "hello", "--resolve", "-o", "x.plan", "--expires", "soon"], "never"),

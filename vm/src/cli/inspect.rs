@@ -1,12 +1,12 @@
 //! `opal-vm inspect`: what a contract is and what it may touch. Needs no keys, network or source, and decides nothing.
 
-use super::output::{Output, to_stdout};
+use super::output::{Output, write_stdout};
 use crate::admission::read;
 use crate::decorators::{Shape, value_decorator};
 use crate::duration;
 use crate::program::verify::verify;
 use crate::refusal::Refusal;
-use crate::view::{PlanView, Style, escape, plan_json, scalar_text, tree};
+use crate::view::{PlanJson, PlanView, Style, escape, scalar_text, write_tree};
 use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
@@ -15,6 +15,13 @@ use opal_format::program::{Import, ProgramView};
 use opal_format::reader::{Authenticated, Contract};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::io::Write;
+
+/// Values of one fact that a person is shown, unless all are asked for.
+const FACTS_MAX: usize = 100;
+
+/// Bytes of steps, and of values, that a person is shown, unless all are asked for.
+pub const SHOWN_MAX: usize = 1 << 20;
 
 pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
     let request = super::options::request(matches)?;
@@ -26,19 +33,19 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     if out.json {
         out.document(&document(&plan, &contract))?;
     } else {
-        to_stdout(&summary(&plan, &contract, out.style))?;
+        let most = if super::options::flag(matches, "all") { None } else { Some(SHOWN_MAX) };
+        write_stdout(|to| summary(to, &plan, &contract, out.style, most))?;
     }
     Ok(0)
 }
 
-fn plan_view<'a>(contract: &Contract<'a>) -> PlanView<'a> {
+/// The plan in a contract.
+#[must_use]
+pub fn plan_view<'a>(contract: &Contract<'a>) -> PlanView<'a> {
     PlanView {
-        target: contract.header.target,
-        steps: contract.steps,
-        slots: contract.slots,
-        deferred: &[],
         plan_hash: Some(contract.header.plan_hash),
         contract_hash: Some(contract.contract_hash),
+        ..PlanView::of(contract.header.target, contract.steps, contract.slots)
     }
 }
 
@@ -125,22 +132,22 @@ fn signers(plan: &Authenticated) -> Vec<String> {
 
 /// The contract as one JSON document.
 #[must_use]
-pub fn document(plan: &Authenticated, contract: &Contract<'_>) -> Value {
+pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>) -> PlanJson<'a> {
     let terms = &contract.terms;
     let arguments: Vec<Value> =
         terms.arguments.iter().map(|argument| json!({ "name": argument.name, "value": argument_text(&argument.value) })).collect();
-    let mut out = plan_json(&plan_view(contract));
+    let mut out = PlanJson::new(plan_view(contract));
     out.insert(
-        "header".to_owned(),
+        "header",
         json!({
             "format_version": format!("{}.{}.0", opal_format::header::VERSION_MAJOR, contract.header.version_minor),
             "source_hash": contract.header.source_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
             "timestamp": time(contract.header.timestamp), "mode": "resolved", "hash_algorithm": contract.header.algorithm.name(),
         }),
     );
-    out.insert("arguments".to_owned(), json!(arguments));
+    out.insert("arguments", json!(arguments));
     out.insert(
-        "terms".to_owned(),
+        "terms",
         json!({
             "source": terms.source_name, "not_after": terms.not_after.map(time), "once": terms.once,
             "plan_type": PlanType::from_number(terms.plan_type).map(PlanType::name), "shell": terms.shell,
@@ -148,52 +155,72 @@ pub fn document(plan: &Authenticated, contract: &Contract<'_>) -> Value {
             "instruction_set": terms.instruction_set,
         }),
     );
-    out.insert("may_read".to_owned(), json!(imports(contract)));
-    out.insert("shapes_plan".to_owned(), json!(shaping(contract)));
+    out.insert("may_read", json!(imports(contract)));
+    out.insert("shapes_plan", json!(shaping(contract)));
     let shown: Vec<Value> = unscrubbed(contract).into_iter().map(|(key, reason)| json!({ "key": key, "reason": reason })).collect();
-    out.insert("unscrubbed".to_owned(), json!(shown));
-    out.insert("signers".to_owned(), json!(plan.signers().map(|key| key.to_string()).collect::<Vec<_>>()));
-    out.insert("recipients".to_owned(), json!(contract.recipients.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    out.insert("unscrubbed", json!(shown));
+    out.insert("signers", json!(plan.signers().map(|key| key.to_string()).collect::<Vec<_>>()));
+    out.insert("recipients", json!(contract.recipients.iter().map(ToString::to_string).collect::<Vec<_>>()));
     let provenance = serde_json::from_str::<Value>(contract.provenance).unwrap_or(Value::Null);
-    out.insert("provenance".to_owned(), provenance);
-    Value::Object(out)
+    out.insert("provenance", provenance);
+    out
 }
 
-/// The contract for people: what it is, what it may touch, its tree.
+/// The contract for people: what it is, what it may touch, its tree, of which no more than about `most` bytes.
+///
+/// # Errors
+/// Those of `out`.
+pub fn summary(
+    to: &mut dyn Write,
+    plan: &Authenticated,
+    contract: &Contract<'_>,
+    style: Style,
+    most: Option<usize>,
+) -> std::io::Result<()> {
+    let shown = if most.is_some() { FACTS_MAX } else { usize::MAX };
+    for (label, values) in facts(plan, contract) {
+        let more = values.len().saturating_sub(shown);
+        let mut label = format!("{label}:");
+        for value in values.into_iter().take(shown) {
+            writeln!(to, "{label:<14}{value}")?;
+            label.clear();
+        }
+        if more > 0 {
+            writeln!(to, "{:<14}… {more} more are not shown", "")?;
+        }
+    }
+    writeln!(to)?;
+    write_tree(to, &plan_view(contract), style, most)
+}
+
+/// What a contract is and may touch: names, each with one text or several. Escaped.
 #[must_use]
-pub fn summary(plan: &Authenticated, contract: &Contract<'_>, style: Style) -> String {
+pub fn facts(plan: &Authenticated, contract: &Contract<'_>) -> Vec<(&'static str, Vec<String>)> {
     let terms = &contract.terms;
-    let mut text = String::new();
-    let mut line = |label: &str, value: &str| {
-        let _ = writeln!(text, "{label:<14}{value}");
-    };
+    let one = |text: &str| vec![text.to_owned()];
+    let or = |list: Vec<String>, none: &str| if list.is_empty() { vec![none.to_owned()] } else { list };
     let listed: Vec<String> = terms
         .arguments
         .iter()
         .map(|argument| format!("{}={}", escape(argument.name.as_bytes(), false), argument_text(&argument.value)))
         .collect();
     let target = escape(contract.header.target.as_bytes(), false);
-    line("target:", &if target.is_empty() { "(script)".to_owned() } else { format!("{target}({})", listed.join(", ")) });
-    line("type:", &format!("{}, {}", PlanType::from_number(terms.plan_type).map_or("", PlanType::name), super::verify::count(contract)));
-    line("source:", &format!("{} ({})", escape(terms.source_name.as_bytes(), false), contract.header.source_hash));
-    line("made:", &time(contract.header.timestamp));
-    line("expires:", &terms.not_after.map_or_else(|| "never".to_owned(), time));
-    line("runs:", if terms.once { "once" } else { "as often as wanted until it expires" });
-    let signed = signers(plan);
-    line("signed by:", &if signed.is_empty() { "nobody".to_owned() } else { signed.join("\n              ") });
-    let sealed: Vec<String> = contract.recipients.iter().map(opal_format::identity::PublicKey::fingerprint).collect();
-    line("opened by:", &if sealed.is_empty() { "nobody".to_owned() } else { sealed.join(", ") });
-    line("shell:", &format!("{}, umask {:04o}", escape(terms.shell.as_bytes(), false), terms.umask));
-    let reads = imports(contract);
-    line("may read:", &if reads.is_empty() { "nothing".to_owned() } else { reads.join("\n              ") });
-    let promised = escape(terms.pass_env.join(", ").as_bytes(), false);
-    line("steps get:", &if promised.is_empty() { "no promised variables".to_owned() } else { promised });
-    line("environment:", "what is not promised is inherited, not verified (clean in a guarded run)");
-    let shapes = shaping(contract);
-    line("shaped by:", &if shapes.is_empty() { "no value".to_owned() } else { shapes.join(", ") });
-    let shown: Vec<String> = unscrubbed(contract).into_iter().map(|(key, reason)| format!("{key} ({reason})")).collect();
-    line("not scrubbed:", &if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n              ") });
-    text.push('\n');
-    text.push_str(&tree(&plan_view(contract), style));
-    text
+    let kind = PlanType::from_number(terms.plan_type).map_or("", PlanType::name);
+    let unscrubbed = unscrubbed(contract).into_iter().map(|(key, reason)| format!("{key} ({reason})")).collect();
+    vec![
+        ("target", vec![if target.is_empty() { "(script)".to_owned() } else { format!("{target}({})", listed.join(", ")) }]),
+        ("type", vec![format!("{kind}, {}", super::verify::count(contract))]),
+        ("source", vec![format!("{} ({})", escape(terms.source_name.as_bytes(), false), contract.header.source_hash)]),
+        ("made", vec![time(contract.header.timestamp)]),
+        ("expires", vec![terms.not_after.map_or_else(|| "never".to_owned(), time)]),
+        ("runs", one(if terms.once { "once" } else { "as often as wanted until it expires" })),
+        ("signed by", or(signers(plan), "nobody")),
+        ("opened by", or(contract.recipients.iter().map(opal_format::identity::PublicKey::fingerprint).collect(), "nobody")),
+        ("shell", vec![format!("{}, umask {:04o}", escape(terms.shell.as_bytes(), false), terms.umask)]),
+        ("may read", or(imports(contract), "nothing")),
+        ("steps get", or(terms.pass_env.iter().map(|name| escape(name.as_bytes(), false)).collect(), "no promised variables")),
+        ("environment", one("what is not promised is inherited, not verified (clean in a guarded run)")),
+        ("shaped by", or(shaping(contract), "no value")),
+        ("not scrubbed", or(unscrubbed, "nothing")),
+    ]
 }

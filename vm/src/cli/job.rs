@@ -11,7 +11,7 @@ use crate::signals::{Phase, Signals};
 use crate::trust::Failure as _;
 use crate::trust::ledger::Ledger;
 use crate::trust::lock::{LockError, RunLock};
-use crate::view::{PlanView, Style, plan_json, tree};
+use crate::view::{PlanJson, PlanView, Style, tree};
 use opal_format::hash::Digest;
 use opal_format::seed::Seed;
 use serde_json::Value;
@@ -175,12 +175,9 @@ pub fn perform(job: &Job<'_>, lock: Option<RunLock>, spare: Option<Lane>, signal
 
 fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
     PlanView {
-        target: job.target,
-        steps: job.plan.steps.view(),
-        slots: job.plan.slots.view(),
-        deferred: &[],
         plan_hash: Some(job.plan_hash),
         contract_hash: job.contract_hash,
+        ..PlanView::of(job.target, job.plan.steps.view(), job.plan.slots.view())
     }
 }
 
@@ -224,11 +221,12 @@ fn open_record(job: &Job<'_>) -> Result<Option<Record>, Refusal> {
         None => Place::State(paths),
     };
     let contract_hash = job.contract_hash.map(|hash| hash.to_string());
+    let plan = serde_json::to_vec_pretty(&PlanJson::new(view(job))).unwrap_or_default();
     let about = About {
         run_id: job.run_id,
         contract_hash: contract_hash.as_deref(),
         plan_hash: &job.plan_hash.to_string(),
-        plan: &Value::Object(plan_json(&view(job))),
+        plan: &plan,
         forced: &job.forced,
         seed: job.seed,
     };

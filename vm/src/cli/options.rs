@@ -55,6 +55,7 @@ pub(super) fn command() -> Command {
                 json(),
                 color(),
                 max_size(),
+                flag("all", "show all steps and values, however many").conflicts_with("json"),
             ]),
         )
         .subcommand(

@@ -3,8 +3,9 @@
 use crate::refusal::Refusal;
 use crate::view::Style;
 use clap::ArgMatches;
-use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write as _};
+use serde::Serialize;
+use serde_json::json;
+use std::io::{self, IsTerminal as _, Write};
 
 /// How a command reports.
 pub struct Output {
@@ -24,9 +25,14 @@ impl Output {
         let color = match choice {
             "always" => true,
             "never" => false,
-            _ => !plain && std::io::stderr().is_terminal(),
+            _ => !plain && io::stderr().is_terminal(),
         };
-        let style = if std::io::stdout().is_terminal() { Style::Terminal } else { Style::Plain };
+        let style = match (choice, io::stdout().is_terminal()) {
+            ("always", _) => Style::Color,
+            ("auto", true) if !plain => Style::Color,
+            (_, true) => Style::Terminal,
+            (_, false) => Style::Plain,
+        };
         Self { json: super::options::flag(matches, "json"), style, color }
     }
 
@@ -65,18 +71,40 @@ impl Output {
     ///
     /// # Errors
     /// Where standard output cannot be written.
-    pub fn document(&self, document: &Value) -> Result<(), Refusal> {
-        to_stdout(&format!("{document:#}\n"))
+    pub fn document(&self, document: &impl Serialize) -> Result<(), Refusal> {
+        write_stdout(|out| write_document(out, document))
     }
+}
+
+/// Writes a JSON document and a line end.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_document(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, document)?;
+    out.write_all(b"\n")
+}
+
+/// Writes a text to stdout; see [`write_stdout`].
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn to_stdout(text: &str) -> Result<(), Refusal> {
+    write_stdout(|out| out.write_all(text.as_bytes()))
 }
 
 /// Writes to stdout. A reader that has gone away ends the command as SIGPIPE would.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn to_stdout(text: &str) -> Result<(), Refusal> {
-    stdout_file().and_then(|mut stdout| stdout.write_all(text.as_bytes())).map_err(|error| match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Refusal::new("broken_pipe", 141, "nobody reads the output any more"),
+pub fn write_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Refusal> {
+    let written = stdout_file().and_then(|file| {
+        let mut out = io::BufWriter::with_capacity(64 << 10, file);
+        write(&mut out)?;
+        out.flush()
+    });
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Refusal::new("broken_pipe", 141, "nobody reads the output any more"),
         _ => Refusal::new("cannot_write", 74, format!("cannot write to standard output: {}", crate::plan::os_reason(&error))),
     })
 }
@@ -85,16 +113,16 @@ pub fn to_stdout(text: &str) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// When descriptors run out.
-pub fn stdout_file() -> std::io::Result<std::fs::File> {
+pub fn stdout_file() -> io::Result<std::fs::File> {
     use std::os::fd::AsFd as _;
-    std::io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from)
+    io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from)
 }
 
 /// Writes to stderr.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn to_stderr(text: &str) -> std::io::Result<()> {
-    let mut stderr = std::io::stderr().lock();
+pub fn to_stderr(text: &str) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
     stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())
 }

@@ -8,6 +8,10 @@ use super::value::{Data, Value};
 use crate::program::table::Op;
 use opal_format::record::Range;
 
+/// Keys of what a quick plan cannot know, and no decorator gives.
+const DEPENDENT: &str = "a value that depends on a deferred one";
+const ELEMENT: &str = "an element of a deferred collection";
+
 impl Machine<'_> {
     pub(super) fn snapshot(&mut self, assigns: Range) -> Result<Vec<Value>, Cause> {
         let variables = assigns.of(self.program.variables).ok_or_else(|| bug("variables"))?;
@@ -23,7 +27,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn forget(&mut self, assigns: Range) -> Result<(), Cause> {
-        let unknown = self.deferred("a value that depends on a deferred one")?;
+        let unknown = self.deferred(DEPENDENT)?;
         self.charge(u64::from(assigns.count.to_native()))?;
         for variable in assigns.of(self.program.variables).ok_or_else(|| bug("variables"))? {
             *self.variable(variable)? = Value::plain(Data::Unknown(unknown));
@@ -68,9 +72,10 @@ impl Machine<'_> {
                 }
                 let block = block(self)?;
                 let condition = self.pop()?;
-                if matches!(condition.data, Data::Unknown(_)) {
+                if let Data::Unknown(candidate) = condition.data {
                     let before = self.snapshot(block.assigns)?;
-                    self.control.push(Control::Both { assigns: block.assigns, before, second: false });
+                    let slot = self.use_slot(candidate)?;
+                    self.control.push(Control::Both { assigns: block.assigns, before, second: false, slot });
                     return Ok(Flow::Next);
                 }
                 let taken = self.boolean(&condition, "`if`")?;
@@ -87,7 +92,7 @@ impl Machine<'_> {
                 Ok(Flow::Jump(target.saturating_add(1)))
             }
             Op::Else => {
-                if let Some(Control::Both { assigns, before, second }) = self.control.last_mut()
+                if let Some(Control::Both { assigns, before, second, .. }) = self.control.last_mut()
                     && !*second
                 {
                     *second = true;
@@ -117,7 +122,9 @@ impl Machine<'_> {
                 let condition = self.pop()?;
                 let Some(Control::While { end, assigns, .. }) = self.control.last() else { return Err(bug("while")) };
                 let (end, assigns) = (*end, *assigns);
-                if matches!(condition.data, Data::Unknown(_)) {
+                if let Data::Unknown(candidate) = condition.data {
+                    let slot = self.use_slot(candidate)?;
+                    self.out.undecided(slot);
                     self.control.pop();
                     self.control.push(Control::Once { assigns });
                     return Ok(Flow::Next);
@@ -161,8 +168,11 @@ impl Machine<'_> {
         }
         let body = pc.saturating_add(1);
         let variable = block.variable.to_native();
-        if let Data::Unknown(_) = collection.data {
-            *self.local(u32::from(variable))? = collection;
+        if let Data::Unknown(candidate) = collection.data {
+            let slot = self.use_slot(candidate)?;
+            self.out.undecided(slot);
+            let element = self.deferred(ELEMENT)?;
+            *self.local(u32::from(variable))? = Value::plain(Data::Unknown(element));
             self.control.push(Control::Once { assigns: block.assigns });
             return Ok(Flow::Next);
         }

@@ -5,7 +5,7 @@ use crate::program::table::limits;
 use opal_format::kind::{NodeKind, Position, ValueType};
 use opal_format::record::{Range, Span, TextRef, u16_le, u32_le};
 use opal_format::steps::{Arg, Node, Part, PartKind, Steps};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Bytes that the kernel allows in one string given to a process, its end included (`MAX_ARG_STRLEN`).
 pub const PROCESS_STRING_MAX: usize = 128 * 1024;
@@ -14,6 +14,8 @@ pub const PROCESS_STRING_MAX: usize = 128 * 1024;
 #[derive(Default)]
 pub(super) struct Emitter {
     pub steps: Steps,
+    /// Control-flow nodes that a deferred value decides about, and its slot.
+    pub undecided: BTreeMap<u32, u32>,
     /// Nodes that are open: index in the table.
     open: Vec<u32>,
     /// Program text (offset, length) to its copy in the steps' pool.
@@ -92,6 +94,13 @@ impl Emitter {
         let at = self.node(kind, header, span)?;
         self.open.push(at);
         Ok(at)
+    }
+
+    /// Notes that the value of `slot`, which is deferred, decides how often the innermost open node runs.
+    pub(super) fn undecided(&mut self, slot: u32) {
+        if let Some(node) = self.open.last() {
+            self.undecided.entry(*node).or_insert(slot);
+        }
     }
 
     /// Ends the innermost open node.

@@ -1,6 +1,7 @@
 //! Turns the candidates that were used into the slot tables.
 
 use super::candidates::Candidates;
+use super::emit::Emitter;
 use super::error::Cause;
 use super::value::Scalar;
 use super::{Options, Plan};
@@ -18,7 +19,7 @@ const SCRUB_MIN: usize = 4;
 
 pub(super) fn finish(
     mut candidates: Candidates,
-    steps: Steps,
+    out: Emitter,
     program: ProgramView<'_>,
     options: &Options<'_>,
     matrix: bool,
@@ -68,8 +69,9 @@ pub(super) fn finish(
         });
         values.push(entry.value.take());
     }
+    let Emitter { steps, undecided, .. } = out;
     let plan_type = plan_type(&steps, matrix);
-    Ok(Plan { steps, slots, values, plan_type })
+    Ok(Plan { steps, slots, values, undecided, plan_type })
 }
 
 /// `campaign` before `matrix` before `sequence` before `atomic`.

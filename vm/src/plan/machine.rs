@@ -51,7 +51,7 @@ pub(super) enum Control {
     /// `if` on a known condition.
     If,
     /// `if` on an unknown condition: both arms are planned, each from a copy.
-    Both { assigns: Range, before: Vec<Value>, second: bool },
+    Both { assigns: Range, before: Vec<Value>, second: bool, slot: u32 },
     /// `for`: the collection, the next element, the local, the first instruction of the body.
     For { collection: Value, next: u64, variable: u16, body: u32 },
     /// A loop on an unknown collection or condition: its body is planned once.
@@ -144,7 +144,7 @@ pub fn plan_or_slots(program: &Verified<'_>, reality: &dyn Reality, options: &Op
     let outcome = machine.start().and_then(|()| machine.run()).and_then(|()| machine.promise());
     let stopped = outcome.err().map(|cause| PlanError { cause, span: machine.span() });
     let matrix = machine.matrix;
-    let plan = super::finish::finish(machine.candidates, machine.out.steps, machine.program, options, matrix);
+    let plan = super::finish::finish(machine.candidates, machine.out, machine.program, options, matrix);
     match stopped {
         Some(error) => Err(Stopped { error, slots: plan.map(|plan| Box::new(plan.slots)).unwrap_or_default() }),
         None => plan.map_err(|cause| Stopped { error: PlanError { cause, span: Span::NONE }, slots: Box::default() }),

@@ -35,6 +35,7 @@ use opal_format::kind::PlanType;
 use opal_format::seed::Seed;
 use opal_format::slots::Slots;
 use opal_format::steps::Steps;
+use std::collections::BTreeMap;
 
 /// How much to resolve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Plan {
     pub slots: Slots,
     /// What the slots hold; `None` where a quick plan deferred it.
     pub values: Vec<Option<Scalar>>,
+    /// Nodes of which a quick plan does not know whether, or how often, they run, each with the slot of the deferred value that decides it.
+    pub undecided: BTreeMap<u32, u32>,
     /// Its shape.
     pub plan_type: PlanType,
 }

@@ -23,6 +23,13 @@ impl Machine<'_> {
         let header = self.out.intern(node.header, self.program.text)?;
         let mark = self.out.args_mark()?;
         let opened = self.out.open(kind, header, node.span)?;
+        if kind.is_flow() {
+            let above = self.control.iter().rev().take_while(|control| !matches!(control, Control::Node));
+            if let Some(slot) = above.filter_map(|control| if let Control::Both { slot, .. } = control { Some(*slot) } else { None }).next()
+            {
+                self.out.undecided(slot);
+            }
+        }
         let rows = decorators::node_params(kind);
         for (param, value) in params.iter().zip(&values) {
             let row = rows.get(usize::from(*param)).ok_or_else(|| bug("parameter"))?;

@@ -86,7 +86,7 @@ pub struct About<'a> {
     /// The work, as text.
     pub plan_hash: &'a str,
     /// The plan as JSON, without secrets.
-    pub plan: &'a Value,
+    pub plan: &'a [u8],
     /// The drift that `--force` accepted; null where there was none.
     pub forced: &'a Value,
     /// The plan's seed.
@@ -159,7 +159,7 @@ impl Record {
         if events.metadata()?.len() > 0 {
             return Err(RecordError::Taken(dir.path().display().to_string()));
         }
-        dir.write_file("plan.json", format!("{:#}\n", about.plan).as_bytes(), 0o600, true)?;
+        dir.write_file("plan.json", about.plan, 0o600, true)?;
         let chain = Chain::new(about.seed, about.run_id).map_err(|error| io::Error::other(error.to_string()))?;
         let head = json!({
             "schema": "opal/events/v1", "event": "record", "run_id": about.run_id,
@@ -261,6 +261,7 @@ mod tests {
     use crate::run::Outcome;
 
     fn about<'a>(seed: &'a Seed, plan: &'a Value) -> About<'a> {
+        let plan = plan.to_string().into_bytes().leak();
         About { run_id: "R1", contract_hash: Some("sha256:c"), plan_hash: "sha256:p", plan, forced: &Value::Null, seed }
     }
 

@@ -101,7 +101,13 @@ mod tests {
     use opal_format::kind::PlanType;
 
     fn made(policy: &EnvPolicy, host: &[(&str, &str)]) -> Vec<String> {
-        let plan = Plan { steps: Default::default(), slots: Default::default(), values: Vec::new(), plan_type: PlanType::Atomic };
+        let plan = Plan {
+            steps: Default::default(),
+            slots: Default::default(),
+            values: Vec::new(),
+            undecided: Default::default(),
+            plan_type: PlanType::Atomic,
+        };
         let host = host.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         environment(&plan, policy, host).into_iter().map(|entry| entry.into_string().expect("text")).collect()
     }

@@ -288,14 +288,7 @@ impl Tally {
 impl Shared<'_> {
     /// The plan for messages.
     pub(super) fn view(&self) -> PlanView<'_> {
-        PlanView {
-            target: "",
-            steps: self.plan.steps.view(),
-            slots: self.plan.slots.view(),
-            deferred: &[],
-            plan_hash: None,
-            contract_hash: None,
-        }
+        PlanView::of("", self.plan.steps.view(), self.plan.slots.view())
     }
 
     /// Adds a failure and gives its number.

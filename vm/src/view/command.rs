@@ -43,7 +43,8 @@ fn part_text(plan: &PlanView<'_>, part: &Part, style: Style) -> String {
 fn slot_text(plan: &PlanView<'_>, slot: u32, position: Position, style: Style) -> String {
     let Some((record, key)) = plan.slot(slot) else { return String::new() };
     if let Some(number) = usize::try_from(slot).ok().and_then(|slot| plan.deferred_number(slot)) {
-        return format!("{}@{}", superscript(number), escape(key.as_bytes(), false));
+        let name = if record.decorator.to_native() == 0 { "<deferred>".to_owned() } else { format!("@{}", escape(key.as_bytes(), false)) };
+        return style.paint(36, &format!("{}{name}", superscript(number)));
     }
     match public_text(plan, record) {
         Some(text) => escape(&quoted(&text, position, true), true),
@@ -78,7 +79,7 @@ pub fn scalar_text(value: CanonicalValue) -> Option<Vec<u8>> {
     })
 }
 
-fn superscript(number: u32) -> String {
+pub(super) fn superscript(number: u32) -> String {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     number.to_string().bytes().filter_map(|digit| DIGITS.get(usize::from(digit.wrapping_sub(b'0')))).collect()
 }
@@ -111,7 +112,8 @@ pub fn step_text(plan: &PlanView<'_>, index: usize, style: Style) -> String {
 }
 
 /// The index after a pipeline whose step is one command; it is shown on one line.
-pub(super) fn pipeline_end(plan: &PlanView<'_>, index: usize) -> Option<usize> {
+#[must_use]
+pub fn pipeline_end(plan: &PlanView<'_>, index: usize) -> Option<usize> {
     let kind = |index: usize| NodeKind::from_number(plan.steps.nodes.get(index)?.kind.to_native());
     let short = kind(index) == Some(NodeKind::Transform) && kind(index.checked_add(1)?).is_some_and(NodeKind::has_command);
     let length = usize::try_from(plan.steps.nodes.get(index)?.subtree.to_native()).ok()?;
@@ -122,23 +124,24 @@ pub(super) fn pipeline_end(plan: &PlanView<'_>, index: usize) -> Option<usize> {
 #[must_use]
 pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
     let Some(kind) = NodeKind::from_number(node.kind.to_native()) else { return String::new() };
+    let painted = style.paint(36, kind.name());
     let header = || escape(node.header.of(plan.steps.text).unwrap_or_default(), false);
     if kind.has_command() {
         let text = command(plan, node.parts, style);
-        return if kind == NodeKind::Let { format!("@let {text}") } else { text };
+        return if kind == NodeKind::Let { format!("{painted} {text}") } else { text };
     }
     if kind.is_flow() {
-        return format!("{}({})", kind.name(), header());
+        return style.paint(35, &format!("{}({})", kind.name(), header()));
     }
     if kind == NodeKind::Group {
         let header = header();
-        return if header.is_empty() { kind.name().to_owned() } else { header };
+        return if header.is_empty() { painted } else { style.paint(36, &header) };
     }
     if kind == NodeKind::Tty {
-        return format!("{} (the terminal itself, not scrubbed)", kind.name());
+        return format!("{painted} (the terminal itself, not scrubbed)");
     }
     let args = node.args.of(plan.steps.args).unwrap_or_default();
-    let name = if kind.is_operation() { format!("|> {}", kind.name().trim_start_matches('@')) } else { kind.name().to_owned() };
+    let name = if kind.is_operation() { format!("|> {}", style.paint(36, kind.name().trim_start_matches('@'))) } else { painted };
     if args.is_empty() {
         return if kind.is_operation() { format!("{name}()") } else { name };
     }
@@ -154,4 +157,20 @@ pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
         })
         .collect();
     format!("{name}({})", listed.join(", "))
+}
+
+/// The values of a plan as a person is shown them, in two lists: resolved ones as key and value, deferred ones as number and name.
+pub fn slot_lines<'a>(plan: &'a PlanView<'_>, style: Style) -> [Box<dyn Iterator<Item = [String; 2]> + 'a>; 2] {
+    let all = || plan.slots.slots.iter().enumerate();
+    let key = |slot: &Slot| escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
+    let value = move |(index, slot): (usize, &Slot)| {
+        let text = || public_text(plan, slot).map_or_else(|| style.placeholder(&id(plan, slot)), |text| escape(&text, false));
+        plan.deferred_number(index).is_none().then(|| [key(slot), text()])
+    };
+    let deferred = move |(index, slot): (usize, &Slot)| {
+        let number = plan.deferred_number(index)?;
+        let name = if slot.decorator.to_native() == 0 { format!("<{}>", key(slot)) } else { format!("@{} → <expensive>", key(slot)) };
+        Some([number.to_string(), name])
+    };
+    [Box::new(all().filter_map(value)), Box::new(all().filter_map(deferred))]
 }

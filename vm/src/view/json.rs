@@ -1,29 +1,41 @@
-//! The plan as JSON. Keys are sorted; the form is `spec/schemas/plan.json`.
+//! The plan as JSON, written as it is made: a plan of a million steps must not need a tree of objects. Keys are sorted; the form is
+//! `spec/schemas/plan.json`.
 
 use super::command::{argument, command, id, public_text};
-use super::{Paths, PlanView, Style, escape};
+use super::{PlanView, Style, escape};
 use crate::decorators::node_params;
 use opal_format::kind::{NodeKind, Unscrubbed, ValueType};
 use opal_format::record::Span;
+use opal_format::slots::Slot;
 use opal_format::steps::Node;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value, json};
 
-/// Steps, values and hashes. The caller adds what else it knows of the file.
-#[must_use]
-pub fn plan(plan: &PlanView<'_>) -> Map<String, Value> {
-    let mut out = Map::new();
-    out.insert("schema".to_owned(), json!("opal/plan/v1"));
-    out.insert("target".to_owned(), json!(plan.target));
-    out.insert("steps".to_owned(), steps(plan));
-    out.insert("values".to_owned(), values(plan));
-    out.insert("slots".to_owned(), slots(plan));
-    if let Some(hash) = plan.plan_hash {
-        out.insert("plan_hash".to_owned(), json!(hash.to_string()));
+/// Steps, values and hashes of a plan, and what the caller knows of it besides, as one object.
+pub struct PlanJson<'a> {
+    plan: PlanView<'a>,
+    rest: Map<String, Value>,
+}
+
+impl<'a> PlanJson<'a> {
+    /// The document of a plan.
+    #[must_use]
+    pub fn new(plan: PlanView<'a>) -> Self {
+        let mut document = Self { plan, rest: Map::new() };
+        document.insert("schema", json!("opal/plan/v1"));
+        document.insert("target", json!(escape(plan.target.as_bytes(), false)));
+        for (name, hash) in [("plan_hash", plan.plan_hash), ("contract_hash", plan.contract_hash)] {
+            if let Some(hash) = hash {
+                document.insert(name, json!(hash.to_string()));
+            }
+        }
+        document
     }
-    if let Some(hash) = plan.contract_hash {
-        out.insert("contract_hash".to_owned(), json!(hash.to_string()));
+
+    /// Adds a member at the top.
+    pub fn insert(&mut self, name: &str, value: Value) {
+        self.rest.insert(name.to_owned(), value);
     }
-    out
 }
 
 /// A place in the source.
@@ -35,39 +47,70 @@ pub fn span(span: &Span) -> Value {
     })
 }
 
-/// The step tree as nested objects.
-#[must_use]
-pub fn steps(plan: &PlanView<'_>) -> Value {
-    // Built from the innermost level outward: `open` holds the index after each unfinished node, and its object.
-    let mut open: Vec<(usize, Map<String, Value>, Vec<Value>)> = Vec::new();
-    let mut top: Vec<Value> = Vec::new();
-    let mut paths = Paths::new(plan.steps.nodes);
-    let names: Vec<String> = Paths::new(plan.steps.nodes).collect();
-    while let Some((index, node, _)) = paths.next_node() {
-        close(&mut open, &mut top, index);
-        let end = index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
-        let mut object = Map::new();
-        let kind = NodeKind::from_number(node.kind.to_native());
-        object.insert("decorator".to_owned(), json!(kind.map_or("", NodeKind::name)));
-        object.insert("args".to_owned(), Value::Object(args(plan, node, kind)));
-        object.insert("path".to_owned(), json!(names.get(index)));
-        object.insert("span".to_owned(), span(&node.span));
-        open.push((end, object, Vec::new()));
+impl Serialize for PlanJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = &self.plan;
+        let mut out = serializer.serialize_map(None)?;
+        let mut rest = self.rest.iter().peekable();
+        for name in ["slots", "steps", "values"] {
+            while let Some((before, value)) = rest.next_if(|(other, _)| other.as_str() < name) {
+                out.serialize_entry(before, value)?;
+            }
+            match name {
+                "slots" => out.serialize_entry(name, &Slots(plan)),
+                "steps" => out.serialize_entry(name, &Block { plan, at: 0, end: plan.steps.nodes.len(), path: String::new() }),
+                _ => out.serialize_entry(name, &Values(plan)),
+            }?;
+        }
+        rest.try_for_each(|(name, value)| out.serialize_entry(name, value))?;
+        out.end()
     }
-    close(&mut open, &mut top, usize::MAX);
-    Value::Array(top)
 }
 
-/// Finishes the nodes that end at or before `index`.
-fn close(open: &mut Vec<(usize, Map<String, Value>, Vec<Value>)>, top: &mut Vec<Value>, index: usize) {
-    while open.last().is_some_and(|(end, _, _)| index >= *end) {
-        if let Some((_, mut object, children)) = open.pop() {
-            object.insert("block".to_owned(), Value::Array(children));
-            match open.last_mut() {
-                Some((_, _, siblings)) => siblings.push(Value::Object(object)),
-                None => top.push(Value::Object(object)),
-            }
+/// The nodes of a block. Depth is limited by the format, so the recursion is.
+struct Block<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    at: usize,
+    end: usize,
+    /// Path of the node whose block it is; empty at the top.
+    path: String,
+}
+
+impl Serialize for Block<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut at = self.at;
+        let mut ordinal = 0_u32;
+        serializer.collect_seq(std::iter::from_fn(|| {
+            let record = self.plan.steps.nodes.get(at).filter(|_| at < self.end)?;
+            ordinal = ordinal.saturating_add(1);
+            let path = if self.path.is_empty() { ordinal.to_string() } else { format!("{}.{ordinal}", self.path) };
+            let start = at;
+            at = at.saturating_add(usize::try_from(record.subtree.to_native()).unwrap_or(usize::MAX).max(1));
+            Some(Step { record, index: start, block: Block { plan: self.plan, at: start.saturating_add(1), end: at, path } })
+        }))
+    }
+}
+
+struct Step<'p, 'a> {
+    record: &'p Node,
+    index: usize,
+    block: Block<'p, 'a>,
+}
+
+impl Serialize for Step<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = self.block.plan;
+        let kind = NodeKind::from_number(self.record.kind.to_native());
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry("args", &args(plan, self.record, kind))?;
+        out.serialize_entry("block", &self.block)?;
+        if let Some(slot) = plan.decided_by(self.index) {
+            out.serialize_entry("decided_by", &plan.slot(slot).map(|(_, key)| escape(key.as_bytes(), false)))?;
         }
+        out.serialize_entry("decorator", kind.map_or("", NodeKind::name))?;
+        out.serialize_entry("path", &self.block.path)?;
+        out.serialize_entry("span", &span(&self.record.span))?;
+        out.end()
     }
 }
 
@@ -102,26 +145,30 @@ fn args(plan: &PlanView<'_>, node: &Node, kind: Option<NodeKind>) -> Map<String,
     out
 }
 
-fn values(plan: &PlanView<'_>) -> Value {
-    let mut out = Map::new();
-    for (index, slot) in plan.slots.slots.iter().enumerate() {
-        let key = escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
-        let value = if let Some(number) = plan.deferred_number(index) {
-            format!("deferred:{number}")
-        } else {
-            public_text(plan, slot).map_or_else(|| Style::Plain.placeholder(&id(plan, slot)), |text| escape(&text, true))
-        };
-        out.insert(key, json!(value));
+struct Values<'p, 'a>(&'p PlanView<'a>);
+
+impl Serialize for Values<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = self.0;
+        let key = |slot: &Slot| slot.key.of(plan.slots.text).unwrap_or_default();
+        let mut sorted: Vec<(usize, &Slot)> = plan.slots.slots.iter().enumerate().collect();
+        sorted.sort_unstable_by_key(|(_, slot)| key(slot));
+        serializer.collect_map(sorted.into_iter().map(|(index, slot)| {
+            let value = match plan.deferred_number(index) {
+                Some(number) => format!("deferred:{number}"),
+                None => public_text(plan, slot).map_or_else(|| Style::Plain.placeholder(&id(plan, slot)), |text| escape(&text, true)),
+            };
+            (escape(key(slot), false), value)
+        }))
     }
-    Value::Object(out)
 }
 
-fn slots(plan: &PlanView<'_>) -> Value {
-    plan.slots
-        .slots
-        .iter()
-        .enumerate()
-        .map(|(index, slot)| {
+struct Slots<'p, 'a>(&'p PlanView<'a>);
+
+impl Serialize for Slots<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = self.0;
+        serializer.collect_seq(plan.slots.slots.iter().enumerate().map(|(index, slot)| {
             let unscrubbed = Unscrubbed::from_number(slot.unscrubbed).unwrap_or(Unscrubbed::No);
             json!({
                 "key": escape(slot.key.of(plan.slots.text).unwrap_or_default(), false),
@@ -133,6 +180,6 @@ fn slots(plan: &PlanView<'_>) -> Value {
                 "unscrubbed_reason": if unscrubbed == Unscrubbed::No { Value::Null } else { json!(unscrubbed.name()) },
                 "span": span(&slot.span),
             })
-        })
-        .collect()
+        }))
+    }
 }

@@ -8,16 +8,17 @@ mod json;
 mod path;
 mod tree;
 
-pub use command::{argument, command, node_text, public_text as public_value, scalar_text, step_text};
+pub use command::{argument, command, node_text, pipeline_end, public_text as public_value, scalar_text, slot_lines, step_text};
 pub use escape::escape;
-pub use json::{plan as plan_json, span as span_json, steps as steps_json};
+pub use json::{PlanJson, span as span_json};
 pub use path::{PathTable, Paths, path_of};
-pub use tree::tree;
+pub use tree::{target_name, tree, write_steps, write_tree};
 
 use opal_format::hash::Digest;
 use opal_format::kind::NodeKind;
 use opal_format::slots::SlotsView;
 use opal_format::steps::StepsView;
+use std::collections::BTreeMap;
 
 /// Number of nodes that run something themselves.
 #[must_use]
@@ -33,6 +34,8 @@ pub fn step_count(steps: StepsView<'_>) -> usize {
 pub enum Style {
     /// `🔒 opal:secret:ID`.
     Terminal,
+    /// The same, in colour.
+    Color,
     /// `opal:secret:ID`.
     Plain,
 }
@@ -43,8 +46,15 @@ impl Style {
     pub fn placeholder(self, id: &str) -> String {
         match self {
             Self::Terminal => format!("🔒 opal:secret:{id}"),
+            Self::Color => format!("\x1b[33m🔒 opal:secret:{id}\x1b[0m"),
             Self::Plain => format!("opal:secret:{id}"),
         }
+    }
+
+    /// A text in the colour with this number of a terminal, where there is colour.
+    #[must_use]
+    pub fn paint(self, color: u8, text: &str) -> String {
+        if self == Self::Color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -60,6 +70,8 @@ pub struct PlanView<'a> {
     /// By slot number: 0 where it is resolved, else its number among those that a quick plan deferred, from 1. Shorter than the slots: the
     /// rest are resolved.
     pub deferred: &'a [u32],
+    /// Nodes of which a quick plan does not know whether, or how often, they run, each with the slot that decides it.
+    pub undecided: Option<&'a BTreeMap<u32, u32>>,
     /// Names the work, where every value is resolved.
     pub plan_hash: Option<Digest>,
     /// Names the file, where there is one.
@@ -67,8 +79,31 @@ pub struct PlanView<'a> {
 }
 
 impl<'a> PlanView<'a> {
+    /// A resolved plan, without its names.
+    #[must_use]
+    pub const fn of(target: &'a str, steps: StepsView<'a>, slots: SlotsView<'a>) -> Self {
+        Self { target, steps, slots, deferred: &[], undecided: None, plan_hash: None, contract_hash: None }
+    }
+
+    /// The deferred value that decides whether, or how often, a node runs: its slot.
+    #[must_use]
+    pub fn decided_by(&self, node: usize) -> Option<u32> {
+        self.undecided?.get(&u32::try_from(node).ok()?).copied()
+    }
+
+    /// What a person is told about a node that a deferred value decides about; empty for any other.
+    #[must_use]
+    pub fn doubt(&self, node: usize) -> String {
+        let Some(slot) = self.decided_by(node) else { return String::new() };
+        let number = usize::try_from(slot).ok().and_then(|slot| self.deferred_number(slot)).unwrap_or_default();
+        let kind = self.steps.nodes.get(node).and_then(|node| NodeKind::from_number(node.kind.to_native()));
+        let what = if matches!(kind, Some(NodeKind::For | NodeKind::While)) { "any number of times" } else { "may be taken" };
+        format!("{what}: {}", command::superscript(number))
+    }
+
     /// The number of a deferred slot; `None` where it is resolved.
-    fn deferred_number(&self, slot: usize) -> Option<u32> {
+    #[must_use]
+    pub fn deferred_number(&self, slot: usize) -> Option<u32> {
         self.deferred.get(slot).copied().filter(|number| *number > 0)
     }
 

@@ -1,20 +1,62 @@
 //! The plan as a tree.
 
-use super::command::{id, pipeline_end, public_text, step_text};
+use super::command::{pipeline_end, slot_lines, step_text};
 use super::{Paths, PlanView, Style, escape};
 use std::fmt::Write as _;
+use std::io::{self, Write};
 
 /// The plan as a tree, then its values, then its hashes. Ends with a newline.
 #[must_use]
 pub fn tree(plan: &PlanView<'_>, style: Style) -> String {
-    // The body of a script has no name.
-    let target = if plan.target.is_empty() { "(script)".to_owned() } else { escape(plan.target.as_bytes(), false) };
-    let mut out = format!("{target}:\n");
+    let mut out = Vec::new();
+    // Memory takes everything.
+    let _ = write_tree(&mut out, plan, style, None);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Writes what [`tree`] gives as it is made; steps and values each up to about `most` bytes, followed by how many are not shown.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_tree(out: &mut dyn Write, plan: &PlanView<'_>, style: Style, most: Option<usize>) -> io::Result<()> {
+    writeln!(out, "{}:", style.paint(1, &target_name(plan.target)))?;
+    write_steps(out, plan, style, most)?;
+    let [values, deferred] = slot_lines(plan, style);
+    list(out, "\nValues:\n", values.map(|[key, value]| format!("  {key} = {value}\n")), most)?;
+    list(out, "\nDeferred Values:\n", deferred.map(|[number, name]| format!("{number}. {name}\n")), most)?;
+    if plan.plan_hash.is_some() || plan.contract_hash.is_some() {
+        writeln!(out)?;
+    }
+    if let Some(hash) = plan.plan_hash {
+        writeln!(out, "Plan Hash: {hash}")?;
+    }
+    if let Some(hash) = plan.contract_hash {
+        writeln!(out, "Contract Hash: {hash}")?;
+    }
+    Ok(())
+}
+
+/// The name of a target; the body of a script has none.
+#[must_use]
+pub fn target_name(target: &str) -> String {
+    if target.is_empty() { "(script)".to_owned() } else { escape(target.as_bytes(), false) }
+}
+
+/// Writes the steps of a tree, up to about `most` bytes, followed by how many nodes are not shown.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_steps(out: &mut dyn Write, plan: &PlanView<'_>, style: Style, most: Option<usize>) -> io::Result<()> {
     let mut paths = Paths::new(plan.steps.nodes);
     let mut shown = 0;
+    let mut room = most.unwrap_or(usize::MAX);
     while let Some((index, node, open)) = paths.next_node() {
         if index < shown {
             continue;
+        }
+        if room == 0 {
+            writeln!(out, "… {} more nodes are not shown", plan.steps.nodes.len().saturating_sub(index))?;
+            break;
         }
         shown = pipeline_end(plan, index).unwrap_or(0);
         let end = index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
@@ -27,52 +69,35 @@ pub fn tree(plan: &PlanView<'_>, style: Style) -> String {
         }
         let last = open.last().is_none_or(|(parent_end, _)| end >= *parent_end);
         let text = step_text(plan, index, style);
+        let doubt = plan.doubt(index);
+        let doubt = if doubt.is_empty() { doubt } else { style.paint(33, &format!("  ← {doubt}")) };
         let mut lines = text.split('\n');
-        let _ = writeln!(out, "{indent}{} {}", if last { "└─" } else { "├─" }, lines.next().unwrap_or_default());
+        let mut shown = String::new();
+        let branch = style.paint(2, &format!("{indent}{}", if last { "└─" } else { "├─" }));
+        let _ = writeln!(shown, "{branch} {}{doubt}", lines.next().unwrap_or_default());
         for line in lines {
             // Marked, so that no line of a command can pass for a step.
-            let _ = writeln!(out, "{indent}{}  ┊ {line}", if last { " " } else { "│" });
+            let bar = style.paint(2, &format!("{indent}{}  ┊", if last { " " } else { "│" }));
+            let _ = writeln!(shown, "{bar} {line}");
         }
+        out.write_all(shown.as_bytes())?;
+        room = room.saturating_sub(shown.len());
     }
-    values(&mut out, plan, style);
-    deferred(&mut out, plan);
-    if plan.plan_hash.is_some() || plan.contract_hash.is_some() {
-        out.push('\n');
-    }
-    if let Some(hash) = plan.plan_hash {
-        let _ = writeln!(out, "Plan Hash: {hash}");
-    }
-    if let Some(hash) = plan.contract_hash {
-        let _ = writeln!(out, "Contract Hash: {hash}");
-    }
-    out
+    Ok(())
 }
 
-fn values(out: &mut String, plan: &PlanView<'_>, style: Style) {
-    let mut heading = false;
-    for (index, slot) in plan.slots.slots.iter().enumerate() {
-        if plan.deferred_number(index).is_some() {
-            continue;
-        }
-        if !heading {
-            out.push_str("\nValues:\n");
-            heading = true;
-        }
-        let key = escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
-        let value = public_text(plan, slot).map_or_else(|| style.placeholder(&id(plan, slot)), |text| escape(&text, false));
-        let _ = writeln!(out, "  {key} = {value}");
+fn list(out: &mut dyn Write, heading: &str, lines: impl Iterator<Item = String>, most: Option<usize>) -> io::Result<()> {
+    let mut lines = lines.peekable();
+    if lines.peek().is_some() {
+        out.write_all(heading.as_bytes())?;
     }
-}
-
-fn deferred(out: &mut String, plan: &PlanView<'_>) {
-    let mut heading = false;
-    for (index, slot) in plan.slots.slots.iter().enumerate() {
-        let Some(number) = plan.deferred_number(index) else { continue };
-        if !heading {
-            out.push_str("\nDeferred Values:\n");
-            heading = true;
+    let mut room = most.unwrap_or(usize::MAX);
+    while let Some(line) = lines.next() {
+        if room == 0 {
+            return writeln!(out, "  … {} more are not shown", lines.count().saturating_add(1));
         }
-        let key = escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
-        let _ = writeln!(out, "{number}. @{key} → <expensive>");
+        out.write_all(line.as_bytes())?;
+        room = room.saturating_sub(line.len());
     }
+    Ok(())
 }

@@ -153,5 +153,6 @@ pub fn plan_of(trees: Vec<Tree>, values: &[(Scalar, bool)]) -> Plan {
             span: Span::NONE,
         });
     }
-    Plan { steps, slots, values: values.iter().map(|(value, _)| Some(value.clone())).collect(), plan_type: PlanType::Sequence }
+    let values = values.iter().map(|(value, _)| Some(value.clone())).collect();
+    Plan { steps, slots, values, undecided: Default::default(), plan_type: PlanType::Sequence }
 }
