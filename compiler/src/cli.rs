@@ -4,6 +4,7 @@
 mod agent;
 mod check;
 mod compile;
+mod completions;
 mod console;
 mod contracts;
 mod diff;
@@ -15,6 +16,7 @@ mod fmt;
 mod host;
 mod keygen;
 mod keys;
+mod man;
 pub mod opal;
 mod options;
 mod passphrase;
@@ -32,20 +34,35 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-type Subcommand = fn(Vec<OsString>) -> Result<(), Failure>;
+type Work = fn(Vec<OsString>) -> Result<(), Failure>;
+/// One subcommand: its name, what runs it, and its definition.
+type Subcommand = (&'static str, Work, fn() -> clap::Command);
 
 /// The subcommands. A file with one of these names is written `./NAME`.
-const SUBCOMMANDS: &[(&str, Subcommand)] = &[
-    ("check", check::run),
-    ("fmt", fmt::run),
-    ("show", show::run),
-    ("diff", diff::run),
-    ("verify", verify::run),
-    ("sign", sign::run),
-    ("keygen", keygen::run),
-    ("disasm", disasm::run),
-    ("explain", explain::run),
+const SUBCOMMANDS: &[Subcommand] = &[
+    ("check", check::run, check::command),
+    ("fmt", fmt::run, fmt::command),
+    ("explain", explain::run, explain::command),
+    ("show", show::run, show::command),
+    ("diff", diff::run, diff::command),
+    ("verify", verify::run, verify::command),
+    ("sign", sign::run, sign::command),
+    ("keygen", keygen::run, keygen::command),
+    ("disasm", disasm::run, disasm::command),
+    ("completions", completions::run, completions::command),
+    ("man", man::run, man::command),
 ];
+
+/// The definitions of the subcommands, for the one of `opalc`.
+fn definitions() -> impl Iterator<Item = clap::Command> {
+    SUBCOMMANDS.iter().map(|(name, _, command)| command().name(*name))
+}
+
+/// The three programs, as their help, manual and completions show them.
+#[must_use]
+pub fn programs() -> [clap::Command; 3] {
+    [plan::command(), opal::command(), opal_vm::cli::command()]
+}
 
 /// Stack for parsing and lowering, which recurse as deep as a source may nest.
 const STACK_SIZE: usize = 32 << 20;
@@ -55,6 +72,9 @@ const STACK_SIZE: usize = 32 << 20;
 pub fn main() -> ExitCode {
     report_panics();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(shell) = completions::asking(&words) {
+        return completions::answer(shell, words);
+    }
     ExitCode::from(on_a_large_stack(move || work(words)).unwrap_or_else(|status| status))
 }
 
@@ -91,15 +111,15 @@ fn refuse(failure: &Failure, color: Color, json: bool) -> u8 {
 }
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
-    let (name, words) = subcommand(words);
-    match name {
+    let (run, words) = subcommand(words);
+    match run {
         Some(run) => run(words),
         None => plan::run(words),
     }
 }
 
 /// The subcommand that the first word which is no option names, and the other words.
-fn subcommand(mut words: Vec<OsString>) -> (Option<Subcommand>, Vec<OsString>) {
+fn subcommand(mut words: Vec<OsString>) -> (Option<Work>, Vec<OsString>) {
     let mut at = 0;
     // `--color` is the one option that may stand before the name of a subcommand.
     while let Some(word) = words.get(at).and_then(|word| word.to_str()) {
@@ -109,15 +129,15 @@ fn subcommand(mut words: Vec<OsString>) -> (Option<Subcommand>, Vec<OsString>) {
             _ => break,
         }
     }
-    let found = words.get(at).and_then(|word| SUBCOMMANDS.iter().find(|(name, _)| word == name));
-    let Some((_, run)) = found else { return (None, words) };
+    let found = words.get(at).and_then(|word| SUBCOMMANDS.iter().find(|(name, ..)| word == name));
+    let Some((_, run, _)) = found else { return (None, words) };
     words.remove(at);
     (Some(*run), words)
 }
 
 /// A missing file whose name is nearly that of a subcommand.
 fn maybe_misspelt(failure: Failure, file: &Path) -> Failure {
-    let names = SUBCOMMANDS.iter().map(|(name, _)| *name);
+    let names = SUBCOMMANDS.iter().map(|(name, ..)| *name);
     match file.to_str().and_then(|file| nearest(file, names)) {
         Some(name) if !file.exists() => failure.with_help(format!("did you mean `opalc {name}`?")),
         _ => failure,

@@ -16,7 +16,37 @@ use crate::refusal::Refusal;
 use crate::trust::guard::Caller;
 use crate::trust::locations::HostPaths;
 use jiff::Timestamp;
+pub use options::command;
 use output::Output;
+
+/// What each exit status of this project's programs means.
+pub const EXIT_STATUS: &[(&str, &str)] = &[
+    ("0", "done"),
+    ("1", "a step failed, or the answer to a question was no"),
+    ("3", "drift: the contract and the fresh plan differ"),
+    ("20", "a signature is missing, bad or not trusted"),
+    ("21", "outside the contract's validity time"),
+    ("22", "a single-use contract that has run already"),
+    ("24", "refused by policy, or a reserved plan type"),
+    ("64", "the command line is wrong"),
+    ("65", "the source does not compile, or the plan file is malformed"),
+    ("66", "an input file is missing or unreadable"),
+    ("69", "something that the plan needs is missing here"),
+    ("70", "a bug in Opal"),
+    ("74", "something cannot be written"),
+    ("75", "another run holds the lock"),
+    ("78", "a policy, trust or identity file is wrong"),
+    ("128+n", "ended by signal n"),
+];
+
+/// The exit statuses of one program, as its help shows them.
+#[must_use]
+pub fn exit_status_help(has: impl Fn(&str) -> bool) -> String {
+    EXIT_STATUS
+        .iter()
+        .filter(|(status, _)| has(status))
+        .fold("Exit status:".to_owned(), |text, (status, meaning)| format!("{text}\n  {status:<6} {meaning}"))
+}
 
 /// Runs the command line and returns its exit status. A run takes the `spare` lane first.
 #[must_use]
@@ -28,7 +58,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>) -> u8 {
             "error[internal]: this is a bug in opal-vm{place}\nhelp: please report it with the command that you ran\n"
         ));
     }));
-    let matches = match options::command().try_get_matches_from(arguments) {
+    let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => {
             let text = error.render().to_string();

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc check", "Say what is wrong with sources, without planning anything")
         .arg(options::path("files", "FILE", "Sources; `-` is standard input").required(true).num_args(1..))
         .arg(options::format(&["text", "json", "sarif"]))

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 /// Pairs of steps that are looked at for the shortest difference; above it, what lies between the common ends differs as a whole.
 const PAIRS_MAX: usize = 4 << 20;
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc diff", "Say what tells two contracts apart: terms, values and steps")
         .arg(options::path("a", "A", "The contract that was").required(true))
         .arg(options::path("b", "B", "The contract that is").required(true))

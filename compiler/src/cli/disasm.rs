@@ -8,9 +8,14 @@ use opal_format::reader::RawPlan;
 use opal_vm::program::disassemble;
 use std::ffi::OsString;
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc disasm", "List the program of a source, or of a contract")
         .override_usage("opalc disasm FILE [TARGET] [ARGS]")
+        .args([
+            options::path("file", "FILE", "A source or a contract; `-` is standard input"),
+            clap::Arg::new("target").value_name("TARGET").help("The command of a source"),
+            clap::Arg::new("arguments").value_name("ARGS").help("Arguments of the target").num_args(0..),
+        ])
         .after_help("FILE is a source or a contract. TARGET and ARGS are those of a source, as for `opalc FILE`.")
 }
 

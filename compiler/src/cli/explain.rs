@@ -7,7 +7,7 @@ use serde_json::json;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc explain", "Say what a code means; without CODE, list all codes")
         .arg(clap::Arg::new("code").value_name("CODE").help("The code in the brackets of `error[CODE]`"))
         .arg(options::flag("json", "One JSON document"))

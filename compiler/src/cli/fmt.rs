@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// With `--check`: some source is not laid out.
 const WOULD_CHANGE: u8 = 1;
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc fmt", "Lay sources out in the one way, in place")
         .arg(options::path("files", "FILE", "Sources; `-` reads standard input and writes standard output").required(true).num_args(1..))
         .arg(options::flag("check", "Write nothing; list the sources that would change, and exit with 1 if there are any"))

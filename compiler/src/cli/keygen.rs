@@ -8,7 +8,7 @@ use opal_vm::trust::locations::HostPaths;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc keygen", "Make an Ed25519 key pair in OpenSSH format, and print its public half").arg(
         options::path("output", "PATH", "Where the private key goes; the public one goes to PATH.pub [default: your identity]")
             .short('o')

@@ -4,7 +4,8 @@
 //! parameter is a flag whatever its name; after `--` every word is an argument.
 //! Tests: `tests/tests/opal_command.rs`, through the real binary.
 
-mod commands;
+pub(super) mod commands;
+mod contract;
 mod direct;
 mod help;
 mod line;
@@ -22,7 +23,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "opal\n       opal TARGET [ARGS] [OPTIONS]\n       opal FILE [TARGET] [ARGS] [OPTIONS]\n       opal run --plan FILE\n       opal plan TARGET [ARGS] [OPTIONS]\n       opal execute FILE [--verify]";
+const USAGE: &str = "opal\n       opal TARGET [ARGS] [OPTIONS]\n       opal FILE [TARGET] [ARGS] [OPTIONS]\n       opal COMMAND ...";
 
 const ABOUT: &str = "Lists and runs the commands of `commands.opl`, found in this directory or above";
 
@@ -32,28 +33,56 @@ Without TARGET, the commands are listed. `opal TARGET --help` shows the paramete
 ending `.opl`, names a file: a script, or a command file whose default command is meant where no TARGET follows.
 A script may begin with `#!/usr/bin/env opal`.
 
-  run --plan FILE      Verify a contract and run the fresh plan; `opal run --help` shows more
-  plan TARGET [ARGS]   The same as TARGET --dry-run --resolve
-  execute FILE         The same as run --plan FILE; with --verify nothing is run
-  A command with one of these names is run by `opal -- run`.
+A command of the file that has the name of one of opal's own, like `run`, is run by `opal -- run`.
 
-Exit status: 0 done, 1 a step failed or the answer was no, 3 contract and fresh plan differ, 20-24 refused, 64 usage, 65 does not compile,
-66 no input, 69 something is missing here, 70 a bug, 74 cannot write, 75 already running, 78 a policy, trust or identity file is wrong.";
+";
 
 /// Options that only a plan which is shown or written has a use for.
 const PLAN_ONLY: &[&str] =
     &["resolve", "output", "format", "hash", "hash-algo", "key", "recipient", "unsigned", "expires", "once", "env", "env-file"];
 
-fn command() -> clap::Command {
-    use options::{flag, path};
+pub(super) fn command() -> clap::Command {
+    let operand = |name, value, help| clap::Arg::new(name).value_name(value).help(help);
     options::command("opal", ABOUT)
         .override_usage(USAGE)
-        .after_help(AFTER_HELP)
-        .arg(flag("dry-run", "Show the plan, and run nothing"))
-        .arg(flag("confirm", "Show the plan and ask before it is run; needs a terminal").conflicts_with("dry-run"))
-        .arg(flag("yes", "Answer that question").conflicts_with("dry-run"))
-        .arg(flag("quiet", "Say nothing but what the steps say, unless something fails").short('q').conflicts_with("dry-run"))
-        .arg(path("record", "DIR", "Where the record of the run goes, or `none`").long("record").conflicts_with("dry-run"))
+        .disable_help_subcommand(true)
+        .args([
+            operand("target", "TARGET", "The command to run, or a file; without it the commands are listed"),
+            operand("arguments", "ARGS", "Arguments of the target").num_args(0..),
+        ])
+        .args(own_options())
+        .subcommands([
+            contract::run().name("run"),
+            plan_command().name("plan"),
+            contract::execute().name("execute"),
+            super::completions::command().name("completions"),
+        ])
+        .after_help(format!("{AFTER_HELP}{}", opal_vm::cli::exit_status_help(|_| true)))
+}
+
+/// The options that opal has whatever the target.
+pub(super) fn own_options() -> Vec<clap::Arg> {
+    use options::{flag, path};
+    let mut all = vec![
+        flag("dry-run", "Show the plan, and run nothing"),
+        flag("confirm", "Show the plan and ask before it is run; needs a terminal").conflicts_with("dry-run"),
+        flag("yes", "Answer that question").conflicts_with("dry-run"),
+        flag("quiet", "Say nothing but what the steps say, unless something fails").short('q').conflicts_with("dry-run"),
+        path("record", "DIR", "Where the record of the run goes, or `none`").long("record").conflicts_with("dry-run"),
+    ];
+    all.extend(plan::arguments());
+    all
+}
+
+/// `opal plan`: what TARGET with `--dry-run --resolve` is.
+fn plan_command() -> clap::Command {
+    let operand = |name, value, help| clap::Arg::new(name).value_name(value).help(help);
+    options::command("opal plan", "Make a contract of a command: `opal TARGET --dry-run --resolve`")
+        .override_usage("opal plan TARGET [ARGS] [OPTIONS]")
+        .args([
+            operand("target", "TARGET", "The command to plan, or a file; may be a call: 'deploy(\"prod\")'"),
+            operand("arguments", "ARGS", "Arguments of the target").num_args(0..),
+        ])
         .args(plan::arguments())
 }
 
@@ -72,6 +101,9 @@ enum Next {
 pub fn main() -> ExitCode {
     super::report_panics();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(shell) = super::completions::asking(&words) {
+        return super::completions::answer(shell, words);
+    }
     // Steps are started by a process that has this one thread, so that the signals are this thread's to take.
     ExitCode::from(match super::on_a_large_stack(move || decide(words)) {
         Ok(Next::Done(status)) | Err(status) => status,
@@ -96,21 +128,11 @@ fn decide(words: Vec<OsString>) -> Next {
 fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
     let command = command();
     let mut line = Line::new(&command, words);
-    let built_in = line.take_built_in();
-    match built_in.as_deref() {
-        Some("run") => return Ok(vm("run", line.rest)),
-        Some("execute") => return execute(line.rest),
-        Some(_) => {
-            let outer = line.options;
-            line = Line::new(&command, line.rest);
-            line.options.extend(outer);
-            line.options.push("--dry-run".into());
-            let resolved = |word: &OsString| word == "--resolve" || word == "--hash";
-            if !line.options.iter().chain(&line.rest).any(resolved) {
-                line.options.push("--resolve".into());
-            }
+    if let Some(name) = line.take_built_in() {
+        match own(&name, line)? {
+            Own::Done(next) => return Ok(next),
+            Own::Plan(planned) => line = planned,
         }
-        None => {}
     }
     let Some(first) = line.first.take() else {
         let matches = options::parse(command, line.options)?;
@@ -121,8 +143,16 @@ fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
         return script(&command, PathBuf::from(first), line, color);
     }
     let target = super::words::text(first)?;
-    if target == "run" && !line.is_command && !commands::exists("run") {
-        return Ok(vm("run", line.rest));
+    if !line.is_command && line::BUILT_IN.contains(&target.as_str()) && !commands::exists(&target) {
+        return match own(&target, line)? {
+            Own::Done(next) => Ok(next),
+            Own::Plan(_) => {
+                Err(Failure::usage("`opal plan` needs a target").with_help("`opal` lists the commands; `opal plan TARGET -o FILE.plan`"))
+            }
+        };
+    }
+    if target == "help" && !line.is_command && !commands::exists(&target) {
+        options::parse(command.clone(), vec!["--help".into()])?;
     }
     let found = commands::find()?;
     let parsed = compile::parse(&found.source)?;
@@ -133,22 +163,38 @@ fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
     work.go(command, summary, &format!("opal {name}"), line)
 }
 
-fn vm(name: &str, rest: Vec<OsString>) -> Next {
-    Next::Vm(["opal", name].into_iter().map(OsString::from).chain(rest).collect())
+/// What one of opal's own commands comes to.
+enum Own {
+    Done(Next),
+    /// A command line whose target is to be planned.
+    Plan(Line),
 }
 
-/// `execute FILE [--verify]`, as the command line of `opal-vm` that it stands for.
-fn execute(rest: Vec<OsString>) -> Result<Next, Failure> {
-    let verify = rest.iter().any(|word| word == "--verify");
-    let name = if verify { "verify" } else { "run" };
-    let mut words: Vec<OsString> = rest.into_iter().filter(|word| word != "--verify").collect();
-    let file = words.iter().position(|word| word == "-" || !word.as_encoded_bytes().starts_with(b"-"));
-    match file {
-        Some(at) => words.insert(at, OsString::from("--plan")),
-        None if words.iter().any(|word| word == "--help" || word == "-h") => {}
-        None => return Err(Failure::usage("no contract is named").with_help("`opal execute FILE.plan`")),
-    }
-    Ok(vm(name, words))
+/// Runs one of opal's own commands.
+fn own(name: &str, line: Line) -> Result<Own, Failure> {
+    let outer = line.options;
+    let rest = || outer.iter().cloned().chain(line.rest.clone()).collect();
+    Ok(Own::Done(match name {
+        "run" => Next::Vm(contract::run_words(rest())?),
+        "execute" => Next::Vm(contract::execute_words(rest())?),
+        "completions" => {
+            super::completions::print(&options::parse(super::completions::command().name("opal completions"), rest())?)?;
+            Next::Done(0)
+        }
+        _ => {
+            let mut line = Line::new(&command(), line.rest);
+            if line.first.is_none() && line.options.iter().any(|word| word == "--help" || word == "-h") {
+                options::parse(plan_command(), line.options.clone())?;
+            }
+            line.options.extend(outer);
+            line.options.push("--dry-run".into());
+            let resolved = |word: &OsString| word == "--resolve" || word == "--hash";
+            if !line.options.iter().chain(&line.rest).any(resolved) {
+                line.options.push("--resolve".into());
+            }
+            return Ok(Own::Plan(line));
+        }
+    }))
 }
 
 /// Whether the first word names a file rather than a command.

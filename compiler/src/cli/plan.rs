@@ -36,32 +36,33 @@ const NANOSECONDS: i64 = 1_000_000_000;
 /// Options that only a contract has a use for.
 const CONTRACT_OPTIONS: &[&str] = &["key", "recipient", "unsigned", "expires", "once"];
 
-pub(super) const USAGE: &str = "opalc FILE.opl [TARGET] [ARGS] [OPTIONS]\n       opalc COMMAND …";
+pub(super) const USAGE: &str = "opalc FILE.opl [TARGET] [ARGS] [OPTIONS]\n       opalc COMMAND ...";
 
 const ABOUT: &str = "Compiles an operations script: shows what it would do, or writes it down as a signed contract";
 
 const ARGUMENTS_HELP: &str = "\
-Arguments of the target:
-  Words after TARGET fill its parameters in order, `--name=value` sets one by name. Options that opalc has are opalc's
-  wherever they stand; after `--` every word is an argument. TARGET may also be a call: 'deploy(\"prod\", replicas=5)'.
+Words after TARGET fill its parameters in order, `--name=value` sets one by name. Options that opalc has are opalc's
+wherever they stand; after `--` every word is an argument. TARGET may also be a call: 'deploy(\"prod\", replicas=5)'.
+A file with the name of a command is written ./check.
 
-Commands:
-  check FILE…      Say what is wrong with sources
-  fmt FILE…        Lay sources out in one way
-  explain CODE     Say what a code means, with examples
-  show FILE        Show what a contract is
-  verify FILE      Compare a contract's program with its source
-  sign FILE        Add a signature to a contract
-  keygen           Make a key pair
-  diff A B         Say what tells two contracts apart
-  disasm FILE      List the program of a source or a contract
-  A file with the name of a command is written ./check.
+";
 
-Exit status: 0 done, 3 differs, 20 bad signature, 24 reserved plan type, 64 usage, 65 does not compile or malformed,
-66 no input, 69 something is missing here, 70 a bug, 74 cannot write, 78 a trust or identity file is wrong.";
+/// Exit statuses that only a run ends with.
+pub(super) const OF_RUNS: &[&str] = &["1", "21", "22", "75", "128+n"];
 
-fn command() -> clap::Command {
-    options::command("opalc", ABOUT).override_usage(USAGE).after_help(ARGUMENTS_HELP).args(arguments())
+pub(super) fn command() -> clap::Command {
+    let operand = |name, value, help| clap::Arg::new(name).value_name(value).help(help);
+    options::command("opalc", ABOUT)
+        .override_usage(USAGE)
+        .disable_help_subcommand(true)
+        .args([
+            options::path("file", "FILE", "The source; `-` is standard input"),
+            operand("target", "TARGET", "The command to plan; by default that of the file's name, or the only one"),
+            operand("arguments", "ARGS", "Arguments of the target").num_args(0..),
+        ])
+        .args(arguments())
+        .subcommands(super::definitions())
+        .after_help(format!("{ARGUMENTS_HELP}{}", opal_vm::cli::exit_status_help(|status| !OF_RUNS.contains(&status))))
 }
 
 /// The options that say what to make of a plan.

@@ -10,7 +10,7 @@ use opal_vm::view::Style;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc show", "Show what a contract is; needs no key and no source")
         .arg(options::path("file", "FILE", "The contract; `-` is standard input").required(true))
         .arg(options::format(options::VIEWS))

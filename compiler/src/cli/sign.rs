@@ -9,7 +9,7 @@ use opal_format::writer::PlanFile;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc sign", "Add your signature to a contract, which keeps its contract hash")
         .arg(options::path("file", "FILE", "The contract; `-` reads standard input and writes standard output").required(true))
         .arg(signer::argument())

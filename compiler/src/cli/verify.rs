@@ -8,7 +8,7 @@ use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-fn command() -> clap::Command {
+pub(super) fn command() -> clap::Command {
     options::command("opalc verify", "Compile a source again and compare its program with a contract's, byte for byte")
         .arg(options::path("file", "FILE", "The contract; `-` is standard input").required(true))
         .arg(options::path("source", "S", "The source").long("source").required(true))

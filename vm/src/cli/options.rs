@@ -5,8 +5,9 @@ use crate::refusal::Refusal;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 
-/// The command line.
-pub(super) fn command() -> Command {
+/// The command line, as help, manual and completions show it.
+#[must_use]
+pub fn command() -> Command {
     let plan = || {
         Arg::new("plan")
             .long("plan")
@@ -46,6 +47,7 @@ pub(super) fn command() -> Command {
     Command::new("opal-vm")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Verifies contracts against this host and runs them")
+        .after_help(super::exit_status_help(|_| true))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)

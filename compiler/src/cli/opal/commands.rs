@@ -32,8 +32,24 @@ pub(super) struct Found {
 /// file and its directory: what a stranger put there is refused, never run, and never passed over for another one.
 pub(super) fn find() -> Result<Found, Failure> {
     let start = host::base_directory()?;
+    let (dir, source) = read(&start)?;
+    let path = dir.join(NAME);
+    if dir != start {
+        std::env::set_current_dir(&dir).map_err(|error| unreadable(&dir, &error))?;
+        console::say(&format!("using {}\n", escape(path.as_os_str().as_encoded_bytes(), false)));
+    }
+    Ok(Found { path, source })
+}
+
+/// The command file that [`find`] would find, if there is one and it is not refused. Says nothing and goes nowhere.
+pub(in super::super) fn look() -> Option<Source> {
+    Some(read(&host::base_directory().ok()?).ok()?.1)
+}
+
+/// The directory of the command file for `start`, and its text.
+fn read(start: &Path) -> Result<(PathBuf, Source), Failure> {
     let paths = HostPaths::from_environment();
-    let (dir, top) = search(&start, paths.home.as_deref())?;
+    let (dir, top) = search(start, paths.home.as_deref())?;
     let Some(dir) = dir else {
         let above = if top == start { String::new() } else { format!(", nor above it up to `{}`", top.display()) };
         return Err(Failure::new(exit::NO_INPUT, "no_commands", format!("there is no `{NAME}` in `{}`{above}", start.display()))
@@ -46,11 +62,7 @@ pub(super) fn find() -> Result<Found, Failure> {
         None => Ok(None),
     });
     let bytes = read.map_err(|error| refused(&error))?.ok_or_else(|| unreadable(&path, &io::ErrorKind::NotFound.into()))?;
-    if dir != start {
-        std::env::set_current_dir(&dir).map_err(|error| unreadable(&dir, &error))?;
-        console::say(&format!("using {}\n", escape(path.as_os_str().as_encoded_bytes(), false)));
-    }
-    Ok(Found { path, source: Source::new(NAME, bytes) })
+    Ok((dir, Source::new(NAME, bytes)))
 }
 
 /// Whether there is a command file that has this command. Says nothing.

@@ -19,7 +19,10 @@ pub(super) fn of(target: Option<&CommandSummary>, shown: &str, own: &Command) ->
     usage.push_str(" [OPTIONS]");
     let flags: Vec<String> = parameters.iter().map(flag_name).collect();
     // A parameter comes before an option of the same name.
-    let options = own.get_arguments().filter(|arg| arg.get_long().is_none_or(|long| !flags.iter().any(|flag| flag == long)));
+    let options = own
+        .get_arguments()
+        .filter(|arg| !arg.is_positional())
+        .filter(|arg| arg.get_long().is_none_or(|long| !flags.iter().any(|flag| flag == long)));
     let options: Vec<Arg> = options.map(|arg| arg.clone().help_heading("Options of opal")).collect();
     let mut command = Command::new(safe(shown)).override_usage(usage).disable_help_flag(true).disable_version_flag(true);
     if let Some(target) = target.filter(|target| !target.comment.is_empty()) {

@@ -1,5 +1,6 @@
 //! Tells the words of an `opal` command line apart.
 
+use super::super::completions::SHELLS;
 use super::super::failure::Failure;
 use super::super::words::{Shape, option, text};
 use crate::ast::TypeName;
@@ -10,7 +11,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 
 /// The commands that opal has itself.
-pub(super) const BUILT_IN: &[&str] = &["run", "plan", "execute"];
+pub(super) const BUILT_IN: &[&str] = &["run", "plan", "execute", "completions"];
 
 /// A command line, cut at the first word that is no option.
 #[derive(Debug, Default)]
@@ -72,6 +73,7 @@ impl Line {
         let is_plan = |word: &OsString| word == "--plan" || word.as_encoded_bytes().starts_with(b"--plan=");
         let operand = match name.as_str() {
             "run" => self.rest.iter().any(is_plan),
+            "completions" => self.rest.iter().any(|word| SHELLS.iter().any(|shell| word == shell)),
             _ => self.rest.iter().any(|word| word == "-" || !word.as_encoded_bytes().starts_with(b"-")),
         };
         if !help && !operand {
