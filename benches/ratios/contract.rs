@@ -76,6 +76,7 @@ fn is_same(contract: &Contract<'_>, host: &Reality, seed: &Seed) -> bool {
         seed,
         arguments: &[],
         pass_env: &[],
+        regen: opal_format::regen::Regen::None,
         public_names: None,
         no_public: false,
         fuel: table::limits::FUEL,

@@ -81,7 +81,7 @@ pub(crate) fn contract(text: &str) -> Result<Sample, Box<dyn Error>> {
     let identity = Identity::from_secret(&[7; 32], "bench")?;
     let seed = Seed::generate()?;
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
-    let manner = Manner { mode: Mode::Resolve, pass_env: Vec::new(), public_names: Vec::new(), no_public: false };
+    let manner = Manner { mode: Mode::Resolve, pass_env: Vec::new(), public_names: Vec::new(), no_public: false, regen_root: None };
     let conditions = Conditions {
         algorithm: HashAlgorithm::Sha256,
         timestamp: 0,

@@ -21,6 +21,7 @@ pub mod opal;
 mod options;
 mod passphrase;
 mod plan;
+mod regen_root;
 mod show;
 mod sign;
 mod signer;

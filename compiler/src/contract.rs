@@ -8,6 +8,7 @@ use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::identity::PublicKey;
 use opal_format::plan_hash::plan_hash;
 use opal_format::program::{Program, ProgramView};
+use opal_format::regen::{self, Regen};
 use opal_format::seed::Seed;
 use opal_format::terms::{BoundArgument, Terms};
 use opal_format::writer::{PlanContents, PlanFile, WriteError};
@@ -36,6 +37,8 @@ pub struct Manner {
     pub public_names: Vec<String>,
     /// Treat every value as secret.
     pub no_public: bool,
+    /// The root of values with a `regen_key`.
+    pub regen_root: Option<Seed>,
 }
 
 /// What a contract says besides its plan.
@@ -85,6 +88,7 @@ impl Work<'_> {
         let options = Options {
             mode: manner.mode,
             seed,
+            regen: manner.regen_root.as_ref().map_or(Regen::None, Regen::Root),
             arguments: &arguments,
             pass_env: &manner.pass_env,
             public_names: Some(&manner.public_names),
@@ -125,7 +129,7 @@ impl Work<'_> {
             shell: conditions.shell.clone(),
             umask: conditions.umask,
             pass_env: manner.pass_env.clone(),
-            regen_root: None,
+            regen_root: manner.regen_root.as_ref().filter(|_| !plan.sub_keys.is_empty()).map(|root| regen::fingerprint(root).bytes),
             no_public: manner.no_public,
         };
         let contents = PlanContents {
@@ -137,6 +141,7 @@ impl Work<'_> {
             program: self.program,
             steps: &plan.steps,
             slots: &plan.slots,
+            sub_keys: &plan.sub_keys,
             provenance: &conditions.provenance,
         };
         contents.write(seed, recipients)

@@ -247,6 +247,7 @@ fn plan_hashes(text: &str) -> Vec<(String, String)> {
             seed: &seed,
             arguments: &compiled.values,
             pass_env: &[],
+            regen: opal_format::regen::Regen::None,
             public_names: Some(&[]),
             no_public: false,
             fuel: limits::FUEL,

@@ -17,6 +17,14 @@ use crate::terms::Terms;
 use std::collections::HashSet;
 
 /// Checks the terms.
+/// TERMS name a regen root exactly where sub-keys of one are there.
+pub(crate) fn regen(terms: &Terms, present: bool, offset: usize) -> Result<(), FormatError> {
+    if terms.regen_root.is_some() == present {
+        return Ok(());
+    }
+    Err(FormatError::Table { section: Section::Terms, index: 0, rule: Rule::RegenRoot, offset })
+}
+
 pub(crate) fn terms(terms: &Terms, instruction_set: u32, offset: usize) -> Result<(), FormatError> {
     let fail = |index, rule| Err(FormatError::Table { section: Section::Terms, index, rule, offset });
     match PlanType::from_number(terms.plan_type) {

@@ -169,6 +169,12 @@ pub enum FormatError {
         /// Where its bytes start.
         offset: usize,
     },
+    /// REGEN does not hold a sealed list of sub-keys.
+    #[error("the sub-keys at byte {offset} are malformed")]
+    Regen {
+        /// Where its bytes start.
+        offset: usize,
+    },
     /// A plan type that this version reserves, or an unknown one.
     #[error("plan type {number} is reserved")]
     PlanTypeReserved {
@@ -230,6 +236,7 @@ impl FormatError {
             Self::Table { rule, .. } => rule.code(),
             Self::CountMismatch { .. } => "plan_count_mismatch",
             Self::Envelope { .. } => "plan_envelope_malformed",
+            Self::Regen { .. } => "plan_regen_malformed",
             Self::PlanTypeReserved { .. } => "plan_type_reserved",
             Self::Signature { cause, .. } => cause.code(),
             Self::SignatureOrder { .. } => "signature_order",
@@ -300,6 +307,7 @@ rules! {
     Umask "terms_umask" "the umask is above 0777"
     PassEnv "terms_pass_env" "the promised environment names are not sorted, stand twice, or hold NUL or `=`"
     Shell "terms_shell" "the shell is not an absolute path"
+    RegenRoot "terms_regen_root" "the regen root is named without sub-keys, or sub-keys are there without it"
     SourceName "terms_source_name" "the source name holds a NUL byte"
 }
 

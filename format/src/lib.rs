@@ -35,6 +35,7 @@ pub mod program;
 pub mod read_file;
 pub mod reader;
 pub mod record;
+pub mod regen;
 pub mod section;
 pub mod seed;
 pub mod signature;

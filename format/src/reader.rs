@@ -14,7 +14,8 @@ use crate::identity::PublicKey;
 use crate::limits;
 use crate::plan_hash::plan_hash;
 use crate::program::{ArchivedProgram, ProgramView};
-use crate::section::{self, FRAME, Section, Sections};
+use crate::regen::{self, RegenError, SubKeys};
+use crate::section::{self, FRAME, Located, Section, Sections};
 use crate::seed::Seed;
 use crate::signature::{NAMESPACE_PLAN, SshSignature};
 use crate::slots::{ArchivedSlots, SlotsView};
@@ -83,9 +84,9 @@ pub(crate) fn contract_hash(algorithm: HashAlgorithm, body: &[u8]) -> Digest {
     hash.finish()
 }
 
-/// The digest that an envelope is bound to: of every byte before ENVELOPE.
-pub(crate) fn envelope_context(algorithm: HashAlgorithm, before: &[u8]) -> Digest {
-    let mut hash = Canonical::new(algorithm, "envelope");
+/// The digest that a sealed section is bound to: of every byte before it.
+pub(crate) fn context(algorithm: HashAlgorithm, section: Section, before: &[u8]) -> Digest {
+    let mut hash = Canonical::new(algorithm, if section == Section::Regen { "regen" } else { "envelope" });
     hash.bytes(before);
     hash.finish()
 }
@@ -186,6 +187,7 @@ impl Authenticated {
         let sections = Sections::read(body, first)?;
 
         let located = sections.expect(Section::Terms)?;
+        let terms_start = located.start;
         let archived = archive::read::<ArchivedTerms>(Section::Terms, located)?;
         let terms: Terms = rkyv::api::deserialize_using(archived, Strategy::<_, Failure>::wrap(&mut ()))
             .map_err(|Failure| FormatError::Archive { section: Section::Terms, offset: located.start })?;
@@ -209,16 +211,25 @@ impl Authenticated {
         check::slots(slots, located.start)?;
         check::steps(steps, slots.slots.len(), located_steps.start)?;
 
+        let before = |section: Located<'_>| body.get(..section.start.saturating_sub(FRAME)).unwrap_or_default();
+        let regen = sections.find(Section::Regen);
+        check::regen(&terms, regen.is_some(), terms_start)?;
+        if let Some(regen) = regen
+            && !regen::is_well_formed(regen.bytes)
+        {
+            return Err(FormatError::Regen { offset: regen.start });
+        }
+        let regen = regen.map(|regen| (before(regen), regen.bytes));
         let envelope = sections.expect(Section::Envelope)?;
         let recipients = envelope::recipients(envelope.bytes).map_err(|_| FormatError::Envelope { offset: envelope.start })?;
-        let before_envelope = body.get(..envelope.start.saturating_sub(FRAME)).unwrap_or_default();
+        let before_envelope = before(envelope);
         let located = sections.expect(Section::Provenance)?;
         count("length of the provenance", header.provenance, located.bytes.len(), header::AT_PROVENANCE)?;
         let provenance =
             std::str::from_utf8(located.bytes).map_err(|_| FormatError::NotUtf8 { what: "provenance", offset: located.start })?;
         let contract_hash = self.contract_hash;
         let envelope = envelope.bytes;
-        Ok(Contract { header, terms, program, steps, slots, recipients, provenance, contract_hash, envelope, before_envelope })
+        Ok(Contract { header, terms, program, steps, slots, recipients, provenance, contract_hash, envelope, before_envelope, regen })
     }
 }
 
@@ -248,6 +259,8 @@ pub struct Contract<'a> {
     pub contract_hash: Digest,
     envelope: &'a [u8],
     before_envelope: &'a [u8],
+    /// The bytes before REGEN, and its own.
+    regen: Option<(&'a [u8], &'a [u8])>,
 }
 
 impl Contract<'_> {
@@ -266,6 +279,17 @@ impl Contract<'_> {
     /// # Errors
     /// See [`envelope::open`].
     pub fn unseal(&self, key: &SigningKey) -> Result<Seed, EnvelopeError> {
-        envelope::open(self.envelope, key, &envelope_context(self.header.algorithm, self.before_envelope))
+        envelope::open(self.envelope, key, &context(self.header.algorithm, Section::Envelope, self.before_envelope))
+    }
+
+    /// The sub-keys that values with a `regen_key` are derived from; none where there is no such value.
+    ///
+    /// # Errors
+    /// [`RegenError`] where they were not sealed under `seed` for this contract.
+    pub fn sub_keys(&self, seed: &Seed) -> Result<SubKeys, RegenError> {
+        match self.regen {
+            Some((before, sealed)) => SubKeys::open(sealed, seed, &context(self.header.algorithm, Section::Regen, before)),
+            None => Ok(SubKeys::default()),
+        }
     }
 }

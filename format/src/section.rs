@@ -17,12 +17,14 @@ numbered! {
         Steps = 2, "STEPS";
         /// The slots.
         Values = 3, "VALUES";
+        /// Sealed sub-keys of a regen root, where values were derived from one.
+        Regen = 4, "REGEN";
         /// The sealed seed.
-        Envelope = 4, "ENVELOPE";
+        Envelope = 5, "ENVELOPE";
         /// JSON that informs and decides nothing.
-        Provenance = 5, "PROVENANCE";
+        Provenance = 6, "PROVENANCE";
         /// The signatures.
-        Signature = 6, "SIGNATURE";
+        Signature = 7, "SIGNATURE";
     }
 }
 
@@ -35,6 +37,7 @@ impl Section {
             Self::Program => b"PROG",
             Self::Steps => b"STEP",
             Self::Values => b"VALS",
+            Self::Regen => b"REGN",
             Self::Envelope => b"ENVL",
             Self::Provenance => b"PROV",
             Self::Signature => b"SIGN",
@@ -132,9 +135,14 @@ impl<'a> Sections<'a> {
         Ok(Self { found })
     }
 
+    /// A section that may be there.
+    pub(crate) fn find(&self, section: Section) -> Option<Located<'a>> {
+        self.found.get(usize::from(section.number())).copied().flatten()
+    }
+
     /// A section that must be there.
     pub(crate) fn expect(&self, section: Section) -> Result<Located<'a>, FormatError> {
-        self.found.get(usize::from(section.number())).copied().flatten().ok_or(FormatError::MissingSection { section })
+        self.find(section).ok_or(FormatError::MissingSection { section })
     }
 }
 

@@ -49,7 +49,7 @@ impl Seed {
         &self.0
     }
 
-    fn derive(&self, label: &[u8], fields: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn derive(&self, label: &[u8], fields: &[&[u8]]) -> Zeroizing<[u8; 32]> {
         let mut info = Vec::new();
         for field in [label].iter().chain(fields) {
             info.extend_from_slice(&(field.len() as u64).to_le_bytes());

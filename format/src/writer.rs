@@ -10,7 +10,8 @@ use crate::identity::PublicKey;
 use crate::limits;
 use crate::plan_hash::plan_hash;
 use crate::program::Program;
-use crate::reader::{Authenticated, TRAILER, TRAILER_MAGIC, contract_hash, envelope_context};
+use crate::reader::{Authenticated, TRAILER, TRAILER_MAGIC, context, contract_hash};
+use crate::regen::{RegenError, SubKeys};
 use crate::section::{self, FRAME, Section};
 use crate::seed::{Drbg, Seed};
 use crate::signature::{NAMESPACE_PLAN, SignatureError, SshSignature};
@@ -38,6 +39,8 @@ pub struct PlanContents<'a> {
     pub steps: &'a Steps,
     /// See [`Slots`].
     pub slots: &'a Slots,
+    /// Sub-keys that values with a `regen_key` were derived from; TERMS name their root.
+    pub sub_keys: &'a SubKeys,
     /// JSON text.
     pub provenance: &'a str,
 }
@@ -51,6 +54,9 @@ pub enum WriteError {
     /// The seed cannot be sealed.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// The sub-keys cannot be sealed.
+    #[error(transparent)]
+    Regen(#[from] RegenError),
     /// A signature is not one of this contract.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -75,6 +81,7 @@ impl PlanContents<'_> {
     pub fn write_with(&self, seed: &Seed, recipients: &[PublicKey], random: Drbg) -> Result<PlanFile, WriteError> {
         let Self { algorithm, terms, steps, slots, target, .. } = *self;
         check::terms(terms, self.program.instruction_set, 0)?;
+        check::regen(terms, !self.sub_keys.is_empty(), 0)?;
         check::slots(slots.view(), 0)?;
         check::steps(steps.view(), slots.slots.len(), 0)?;
         let plan_hash = plan_hash(algorithm, target, &terms.arguments, steps.view(), slots.view())?;
@@ -95,7 +102,11 @@ impl PlanContents<'_> {
         section::write(&mut body, Section::Program, &archive::write(Section::Program, self.program)?);
         section::write(&mut body, Section::Steps, &archive::write(Section::Steps, steps)?);
         section::write(&mut body, Section::Values, &archive::write(Section::Values, slots)?);
-        let sealed = envelope::seal_with(seed, recipients, &envelope_context(algorithm, &body), random)?;
+        if !self.sub_keys.is_empty() {
+            let sealed = self.sub_keys.seal(seed, &context(algorithm, Section::Regen, &body))?;
+            section::write(&mut body, Section::Regen, &sealed);
+        }
+        let sealed = envelope::seal_with(seed, recipients, &context(algorithm, Section::Envelope, &body), random)?;
         section::write(&mut body, Section::Envelope, &sealed);
         section::write(&mut body, Section::Provenance, self.provenance.as_bytes());
         Ok(PlanFile { contract_hash: contract_hash(algorithm, &body), plan_hash: Some(plan_hash), body, signatures: Vec::new() })

@@ -74,6 +74,7 @@ fn written(program: &Program, plan: &Plan) -> Vec<u8> {
         program,
         steps: &plan.steps,
         slots: &plan.slots,
+        sub_keys: &opal_format::regen::SubKeys::default(),
         provenance: "{}",
     };
     static RECIPIENT: OnceLock<PublicKey> = OnceLock::new();

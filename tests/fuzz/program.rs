@@ -23,7 +23,16 @@ impl Reality for Fixed {
 /// Plans with little fuel, so that a fuzzer sees many programs.
 pub(super) fn planned(verified: &Verified<'_>, mode: Mode, arguments: &[CanonicalValue]) -> Result<Plan, PlanError> {
     let seed = Seed::from_bytes([7; 32]);
-    let options = Options { mode, seed: &seed, arguments, pass_env: &[], public_names: None, no_public: false, fuel: 20_000 };
+    let options = Options {
+        mode,
+        seed: &seed,
+        arguments,
+        pass_env: &[],
+        regen: opal_format::regen::Regen::None,
+        public_names: None,
+        no_public: false,
+        fuel: 20_000,
+    };
     plan(verified, &Fixed, &options)
 }
 

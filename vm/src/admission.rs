@@ -21,6 +21,7 @@ use opal_format::plan_hash::plan_hash;
 use opal_format::program::ProgramView;
 use opal_format::read_file::read_path;
 use opal_format::reader::{Authenticated, Contract};
+use opal_format::regen::{Regen, SubKeys};
 use opal_format::seed::Seed;
 use opal_format::steps::StepsView;
 use std::collections::BTreeMap;
@@ -217,6 +218,7 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
     site.policy.check_source(source_checked)?;
     check_shell(&contract.terms.shell)?;
     let seed = unseal(admitted, request, site)?;
+    let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
     let arguments = contract
         .terms
         .arguments
@@ -224,7 +226,7 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
         .map(|argument| CanonicalValue::decode(&argument.value))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
-    let (plan, mut drift) = match confined_plan(admitted, site, &seed, &arguments) {
+    let (plan, mut drift) = match confined_plan(admitted, site, &seed, &sub_keys, &arguments) {
         Ok(plan) => {
             let fresh = plan_hash(
                 contract.header.algorithm,
@@ -249,11 +251,18 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
 }
 
 /// Replans on a thread that alone is confined. No step is ever started from it.
-fn confined_plan(admitted: &Admitted<'_>, site: &Site, seed: &Seed, arguments: &[CanonicalValue]) -> Result<Plan, Stopped> {
+fn confined_plan(
+    admitted: &Admitted<'_>,
+    site: &Site,
+    seed: &Seed,
+    sub_keys: &SubKeys,
+    arguments: &[CanonicalValue],
+) -> Result<Plan, Stopped> {
     let host = Host::new(site.base.clone(), &BTreeMap::new());
     let options = Options {
         mode: Mode::Resolve,
         seed,
+        regen: Regen::SubKeys(sub_keys),
         arguments,
         pass_env: &admitted.contract.terms.pass_env,
         public_names: None,

@@ -12,7 +12,9 @@ use opal_format::plan_hash::plan_hash;
 use opal_format::reader::Contract;
 use opal_format::seed::same_commitment;
 use opal_format::slots::{Slot, SlotsView};
+use opal_vm::cli::inspect;
 use opal_vm::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
+use opal_vm::decorators::value_decorator;
 use opal_vm::view::{PlanView, Style, escape, node_text, path_of, public_value, scalar_text, target_name};
 use serde_json::json;
 use std::collections::HashMap;
@@ -29,7 +31,7 @@ pub(super) fn command() -> clap::Command {
         .arg(options::path("b", "B", "The contract that is").required(true))
         .arg(options::format(&["text", "json", "markdown"]))
         .arg(options::flag("json", "The same as `--format json`"))
-        .after_help("Exit status: 0 for the same work, 3 for different work. Secret values cannot be compared.")
+        .after_help("Exit status: 0 for the same work, 3 for different work or values. Secret values are compared only where a regen root makes them.")
 }
 
 /// What tells two contracts apart.
@@ -41,6 +43,13 @@ struct Difference {
     drift: Vec<Drift>,
     /// Keys of secrets that both hold, under different seeds.
     incomparable: Vec<String>,
+}
+
+impl Difference {
+    /// Whether it is the same work with the same values, as far as they can be compared.
+    fn is_none(&self) -> bool {
+        self.same_work && self.drift.is_empty()
+    }
 }
 
 /// Runs the subcommand.
@@ -55,7 +64,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         let about = |contract: &Contract<'_>| json!({ "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string() });
         console::print_json(&json!({
             "schema": "opal/diff/v1",
-            "verdict": if difference.same_work { "same" } else { "different" },
+            "verdict": if difference.is_none() { "same" } else { "different" },
             "a": about(&a),
             "b": about(&b),
             "terms": difference.terms.iter().map(|(name, was, now)| json!({ "name": name, "was": was, "now": now })).collect::<Vec<_>>(),
@@ -67,7 +76,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     } else {
         console::print(text(&difference).as_bytes())?;
     }
-    if difference.same_work {
+    if difference.is_none() {
         return Ok(());
     }
     Err(Failure::Said(exit::DIFFERS))
@@ -79,7 +88,7 @@ fn compare(a: &Contract<'_>, b: &Contract<'_>) -> Result<Difference, opal_format
     let (old, new) = (named_by_key(a.slots), named_by_key(b.slots));
     let expected = PlanView::of(a.header.target, a.steps, SlotsView { slots: &old, ..a.slots });
     let actual = PlanView::of(b.header.target, b.steps, SlotsView { slots: &new, ..b.slots });
-    let (mut drift, incomparable) = values(&expected, &actual);
+    let (mut drift, incomparable) = values(&expected, &actual, a.terms.regen_root == b.terms.regen_root);
     drift.extend(steps(&expected, &actual));
     Ok(Difference { same_work: again == a.header.plan_hash, terms: terms(a, b), drift, incomparable })
 }
@@ -89,7 +98,7 @@ fn named_by_key(slots: SlotsView<'_>) -> Vec<Slot> {
     slots.slots.iter().map(|slot| Slot { display: slot.key, ..*slot }).collect()
 }
 
-fn values(old: &PlanView<'_>, new: &PlanView<'_>) -> (Vec<Drift>, Vec<String>) {
+fn values(old: &PlanView<'_>, new: &PlanView<'_>, same_root: bool) -> (Vec<Drift>, Vec<String>) {
     let key = |plan: &PlanView<'_>, slot: &Slot| escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
     let now: HashMap<String, &Slot> = new.slots.slots.iter().map(|slot| (key(new, slot), slot)).collect();
     let before: HashMap<String, &Slot> = old.slots.slots.iter().map(|slot| (key(old, slot), slot)).collect();
@@ -110,6 +119,12 @@ fn values(old: &PlanView<'_>, new: &PlanView<'_>) -> (Vec<Drift>, Vec<String>) {
             (Some(_), Some(_)) => {}
             (None, None) if slot.value_type != fresh.value_type => put(slot, key, "has another type", None),
             (None, None) if same_commitment(&slot.commitment, &fresh.commitment) => {}
+            // Root and key make the value; what a computed argument is computed from is a slot of its own.
+            (None, None) if lasts(&key, slot) && lasts(&key, fresh) => {
+                if !same_root {
+                    put(slot, key, "is derived from another regen root", None);
+                }
+            }
             (None, None) => incomparable.push(key),
             (None, Some(_)) => put(slot, key, "is public now", None),
             (Some(_), None) => put(slot, key, "is secret now", None),
@@ -122,6 +137,12 @@ fn values(old: &PlanView<'_>, new: &PlanView<'_>) -> (Vec<Drift>, Vec<String>) {
         }
     }
     (drift, incomparable)
+}
+
+/// Whether a value has a `regen_key`. Values of the same decorators without one have the number of their resolution at the end of the key.
+fn lasts(key: &str, slot: &Slot) -> bool {
+    let numbered = key.rsplit_once('#').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()));
+    value_decorator(slot.decorator.to_native()).is_some_and(|row| row.seeded) && !numbered
 }
 
 /// The steps that were added, removed or changed, as one change of structure.
@@ -212,6 +233,7 @@ fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, Strin
             ("umask", format!("{:04o}", terms.umask)),
             ("promised variables", terms.pass_env.join(", ")),
             ("no public values", terms.no_public.to_string()),
+            ("regen root", inspect::regen_root(contract).unwrap_or_else(|| "none".to_owned())),
         ]
     };
     let mut out: Vec<_> = all(a)

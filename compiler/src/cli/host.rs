@@ -22,6 +22,7 @@ pub(crate) fn arguments() -> Vec<Arg> {
         options::repeated("pass-env", "N", "Promise the environment variable N to the steps, its value committed to"),
         options::repeated("public", "N", "Let the value of N be public although its name looks like a secret's"),
         options::flag("no-public", "Treat every value as secret"),
+        super::regen_root::argument(),
     ]
 }
 
@@ -57,7 +58,13 @@ pub(crate) fn manner(matches: &ArgMatches, mode: Mode) -> Result<Manner, Failure
     }
     pass_env.sort_unstable();
     pass_env.dedup();
-    Ok(Manner { mode, pass_env, public_names: options::strings(matches, "public"), no_public: matches.get_flag("no-public") })
+    Ok(Manner {
+        mode,
+        pass_env,
+        public_names: options::strings(matches, "public"),
+        no_public: matches.get_flag("no-public"),
+        regen_root: None,
+    })
 }
 
 /// Refuses a promise of a variable that is not there: it has no place in the source that the planner could show.

@@ -1,7 +1,7 @@
-//! `opalc keygen`: makes a key pair.
+//! `opalc keygen`: makes a key pair, or a regen root.
 
 use super::failure::Failure;
-use super::{console, files, keys, options};
+use super::{console, files, keys, options, regen_root};
 use opal_format::identity::{Identity, KeyError};
 use opal_vm::trust::identity;
 use opal_vm::trust::locations::HostPaths;
@@ -9,17 +9,23 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub(super) fn command() -> clap::Command {
-    options::command("opalc keygen", "Make an Ed25519 key pair in OpenSSH format, and print its public half").arg(
-        options::path("output", "PATH", "Where the private key goes; the public one goes to PATH.pub [default: your identity]")
-            .short('o')
-            .long("output"),
-    )
+    options::command("opalc keygen", "Make an Ed25519 key pair in OpenSSH format, and print its public half")
+        .arg(
+            options::path("output", "PATH", "Where the private key goes; the public one goes to PATH.pub [default: your identity]")
+                .short('o')
+                .long("output"),
+        )
+        .arg(options::flag("regen-root", "Make a regen root instead, and print its SHA-256 [default place: beside your identity]"))
 }
 
 /// Runs the subcommand.
 pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let matches = options::parse(command(), words)?;
-    let made = match matches.get_one::<PathBuf>("output") {
+    let path = matches.get_one::<PathBuf>("output");
+    if matches.get_flag("regen-root") {
+        return regen_root::make(path.map(PathBuf::as_path));
+    }
+    let made = match path {
         Some(path) => to_file(path)?,
         None => own()?,
     };

@@ -5,7 +5,7 @@ use super::failure::{Failure, exit};
 use super::files::{self, Destination};
 use super::signer::Signer;
 use super::words;
-use super::{compile, console, contracts, host, keys, options};
+use super::{compile, console, contracts, host, keys, options, regen_root};
 use crate::contract::{Conditions, Manner, PlanFailure, Work};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::Compiled;
@@ -107,11 +107,14 @@ pub(super) fn produce(
     color: bool,
     compile: impl FnOnce() -> Result<(Source, Compiled), Failure>,
 ) -> Result<(), Failure> {
-    let request = Request::new(matches, path)?;
+    let mut request = Request::new(matches, path)?;
     let reality = host::reality(matches)?;
     host::check_promises(&reality, &request.manner)?;
     let (source, compiled) = compile()?;
     console::say(&compile::warnings(&source, &compiled, color));
+    if request.manner.mode == Mode::Resolve {
+        request.manner.regen_root = regen_root::for_program(matches, &compiled.program)?;
+    }
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
     let seed = fresh_seed()?;
     let plan = work.plan(&reality, &seed, &request.manner).map_err(|failure| refused(failure, source.clone()))?;

@@ -6,6 +6,7 @@ use crate::identity::PublicKey;
 use crate::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
 use crate::program::{Constant, Function, Instruction, Program};
 use crate::record::{Range, Span, TextRef, i64_le, u16_le, u32_le};
+use crate::regen::{Regen, RegenName, SubKeys, fingerprint};
 use crate::seed::{Drbg, Seed};
 use crate::slots::{SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
 use crate::steps::{Arg, Node, Part, PartKind, Steps};
@@ -36,6 +37,7 @@ pub(crate) struct Sample {
     pub program: Program,
     pub steps: Steps,
     pub slots: Slots,
+    pub sub_keys: SubKeys,
 }
 
 impl Sample {
@@ -47,7 +49,20 @@ impl Sample {
             program: program(),
             steps: steps(),
             slots: slots(),
+            sub_keys: SubKeys::default(),
         }
+    }
+
+    /// With two sub-keys of the regen root whose bytes all equal 7.
+    pub(crate) fn with_sub_keys() -> Self {
+        let mut sample = Self::new();
+        let root = Seed::from_bytes([7; 32]);
+        sample.terms.regen_root = Some(fingerprint(&root).bytes);
+        for regen_key in [b"v1", b"v2"] {
+            let name = RegenName::new("random.password", regen_key, &[&24_u64.to_le_bytes(), b"abc"]);
+            sample.sub_keys.insert(name, Regen::Root(&root).sub_key(name).unwrap());
+        }
+        sample
     }
 
     pub(crate) fn contents(&self) -> PlanContents<'_> {
@@ -60,6 +75,7 @@ impl Sample {
             program: &self.program,
             steps: &self.steps,
             slots: &self.slots,
+            sub_keys: &self.sub_keys,
             provenance: PROVENANCE,
         }
     }

@@ -12,7 +12,7 @@ use crate::hash::HashAlgorithm;
 use crate::kind::{NodeKind, PlanType, Position, ValueType};
 use crate::reader::RawPlan;
 use crate::record::{Range, TextRef};
-use crate::section::Section;
+use crate::section::{FLAG_CRITICAL, Section};
 use crate::seed::Drbg;
 use crate::signature::{NAMESPACE_PLAN, SshSignature};
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,9 +133,18 @@ fn raw(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 
 /// The sample with a change to its sections, signed.
 fn draft(change: impl FnOnce(&mut Draft)) -> Vec<u8> {
-    let mut draft = Draft::new(&Sample::new());
+    draft_of(&Sample::new(), change)
+}
+
+fn draft_of(sample: &Sample, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
+    let mut draft = Draft::new(sample);
     change(&mut draft);
     draft.signed()
+}
+
+/// The sample with sub-keys and a change to their section, signed.
+fn regen(change: &dyn Fn(&mut Vec<u8>)) -> Vec<u8> {
+    draft_of(&Sample::with_sub_keys(), |d| change(&mut d.sections[4].2))
 }
 
 fn accepted() -> Vec<Vector> {
@@ -156,6 +165,7 @@ fn accepted() -> Vec<Vector> {
         ("valid_unknown-section", "ok", draft(|d| d.sections.insert(2, (*b"NEWS", 0, vec![1, 2, 3])))),
         ("valid_unknown-section-last", "ok", draft(|d| d.sections.push((*b"NEWS", 0, vec![])))),
         ("valid_pipeline", "ok", pipeline.signed(&[1])),
+        ("valid_regen", "ok", Sample::with_sub_keys().signed(&[1])),
         ("valid_sha256-signature", "ok", with_signatures(&[sha256_signature()])),
     ]
 }
@@ -273,6 +283,17 @@ fn sections() -> Vec<Vector> {
             }),
         ),
         ("provenance_not-utf8", "plan_not_utf8", draft(|d| d.sections[5].2[0] = 0xff)),
+        ("regen_empty", "plan_regen_malformed", regen(&|sealed| sealed.truncate(16))),
+        ("regen_cut", "plan_regen_malformed", regen(&|sealed| sealed.truncate(143))),
+        ("regen_no-tag", "plan_regen_malformed", regen(&Vec::clear)),
+        ("regen_noncritical", "plan_section_flags", draft_of(&Sample::with_sub_keys(), |d| d.sections[4].1 = 0)),
+        ("regen_after-envelope", "plan_section_order", draft_of(&Sample::with_sub_keys(), |d| d.sections.swap(4, 5))),
+        ("terms_regen-root-without-sub-keys", "terms_regen_root", tables(|s| s.terms.regen_root = Some([1; 32]))),
+        (
+            "terms_sub-keys-without-regen-root",
+            "terms_regen_root",
+            draft(|d| d.sections.insert(4, (Section::Regen.tag(), FLAG_CRITICAL, vec![0; 80]))),
+        ),
         ("envelope_empty", "plan_envelope_malformed", enveloped(&[])),
         ("envelope_cut", "plan_envelope_malformed", enveloped(&sealed(&[1])[..111])),
         ("envelope_twice", "plan_envelope_malformed", enveloped(&sealed(&[1]).repeat(2))),

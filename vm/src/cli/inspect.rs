@@ -10,6 +10,7 @@ use crate::view::{PlanJson, PlanView, Style, escape, scalar_text, write_tree};
 use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
+use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::{PlanType, Unscrubbed, ValueType};
 use opal_format::program::{Import, ProgramView};
 use opal_format::reader::{Authenticated, Contract};
@@ -126,6 +127,13 @@ fn unscrubbed(contract: &Contract<'_>) -> Vec<(String, &'static str)> {
         .collect()
 }
 
+/// What the contract says of the root of its values with a `regen_key`.
+#[must_use]
+pub fn regen_root(contract: &Contract<'_>) -> Option<String> {
+    let bytes = contract.terms.regen_root?;
+    Some(Digest { algorithm: HashAlgorithm::Sha256, bytes }.to_string())
+}
+
 fn signers(plan: &Authenticated) -> Vec<String> {
     plan.signers().map(|key| format!("{} ({})", key.fingerprint(), key)).collect()
 }
@@ -152,7 +160,7 @@ pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>) -> PlanJson<'
             "source": terms.source_name, "not_after": terms.not_after.map(time), "once": terms.once,
             "plan_type": PlanType::from_number(terms.plan_type).map(PlanType::name), "shell": terms.shell,
             "umask": format!("{:04o}", terms.umask), "pass_env": terms.pass_env, "no_public": terms.no_public,
-            "instruction_set": terms.instruction_set,
+            "instruction_set": terms.instruction_set, "regen_root": regen_root(contract),
         }),
     );
     out.insert("may_read", json!(imports(contract)));
@@ -217,6 +225,7 @@ pub fn facts(plan: &Authenticated, contract: &Contract<'_>) -> Vec<(&'static str
         ("signed by", or(signers(plan), "nobody")),
         ("opened by", or(contract.recipients.iter().map(opal_format::identity::PublicKey::fingerprint).collect(), "nobody")),
         ("shell", vec![format!("{}, umask {:04o}", escape(terms.shell.as_bytes(), false), terms.umask)]),
+        ("regen root", or(regen_root(contract).into_iter().collect(), "none")),
         ("may read", or(imports(contract), "nothing")),
         ("steps get", or(terms.pass_env.iter().map(|name| escape(name.as_bytes(), false)).collect(), "no promised variables")),
         ("environment", one("what is not promised is inherited, not verified (clean in a guarded run)")),

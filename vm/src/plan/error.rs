@@ -102,7 +102,7 @@ pub enum Cause {
         reason: String,
     },
     /// `regen_key` without a regen root.
-    #[error("`regen_key` needs a regen root, which this version cannot make")]
+    #[error("`regen_key` needs a regen root, and there is none")]
     NoRegenRoot,
     /// An argument of a value decorator that it does not take.
     #[error("{0}")]
@@ -176,7 +176,7 @@ impl Cause {
             }
             Self::SecretStructure { key, .. } if key.contains("public=true") => "plan without `--no-public`".to_owned(),
             Self::SecretStructure { key, .. } => format!("if the value may be shown, write `public=true` at `@{key}`"),
-            Self::NoRegenRoot => "leave `regen_key` out: the value then changes with every contract".to_owned(),
+            Self::NoRegenRoot => "make one, `opalc keygen --regen-root`, or copy that of those who plan with you; without `regen_key` the value changes with every contract".to_owned(),
             Self::PublicSecret(name) => format!("add `--public {name}` if the value may really be shown"),
             Self::DivisionByZero => "ask with `if` whether it is 0 before".to_owned(),
             Self::BackwardRange { .. } => "ask with `if` whether the range is empty before".to_owned(),

@@ -9,6 +9,7 @@ use opal_format::canonical;
 use opal_format::kind::{NodeKind, PlanType, Unscrubbed, ValueType};
 use opal_format::program::ProgramView;
 use opal_format::record::{TextRef, u16_le};
+use opal_format::regen::SubKeys;
 use opal_format::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
 use opal_format::steps::Steps;
 use std::collections::HashSet;
@@ -71,7 +72,7 @@ pub(super) fn finish(
     }
     let Emitter { steps, undecided, .. } = out;
     let plan_type = plan_type(&steps, matrix);
-    Ok(Plan { steps, slots, values, undecided, plan_type })
+    Ok(Plan { steps, slots, values, undecided, plan_type, sub_keys: SubKeys::default() })
 }
 
 /// `campaign` before `matrix` before `sequence` before `atomic`.

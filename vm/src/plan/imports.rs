@@ -5,7 +5,7 @@ use super::arithmetic::wrong;
 use super::candidates::Entry;
 use super::error::Cause;
 use super::machine::{CANDIDATE, Flow, Machine, at, bug};
-use super::resolve::{Argument, is_public, resolve};
+use super::resolve::{Argument, Random, is_public, regen_key, resolve};
 use super::value::{Candidate, Data, Scalar, Value};
 use crate::decorators::{self, Cost};
 use opal_format::program::IMPORT_PUBLIC;
@@ -55,12 +55,12 @@ impl Machine<'_> {
         Ok(Flow::Next)
     }
 
-    /// Resolves once per decorator and arguments; seeded ones each time they are evaluated.
+    /// Resolves once per decorator and arguments; seeded ones each time they are evaluated, unless a `regen_key` names what they give.
     pub(super) fn resolve_named(&mut self, decorator: u16, arguments: Vec<Argument>, marked: bool, span: Span) -> Result<Candidate, Cause> {
         let row = decorators::value_decorator(decorator).ok_or_else(|| bug("decorator"))?;
         let mut key = self.import_key(row, &arguments, marked)?;
         let public = is_public(decorator, &arguments, marked, self.options)?;
-        if row.seeded {
+        if row.seeded && regen_key(row, &arguments).is_none() {
             self.seeded = self.seeded.saturating_add(1);
             key = format!("{key}#{}", self.seeded);
         } else if let Some(candidate) = self.candidates.find(&key) {
@@ -69,7 +69,9 @@ impl Machine<'_> {
         let value = if self.options.mode == Mode::Quick && row.cost == Cost::Expensive {
             None
         } else {
-            let (scalar, work) = resolve(decorator, &arguments, &key, self.seeded, self.reality, self.options.seed)?;
+            let regen_key = regen_key(row, &arguments);
+            let mut random = Random { options: self.options, key: &key, ordinal: self.seeded, regen_key, used: &mut self.sub_keys };
+            let (scalar, work) = resolve(decorator, &arguments, &key, self.reality, &mut random)?;
             self.charge(work.saturating_add(scalar.text_length() as u64))?;
             if let Scalar::String(bytes) = &scalar
                 && bytes.contains(&0)

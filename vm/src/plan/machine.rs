@@ -19,6 +19,7 @@ use opal_format::canonical::CanonicalValue;
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::program::{Instruction, ProgramView, Variable};
 use opal_format::record::{Range, Span, TextRef};
+use opal_format::regen::SubKeys;
 use std::collections::HashMap;
 use std::rc::Rc;
 use zeroize::Zeroizing;
@@ -105,6 +106,8 @@ pub(super) struct Machine<'a> {
     calls: u32,
     fuel: u64,
     pub(super) seeded: u64,
+    /// Sub-keys in use.
+    pub(super) sub_keys: SubKeys,
     pub(super) matrix: bool,
 }
 
@@ -139,12 +142,14 @@ pub fn plan_or_slots(program: &Verified<'_>, reality: &dyn Reality, options: &Op
         calls: 0,
         fuel: options.fuel.min(limits::FUEL),
         seeded: 0,
+        sub_keys: SubKeys::default(),
         matrix: false,
     };
     let outcome = machine.start().and_then(|()| machine.run()).and_then(|()| machine.promise());
     let stopped = outcome.err().map(|cause| PlanError { cause, span: machine.span() });
-    let matrix = machine.matrix;
+    let (matrix, sub_keys) = (machine.matrix, machine.sub_keys);
     let plan = super::finish::finish(machine.candidates, machine.out, machine.program, options, matrix);
+    let plan = plan.map(|plan| Plan { sub_keys, ..plan });
     match stopped {
         Some(error) => Err(Stopped { error, slots: plan.map(|plan| Box::new(plan.slots)).unwrap_or_default() }),
         None => plan.map_err(|cause| Stopped { error: PlanError { cause, span: Span::NONE }, slots: Box::default() }),

@@ -32,6 +32,7 @@ pub use arithmetic::parse as parse_scalar;
 
 use opal_format::canonical::CanonicalValue;
 use opal_format::kind::PlanType;
+use opal_format::regen::{Regen, SubKeys};
 use opal_format::seed::Seed;
 use opal_format::slots::Slots;
 use opal_format::steps::Steps;
@@ -52,6 +53,8 @@ pub struct Options<'a> {
     pub mode: Mode,
     /// The plan's seed: fresh when a contract is made, unsealed when it is verified.
     pub seed: &'a Seed,
+    /// Where values with a `regen_key` come from: a root when a contract is made, its sub-keys when it is verified.
+    pub regen: Regen<'a>,
     /// Arguments of the entry function.
     pub arguments: &'a [CanonicalValue],
     /// Names promised to the steps (`--pass-env`).
@@ -77,6 +80,8 @@ pub struct Plan {
     pub undecided: BTreeMap<u32, u32>,
     /// Its shape.
     pub plan_type: PlanType,
+    /// The sub-keys that values with a `regen_key` were derived from.
+    pub sub_keys: SubKeys,
 }
 
 /// Planning that ended without a plan.

@@ -6,7 +6,8 @@ use super::reality::{FileFailure, Reality};
 use super::value::{Data, Scalar, Value};
 use crate::decorators::{self as table, PUBLIC_ENV, looks_secret};
 use opal_format::hash::HashAlgorithm;
-use opal_format::seed::Seed;
+use opal_format::regen::{RegenName, SubKeys};
+use opal_format::seed::Drbg;
 use zeroize::Zeroizing;
 
 /// One argument of a resolution, evaluated. Strings come as bytes in `text`.
@@ -46,14 +47,49 @@ pub(super) fn is_public(decorator: u16, args: &[Argument], marked: bool, options
 /// Fuel for the arithmetic of a key pair.
 const KEY_PAIR: u64 = 4096;
 
-/// Resolves one decorator, and says what fuel that took beside the bytes of the value. `ordinal` counts resolutions of seeded decorators.
+/// What names a value that lasts from plan to plan, if it has such a name.
+pub(super) fn regen_key<'a>(row: &table::ValueDecorator, args: &'a [Argument]) -> Option<&'a [u8]> {
+    let param = row.params.iter().zip(0..).find(|(param, _)| param.names.contains(&"regen_key"))?.1;
+    args.iter().find(|arg| arg.param == param)?.text.as_deref().map(Vec::as_slice)
+}
+
+/// Where one resolution of a seeded decorator gets its random bytes.
+pub(super) struct Random<'a, 'o> {
+    pub options: &'a super::Options<'o>,
+    /// Key of the slot.
+    pub key: &'a str,
+    /// Counts resolutions without a `regen_key`.
+    pub ordinal: u64,
+    pub regen_key: Option<&'a [u8]>,
+    /// Takes the sub-key.
+    pub used: &'a mut SubKeys,
+}
+
+impl Random<'_, '_> {
+    /// A stream of its own: from the seed for each resolution, or, with a `regen_key`, from a root for each decorator, `regen_key` and arguments, whose
+    /// defaults are filled.
+    fn stream(&mut self, decorator: &str, arguments: &[&[u8]]) -> Result<Drbg, Cause> {
+        let Some(regen_key) = self.regen_key else {
+            return Ok(self.options.seed.stream(decorator, self.key.as_bytes(), self.ordinal));
+        };
+        if regen_key.is_empty() {
+            return Err(Cause::Argument("`regen_key` must not be empty: it names the value".to_owned()));
+        }
+        let name = RegenName::new(decorator, regen_key, arguments);
+        let sub_key = self.options.regen.sub_key(name).ok_or(Cause::NoRegenRoot)?;
+        let stream = Drbg::new(sub_key.as_bytes());
+        self.used.insert(name, sub_key);
+        Ok(stream)
+    }
+}
+
+/// Resolves one decorator, and says what fuel that took beside the bytes of the value.
 pub(super) fn resolve(
     decorator: u16,
     args: &[Argument],
     key: &str,
-    ordinal: u64,
     reality: &dyn Reality,
-    seed: &Seed,
+    random: &mut Random<'_, '_>,
 ) -> Result<(Scalar, u64), Cause> {
     let arg = |param: u8| args.iter().find(|arg| arg.param == param);
     let scalar = match decorator {
@@ -73,8 +109,8 @@ pub(super) fn resolve(
             }
             Scalar::String(bytes)
         }
-        table::RANDOM_PASSWORD => password(args, key, ordinal, seed)?,
-        table::CRYPTO_GENERATE_KEY => return Ok((generate_key(args, key, ordinal, seed)?, KEY_PAIR)),
+        table::RANDOM_PASSWORD => password(args, random)?,
+        table::CRYPTO_GENERATE_KEY => return Ok((generate_key(args, random)?, KEY_PAIR)),
         _ => return Err(Cause::Internal("a decorator that is not in the table")),
     };
     Ok((scalar, 0))
@@ -97,10 +133,7 @@ fn env(name: &str, default: Option<&Argument>, reality: &dyn Reality) -> Result<
 }
 
 /// Draws a password, each character uniformly from the alphabet.
-fn password(args: &[Argument], key: &str, ordinal: u64, seed: &Seed) -> Result<Scalar, Cause> {
-    if args.iter().any(|arg| arg.param == 2) {
-        return Err(Cause::NoRegenRoot);
-    }
+fn password(args: &[Argument], random: &mut Random<'_, '_>) -> Result<Scalar, Cause> {
     let length = match args.iter().find(|arg| arg.param == 0).map(|arg| &arg.value.data) {
         None => 32,
         Some(Data::Int(length)) => usize::try_from(*length)
@@ -112,7 +145,7 @@ fn password(args: &[Argument], key: &str, ordinal: u64, seed: &Seed) -> Result<S
     let spec = args.iter().find(|arg| arg.param == 1).and_then(|arg| arg.text.as_deref());
     let alphabet = alphabet(spec.map_or(b"A-Za-z0-9", |bytes| bytes.as_slice()))?;
     let size = u32::try_from(alphabet.len()).map_err(|_| Cause::Internal("alphabet"))?;
-    let mut stream = seed.stream("random.password", key.as_bytes(), ordinal);
+    let mut stream = random.stream("random.password", &[&(length as u64).to_le_bytes(), &alphabet])?;
     let mut out = Zeroizing::new(Vec::with_capacity(length));
     for _ in 0..length {
         let at = stream.below(size).map_err(|_| Cause::Internal("the random stream ended"))?;
@@ -146,16 +179,13 @@ fn alphabet(spec: &[u8]) -> Result<Vec<u8>, Cause> {
 }
 
 /// A private key in OpenSSH format, the same for the same seed.
-fn generate_key(args: &[Argument], key: &str, ordinal: u64, seed: &Seed) -> Result<Scalar, Cause> {
-    if args.iter().any(|arg| arg.param == 1) {
-        return Err(Cause::NoRegenRoot);
-    }
+fn generate_key(args: &[Argument], random: &mut Random<'_, '_>) -> Result<Scalar, Cause> {
     if let Some(kind) = args.iter().find(|arg| arg.param == 0).and_then(|arg| arg.text.as_deref())
         && kind.as_slice() != b"ed25519"
     {
         return Err(Cause::Argument("a key can be made of type `ed25519` only".to_owned()));
     }
-    let mut stream = seed.stream("crypto.generate_key", key.as_bytes(), ordinal);
+    let mut stream = random.stream("crypto.generate_key", &[b"ed25519"])?;
     let mut secret = Zeroizing::new([0; 32]);
     stream.fill(secret.as_mut_slice()).map_err(|_| Cause::Internal("the random stream ended"))?;
     let identity = opal_format::identity::Identity::from_secret(&secret, "").map_err(|_| Cause::Internal("a weak key"))?;

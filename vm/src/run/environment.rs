@@ -107,6 +107,7 @@ mod tests {
             values: Vec::new(),
             undecided: Default::default(),
             plan_type: PlanType::Atomic,
+            sub_keys: Default::default(),
         };
         let host = host.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         environment(&plan, policy, host).into_iter().map(|entry| entry.into_string().expect("text")).collect()

@@ -135,6 +135,7 @@ fn play_a_program() {
         seed: &seed,
         arguments: &[],
         pass_env: &[],
+        regen: opal_format::regen::Regen::None,
         public_names: Some(&[]),
         no_public: false,
         fuel: limits::FUEL,

@@ -154,5 +154,5 @@ pub fn plan_of(trees: Vec<Tree>, values: &[(Scalar, bool)]) -> Plan {
         });
     }
     let values = values.iter().map(|(value, _)| Some(value.clone())).collect();
-    Plan { steps, slots, values, undecided: Default::default(), plan_type: PlanType::Sequence }
+    Plan { steps, slots, values, undecided: Default::default(), plan_type: PlanType::Sequence, sub_keys: Default::default() }
 }

@@ -1,7 +1,7 @@
 //! A direct run: plans fresh and runs that plan, without a contract (DESIGN §8 "Direct runs", §9).
 
 use super::super::failure::Failure;
-use super::super::{compile, console, host, plan};
+use super::super::{compile, console, host, plan, regen_root};
 use crate::contract::{PlanFailure, Work};
 use crate::lower::Entry;
 use crate::source::Source;
@@ -51,8 +51,9 @@ pub(super) fn prepare(
     }
     check_imports(&site.policy, compiled.program.view()).map_err(refused)?;
     let shell = host::bash()?;
-    let (reality, manner) = (host::reality(matches)?, host::manner(matches, Mode::Resolve)?);
+    let (reality, mut manner) = (host::reality(matches)?, host::manner(matches, Mode::Resolve)?);
     host::check_promises(&reality, &manner)?;
+    manner.regen_root = regen_root::for_program(matches, &compiled.program)?;
     let seed = plan::fresh_seed()?;
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
     let planned = work.plan(&reality, &seed, &manner).map_err(|failure| unplanned(failure, source))?;
