@@ -192,7 +192,7 @@ pub fn check_steps(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Result
     }
     policy.check_shell(shell)?;
     policy.check_steps(steps.nodes.len())?;
-    policy.check_sandbox()?;
+    policy.check_sandbox(crate::confine::Host::probe())?;
     Ok(())
 }
 

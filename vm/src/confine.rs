@@ -1,7 +1,17 @@
-//! Confines the replanning thread: from here on it cannot write, execute or use the network, as far as this kernel can enforce that.
+//! Confinement of steps, in the modules below, and here that of the replanning thread: from here on it cannot write, execute or use the
+//! network, as far as this kernel can enforce that.
 //!
 //! Planning is pure reading by construction; this holds even if that construction has a fault. Landlock and seccomp bind the calling thread only,
 //! and no step is ever started from it. On a kernel without them planning goes on unconfined: they are a second wall, not the first.
+
+mod filter;
+mod host;
+mod rules;
+mod stage;
+
+pub use host::{Host, Sandbox};
+pub use rules::{Layer, Place, Rules, Sheet};
+pub use stage::{ARGUMENT, DEVICES, SYSTEM, maybe_run};
 
 use landlock::{ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
 use nix::libc;

@@ -13,6 +13,8 @@ pub enum ParamType {
     Number,
     /// Array of Strings.
     Strings,
+    /// Array of Ints.
+    Ints,
     /// Any scalar: String, Int, Float, Bool or Duration.
     Scalar,
 }
@@ -25,8 +27,15 @@ impl ParamType {
             Self::Of(value_type) => value_type.name(),
             Self::Number => "Int or Float",
             Self::Strings => "Array of Strings",
+            Self::Ints => "Array of Ints",
             Self::Scalar => "String, Int, Float, Bool or Duration",
         }
+    }
+
+    /// Whether it takes an Array, whose elements are arguments of one number each.
+    #[must_use]
+    pub const fn is_array(self) -> bool {
+        matches!(self, Self::Strings | Self::Ints)
     }
 
     /// Whether a value of this type may be given. Elements of an Array are checked where they are read.
@@ -35,7 +44,7 @@ impl ParamType {
         match self {
             Self::Of(expected) => expected as u8 == value_type as u8,
             Self::Number => matches!(value_type, ValueType::Int | ValueType::Float),
-            Self::Strings => matches!(value_type, ValueType::Array),
+            Self::Strings | Self::Ints => matches!(value_type, ValueType::Array),
             Self::Scalar => !matches!(value_type, ValueType::Array | ValueType::Map),
         }
     }
@@ -215,6 +224,10 @@ pub mod params {
     pub const RETRY_DELAY: u8 = 1;
     /// `@retry(backoff)`.
     pub const RETRY_BACKOFF: u8 = 2;
+    /// `@retry(jitter)`.
+    pub const RETRY_JITTER: u8 = 3;
+    /// `@retry(on)`.
+    pub const RETRY_ON: u8 = 4;
     /// `@timeout(duration)`.
     pub const TIMEOUT_DURATION: u8 = 0;
     /// `@workdir(path)`.
@@ -223,6 +236,10 @@ pub mod params {
     pub const PARALLEL_MAX_CONCURRENCY: u8 = 0;
     /// `@parallel(tolerate)`.
     pub const PARALLEL_TOLERATE: u8 = 1;
+    /// `@isolated.filesystem(read)`.
+    pub const ISOLATED_READ: u8 = 0;
+    /// `@isolated.filesystem(write)`.
+    pub const ISOLATED_WRITE: u8 = 1;
     /// `sleep(duration)`.
     pub const SLEEP_DURATION: u8 = 0;
     /// What an operation of a pipeline takes.
@@ -247,6 +264,8 @@ pub const NODE_DECORATORS: &[NodeDecorator] = &[
             param(&["attempts", "times"], INT, false, "runs at most this often (default 3)"),
             param(&["delay"], DURATION, false, "pause before the next attempt (default 0s)"),
             param(&["backoff"], ParamType::Number, false, "factor on the pause after each attempt (default 1)"),
+            param(&["jitter"], ParamType::Number, false, "part of each pause, 0 to 1, that chance may take away (default 0)"),
+            param(&["on"], ParamType::Ints, false, "exit statuses, 1 to 255, that another attempt follows (default all failures)"),
         ],
         block: true,
         help: "runs its block again while it fails",
@@ -288,24 +307,24 @@ pub const NODE_DECORATORS: &[NodeDecorator] = &[
         name: "isolated.network",
         params: &[],
         block: true,
-        help: "runs its block without network",
+        help: "runs its block without network and other ways to connect to what is outside",
     },
     NodeDecorator {
         kind: NodeKind::IsolatedFilesystem,
         name: "isolated.filesystem",
         params: &[
-            param(&["read"], ParamType::Strings, false, "paths that may be read"),
-            param(&["write"], ParamType::Strings, false, "paths that may be written"),
+            param(&["read"], ParamType::Strings, false, "where files may be read and executed (default nowhere)"),
+            param(&["write"], ParamType::Strings, false, "where files may be read, executed and written (default nowhere)"),
         ],
         block: true,
-        help: "runs its block with a restricted view of the file system",
+        help: "runs its block with access to the listed files and directories, and the system's programs, only",
     },
     NodeDecorator {
         kind: NodeKind::IsolatedPrivileges,
         name: "isolated.privileges",
         params: &[],
         block: true,
-        help: "runs its block without privileges",
+        help: "runs its block without capabilities, ways to get any, and power over processes outside",
     },
     NodeDecorator {
         kind: NodeKind::Sleep,

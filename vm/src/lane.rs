@@ -69,6 +69,8 @@ pub struct StepCommand<'a> {
     pub keep: bool,
     /// Descriptors to use for 0, 1 and 2 in place of the lane's.
     pub stdio: [Option<BorrowedFd<'a>>; 3],
+    /// A descriptor 3 for it: the rules that it has to put on itself.
+    pub rules: Option<BorrowedFd<'a>>,
 }
 
 /// Which output a chunk is of.
@@ -277,7 +279,7 @@ impl Lane {
         let request = &mut self.request;
         wire::begin(request, kind::START);
         let mut flags = if command.keep { start::KEEP } else { 0 };
-        for (n, fd) in command.stdio.iter().enumerate() {
+        for (n, fd) in command.stdio.iter().chain([&command.rules]).enumerate() {
             if fd.is_some() {
                 flags |= start::FD0 << n;
             }
@@ -292,7 +294,7 @@ impl Lane {
         for list in [command.arguments, command.environment] {
             list.iter().for_each(|text| wire::put_str(request, text));
         }
-        let fds: Vec<_> = command.stdio.iter().flatten().copied().collect();
+        let fds: Vec<_> = command.stdio.iter().chain([&command.rules]).flatten().copied().collect();
         self.send(&fds)?;
         self.finish(limits, command.keep, sink)
     }

@@ -461,9 +461,13 @@ fn output_that_nobody_reads_stops_the_run_after_cleanup() {
 #[test]
 fn blocks_that_cannot_be_run_are_refused_before_anything_runs() {
     let setup = Setup::new();
-    let plan = plan_of(vec![sh("echo a"), block(NodeKind::IsolatedNetwork, vec![sh("echo b")])], &[]);
+    let nested = |depth| (0..depth).fold(sh("echo b"), |inner, _| block(NodeKind::IsolatedFilesystem, vec![inner]));
+    let plan = plan_of(vec![sh("echo a"), nested(13)], &[]);
     let refused = opal_vm::run::run(&plan, &setup.options(), &mut NoRecord);
-    assert!(matches!(refused, Err(RunError::Unsupported { path, kind: "@isolated.network" }) if path == "2"));
+    assert!(matches!(refused, Err(RunError::Unenforceable { kind: "@isolated.filesystem", .. })), "{refused:?}");
+    let plan = plan_of(vec![sh("echo a"), block(NodeKind::Tty, vec![sh("echo b")])], &[]);
+    let refused = opal_vm::run::run(&plan, &setup.options(), &mut NoRecord);
+    assert!(matches!(refused, Err(RunError::NoTerminal { path }) if path == "2"));
 }
 
 /// Keeps events; refuses to make them durable from the `full_at`th time on.

@@ -126,6 +126,7 @@ fn bash_with(
         umask: 0o022,
         keep,
         stdio: [None; 3],
+        rules: None,
     };
     lane.run(&command, limits, output).unwrap()
 }
@@ -228,6 +229,7 @@ fn directory_umask_arguments_and_environment_are_those_asked_for() {
         umask: 0o027,
         keep: false,
         stdio: [None; 3],
+        rules: None,
     };
     let mut output = Output::default();
     let outcome = lane.run(&command, &limits(), &mut output).unwrap();
@@ -247,6 +249,7 @@ fn what_cannot_be_started_says_why() {
         umask: 0o022,
         keep: false,
         stdio: [None; 3],
+        rules: None,
     };
     let mut ended = |program, directory| lane.run(&command(program, directory), &limits(), &mut Output::default()).unwrap().ended;
     assert_eq!(ended(c"/nowhere/at/all", c"/"), Ended::NoProgram(Errno::ENOENT));
@@ -362,6 +365,7 @@ fn a_step_can_read_from_and_write_to_given_descriptors() {
         umask: 0o022,
         keep: false,
         stdio: [Some(file.as_fd()), Some(write.as_fd()), None],
+        rules: None,
     };
     let mut output = Output::default();
     assert_eq!(lane.run(&command, &limits(), &mut output).unwrap().ended, Ended::Exit(0));

@@ -4,5 +4,6 @@ fn main() -> std::process::ExitCode {
     opal_vm::sys::hide_memory();
     // Steps run under this executable in another mode.
     opal_vm::watcher::maybe_run();
+    opal_vm::confine::maybe_run();
     opalc::cli::opal::main()
 }

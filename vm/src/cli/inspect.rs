@@ -2,6 +2,7 @@
 
 use super::output::{Output, write_stdout};
 use crate::admission::read;
+use crate::confine::Host;
 use crate::decorators::{Shape, value_decorator};
 use crate::duration;
 use crate::program::verify::verify;
@@ -32,10 +33,15 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
     if out.json {
-        out.document(&document(&plan, &contract))?;
+        let mut document = document(&plan, &contract);
+        document.insert("host", Host::probe().to_json());
+        out.document(&document)?;
     } else {
         let most = if super::options::flag(matches, "all") { None } else { Some(SHOWN_MAX) };
-        write_stdout(|to| summary(to, &plan, &contract, out.style, most))?;
+        write_stdout(|to| {
+            writeln!(to, "this host can enforce {}\n", Host::probe().to_text())?;
+            summary(to, &plan, &contract, out.style, most)
+        })?;
     }
     Ok(0)
 }

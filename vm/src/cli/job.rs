@@ -2,11 +2,12 @@
 
 use super::output::{Output, to_stderr};
 use crate::admission::Site;
+use crate::confine::Host;
 use crate::lane::{Lane, LaneOptions};
 use crate::plan::{Plan, os_reason};
 use crate::record::{self, About, NoRecord, Place, Record, RecordError, Recorder};
 use crate::refusal::Refusal;
-use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, check_supported, environment};
+use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, check_confinement, check_supported, environment};
 use crate::signals::{Phase, Signals};
 use crate::trust::Failure as _;
 use crate::trust::ledger::Ledger;
@@ -133,6 +134,9 @@ pub fn take_lock(site: &Site, plan_hash: &Digest, run_id: &str, alone: bool, out
 /// A [`Refusal`], after which nothing was run.
 pub fn perform(job: &Job<'_>, lock: Option<RunLock>, spare: Option<Lane>, signals: &Arc<Signals>, out: &Output) -> Result<u8, Refusal> {
     check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
+    for warning in unconfined(job.plan, job.site)? {
+        let _ = to_stderr(&out.painted(&warning));
+    }
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
         let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
         signals.end_by_first();
@@ -185,6 +189,15 @@ fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
 pub(super) fn show(job: &Job<'_>) -> String {
     let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Plain };
     tree(&view(job), style)
+}
+
+/// What this host cannot enforce, as warnings where the policy settles for that.
+///
+/// # Errors
+/// Where it does not.
+pub(super) fn unconfined(plan: &Plan, site: &Site) -> Result<Vec<String>, Refusal> {
+    let missing = check_confinement(plan, &site.policy.sandbox(), Host::probe()).map_err(|error| refuse_run(&error))?;
+    Ok(missing.into_iter().map(|what| format!("warning: not enforced: {what}\n")).collect())
 }
 
 /// Shows the plan and asks. Nobody is asked, or waited for, without a terminal.
@@ -276,6 +289,7 @@ fn execute(
         grace,
         timeout: policy.timeout_ns().map(nanoseconds),
         max_parallel: if most == u32::MAX { None } else { usize::try_from(most).ok() },
+        sandbox: policy.sandbox(),
         lanes,
         terminal: terminal.as_ref().map(AsFd::as_fd),
         warm: Mutex::new(warm.into_iter().collect()),
@@ -291,6 +305,10 @@ fn execute(
 fn refuse_run(error: &RunError) -> Refusal {
     let (code, help) = match error {
         RunError::Unsupported { .. } => ("unsupported_block", "use a later version of opal"),
+        RunError::Unenforceable { .. } => (
+            "unenforceable",
+            "run it on Linux 6.2 or later with Landlock and seccomp switched on; `opal-vm inspect` shows what this host can enforce",
+        ),
         RunError::NoTerminal { .. } => ("no_terminal", "run it with `opal` on a terminal, in the foreground"),
         RunError::System(_) => ("system", "look at `ulimit -a`"),
     };

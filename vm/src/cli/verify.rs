@@ -1,9 +1,11 @@
 //! `opal-vm verify`: everything up to and including compare.
 
 use super::force;
+use super::job::unconfined;
 use super::output::{Output, to_stderr, to_stdout};
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use crate::compare::{Drift, DriftCode};
+use crate::confine::Host;
 use crate::refusal::{Refusal, place};
 use crate::trust::judge::Basis;
 use crate::view::escape;
@@ -39,6 +41,9 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
     if !replanned.drift.is_empty() {
         return report_drift(&admitted.contract, &replanned, &request, None, out);
     }
+    for warning in replanned.plan.as_ref().map(|plan| unconfined(plan, &site)).transpose()?.unwrap_or_default() {
+        let _ = to_stderr(&out.painted(&warning));
+    }
     succeed(&admitted, &replanned, &site, out)
 }
 
@@ -64,7 +69,7 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
             "target": contract.header.target,
             "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
             "trust": basis(&admitted.trust.basis), "source_checked": replanned.source_checked,
-            "guarded": site.is_guarded(), "steps": contract.steps.nodes.len(), "values": contract.slots.slots.len(),
+            "guarded": site.is_guarded(), "host": Host::probe().to_json(), "steps": contract.steps.nodes.len(), "values": contract.slots.slots.len(),
         }))?;
         return Ok(0);
     }

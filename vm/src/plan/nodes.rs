@@ -43,7 +43,7 @@ impl Machine<'_> {
     pub(super) fn argument(&mut self, kind: NodeKind, param: u8, row: &decorators::Param, value: &Value) -> Result<(), Cause> {
         let name = row.names.first().copied().unwrap_or_default();
         let what = || format!("`{name}` of `{}`", kind.name());
-        if row.accepts == decorators::ParamType::Strings {
+        if row.accepts.is_array() {
             let other = |found: &str| Cause::Type {
                 what: what(),
                 expected: row.accepts.name().to_owned(),
@@ -53,16 +53,30 @@ impl Machine<'_> {
                 Data::Array(elements) => {
                     for element in elements.iter() {
                         let element = self.settled(element);
+                        let ints = row.accepts == decorators::ParamType::Ints;
                         match element.data {
-                            Data::Text(_) => self.emit_text_argument(param, &element)?,
+                            Data::Text(_) if !ints => self.emit_text_argument(param, &element)?,
                             Data::Unknown(candidate) => {
                                 let slot = self.use_slot(candidate)?;
                                 self.out.scalar_arg(param, ValueType::Int, 0, Some(slot));
                             }
+                            Data::Int(int) if ints => {
+                                check_bounds(kind, param, &element).map_err(|expected| Cause::OutOfBounds { what: what(), expected })?;
+                                match element.origin {
+                                    Some(origin) => {
+                                        let slot = self.use_slot(origin)?;
+                                        self.out.scalar_arg(param, ValueType::Int, 0, Some(slot));
+                                    }
+                                    None => self.out.scalar_arg(param, ValueType::Int, int, None),
+                                }
+                            }
                             _ => return Err(other(element.described())),
                         }
                     }
-                    return Ok(());
+                    return match (elements.is_empty(), kind) {
+                        (true, NodeKind::Retry) => Err(Cause::OutOfBounds { what: what(), expected: "at least one exit status" }),
+                        _ => Ok(()),
+                    };
                 }
                 Data::Range(..) => return Err(other("an Int")),
                 _ => {}
@@ -111,7 +125,7 @@ impl Machine<'_> {
 
 /// Bounds of arguments beyond their types.
 fn check_bounds(kind: NodeKind, param: u8, value: &Value) -> Result<(), &'static str> {
-    use crate::decorators::params::{PARALLEL_MAX_CONCURRENCY, PARALLEL_TOLERATE, RETRY_ATTEMPTS, RETRY_BACKOFF};
+    use crate::decorators::params::{PARALLEL_MAX_CONCURRENCY, PARALLEL_TOLERATE, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_JITTER, RETRY_ON};
     let int = if let Data::Int(int) = value.data { Some(int) } else { None };
     match (kind, param) {
         (NodeKind::Retry, RETRY_ATTEMPTS) if int.is_some_and(|int| !(1..=1_000_000).contains(&int)) => Err("1 to 1000000"),
@@ -123,6 +137,15 @@ fn check_bounds(kind: NodeKind, param: u8, value: &Value) -> Result<(), &'static
             };
             if below { Err("at least 1") } else { Ok(()) }
         }
+        (NodeKind::Retry, RETRY_JITTER) => {
+            let inside = match value.data {
+                Data::Int(int) => (0..=1).contains(&int),
+                Data::Float(float) => (0.0..=1.0).contains(&float),
+                _ => true,
+            };
+            if inside { Ok(()) } else { Err("0 to 1") }
+        }
+        (NodeKind::Retry, RETRY_ON) if int.is_some_and(|int| !(1..=255).contains(&int)) => Err("1 to 255"),
         (NodeKind::Parallel, PARALLEL_MAX_CONCURRENCY) if int.is_some_and(|int| !(1..=1024).contains(&int)) => Err("1 to 1024"),
         (NodeKind::Parallel, PARALLEL_TOLERATE) | (NodeKind::LinesHead | NodeKind::LinesTail, _) if int.is_some_and(|int| int < 0) => {
             Err("at least 0")

@@ -21,6 +21,7 @@ use super::report::{FailureCause, Left, Outcome};
 use super::script::{Script, argument_text, find_program, plain_words, render, shell_level};
 use super::terminal::Lent;
 use super::{Pipe, Shared, Target, borrowed, children, locked, pwd};
+use crate::confine::{self, Rules, Sheet};
 use crate::decorators::params;
 use crate::lane::{Ended, Lane, LaneError, Limits, StepCommand, StepOutcome, Stopped};
 use crate::plan::{PROCESS_STRING_MAX, Scalar};
@@ -49,6 +50,8 @@ pub(super) struct Scope<'a> {
     pub(super) deadline: Option<Instant>,
     /// In cleanup the first signal no longer stops steps.
     pub(super) seen: Phase,
+    /// What confines steps.
+    pub(super) rules: Option<&'a Rules>,
 }
 
 /// Walks the tree in one thread, with at most one lane at a time.
@@ -86,7 +89,8 @@ impl<'s, 'p> Worker<'s, 'p> {
     /// Runs the whole plan.
     pub(super) fn root(mut self, deadline: Option<Instant>) -> Flow {
         let shared = self.shared;
-        let scope = Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run };
+        let rules = shared.policy_rules();
+        let scope = Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run, rules: rules.as_ref() };
         match self.block(children(&shared.plan.steps.nodes, None), scope) {
             Flow::TimedOut => {
                 let limit = shared.options.timeout.unwrap_or_default();
@@ -181,6 +185,9 @@ impl<'s, 'p> Worker<'s, 'p> {
                 other => other,
             }),
             NodeKind::Pipe => self.pipe(index, scope),
+            NodeKind::IsolatedNetwork | NodeKind::IsolatedFilesystem | NodeKind::IsolatedPrivileges => {
+                self.isolated(index, node, kind, inside(), scope)
+            }
             NodeKind::Transform => self.transform(index, &inside(), scope),
             // Unsupported kinds were refused before anything ran.
             _ => self.block(inside(), scope),
@@ -235,7 +242,11 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
         let started = Instant::now();
         let mut tail = Vec::new();
-        let outcome = self.execute(index, script, scope, capture, &mut tail);
+        let mut sheet = match scope.rules.map(Sheet::new).transpose() {
+            Ok(sheet) => sheet,
+            Err(error) => return self.failed(index, FailureCause::NotConfined(error.to_string()), b"", Duration::ZERO),
+        };
+        let outcome = self.execute(index, script, scope, sheet.as_ref(), capture, &mut tail);
         let elapsed = started.elapsed();
         let outcome = match outcome {
             Ok(outcome) => outcome,
@@ -270,6 +281,9 @@ impl<'s, 'p> Worker<'s, 'p> {
             }
             None => {}
         }
+        if let Some(why) = sheet.as_mut().and_then(Sheet::refusal) {
+            return self.failed(index, FailureCause::NotConfined(why), &tail, elapsed);
+        }
         locked(&self.shared.tally).done.insert(index);
         match ended {
             Ended::Exit(0) => Flow::Done,
@@ -293,6 +307,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         index: usize,
         script: &Script,
         scope: Scope<'_>,
+        sheet: Option<&Sheet>,
         capture: Option<&mut Capture>,
         tail: &mut Vec<u8>,
     ) -> Result<StepOutcome, LaneError> {
@@ -318,8 +333,10 @@ impl<'s, 'p> Worker<'s, 'p> {
             umask: options.umask,
             keep: self.keep,
             stdio: [borrowed(stdin).or(terminal), stdout, terminal],
+            rules: sheet.map(Sheet::descriptor),
         };
-        let plain = if script.values.is_empty() { plain_words(&script.text) } else { None };
+        // The stage before a confined step has one program to start, which is the shell.
+        let plain = if script.values.is_empty() && sheet.is_none() { plain_words(&script.text) } else { None };
         let search = lookup(&options.environment, "PATH");
         let direct = plain.zip(search).and_then(|(words, path)| Some((find_program(words.first()?, path, scope.directory)?, words)));
         let mut outcome = None;
@@ -341,8 +358,11 @@ impl<'s, 'p> Worker<'s, 'p> {
                 let text = CString::new(script.text.as_slice()).unwrap_or_default();
                 let environment: Vec<&CStr> =
                     options.environment.iter().chain(&script.values).map(|entry| &**entry).chain([&*pwd]).collect();
-                let arguments = [c"bash", c"--noprofile", c"--norc", c"-o", c"pipefail", c"-c", &text, c"bash"];
-                lane.run(&StepCommand { arguments: &arguments, environment: &environment, ..command }, &limits, &mut sink)?
+                let all =
+                    [c"opal-vm", confine::ARGUMENT, &*shell, c"bash", c"--noprofile", c"--norc", c"-o", c"pipefail", c"-c", &text, c"bash"];
+                let (program, arguments) =
+                    if sheet.is_some() { (c"/proc/self/exe", all.as_slice()) } else { (&*shell, all.get(3..).unwrap_or_default()) };
+                lane.run(&StepCommand { program, arguments, environment: &environment, ..command }, &limits, &mut sink)?
             }
         };
         let finished = sink.finish();
@@ -394,15 +414,20 @@ impl<'s, 'p> Worker<'s, 'p> {
         let attempts = self.int(node, params::RETRY_ATTEMPTS).unwrap_or(3).max(1);
         let mut delay = self.duration(node, params::RETRY_DELAY);
         let backoff = self.number(node, params::RETRY_BACKOFF).unwrap_or(1.0).max(0.0);
+        let jitter = self.number(node, params::RETRY_JITTER).unwrap_or(0.0).clamp(0.0, 1.0);
+        let on: Vec<i64> = self.args(node, params::RETRY_ON).filter_map(|arg| self.int_of(arg)).collect();
         let mut attempt = 1;
         loop {
             self.shared.note("attempt", Some(index), || json!({ "attempt": attempt, "of": attempts }));
             let flow = self.block(inside.to_vec(), scope);
             let Flow::Failed(failure) = flow else { return flow };
-            if attempt >= attempts {
+            let other = self.shared.exit_status(failure).is_none_or(|status| !on.contains(&status));
+            if attempt >= attempts || (!on.is_empty() && other) {
                 return flow;
             }
-            if let Some(flow) = self.stopped(scope).or_else(|| self.pause(delay, scope)) {
+            let less = Duration::try_from_secs_f64(delay.as_secs_f64() * jitter * chance()).unwrap_or_default();
+            let pause = delay.saturating_sub(less);
+            if let Some(flow) = self.stopped(scope).or_else(|| self.pause(pause, scope)) {
                 return flow;
             }
             locked(&self.shared.tally).handled(failure);
@@ -445,7 +470,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     /// A path as it may be shown.
-    fn shown(&self, path: &Path) -> PathBuf {
+    pub(super) fn shown(&self, path: &Path) -> PathBuf {
         let scrubbed = self.shared.patterns().scrub(path.as_os_str().as_bytes());
         PathBuf::from(std::ffi::OsStr::from_bytes(&scrubbed))
     }
@@ -536,13 +561,21 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
     }
 
+    /// The arguments for a parameter: of one that takes an Array, its elements.
+    pub(super) fn args(&self, node: &Node, param: u8) -> impl Iterator<Item = &'p Arg> + use<'p> {
+        node.args.of(&self.shared.plan.steps.args).unwrap_or_default().iter().filter(move |arg| arg.param == param)
+    }
+
     pub(super) fn arg(&self, node: &Node, param: u8) -> Option<&'p Arg> {
-        node.args.of(&self.shared.plan.steps.args)?.iter().find(|arg| arg.param == param)
+        self.args(node, param).next()
     }
 
     /// A scalar argument: written in the plan, or the value of a slot.
     pub(super) fn scalar(&self, node: &Node, param: u8) -> Option<Scalar> {
-        let arg = self.arg(node, param)?;
+        self.scalar_of(self.arg(node, param)?)
+    }
+
+    fn scalar_of(&self, arg: &Arg) -> Option<Scalar> {
         if let Some(slot) = arg.slot.to_native().checked_sub(1) {
             return self.shared.plan.values.get(usize::try_from(slot).ok()?)?.clone();
         }
@@ -557,7 +590,11 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn int(&self, node: &Node, param: u8) -> Option<i64> {
-        match self.scalar(node, param)? {
+        self.int_of(self.arg(node, param)?)
+    }
+
+    fn int_of(&self, arg: &Arg) -> Option<i64> {
+        match self.scalar_of(arg)? {
             Scalar::Int(int) => Some(int),
             _ => None,
         }
@@ -585,6 +622,15 @@ impl Drop for Worker<'_, '_> {
         if let Some(lane) = self.lane.take() {
             self.shared.give_back(lane);
         }
+    }
+}
+
+/// A random number from 0 to 1; 0 where the system has none.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.0,
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Tests: `vm/tests/run.rs`, with real processes.
 
+mod confined;
 mod environment;
 mod exec;
 mod output;
@@ -29,6 +30,7 @@ use opal_format::steps::Node;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::confine::{Host, Sandbox};
 use crate::lane::{Lane, LaneError, LaneOptions, Stream};
 use crate::plan::{Plan, Scalar};
 use crate::record::Recorder;
@@ -36,6 +38,7 @@ use crate::scrub::Patterns;
 use crate::signals::Signals;
 use crate::view::Paths;
 
+pub use confined::{ConfinedBy, check_confinement};
 pub use environment::{EnvPolicy, environment};
 pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
 
@@ -59,6 +62,8 @@ pub struct RunOptions<'a> {
     pub timeout: Option<Duration>,
     /// Branches at once, at most.
     pub max_parallel: Option<usize>,
+    /// What confines every step.
+    pub sandbox: Sandbox,
     /// What `@tty` lends its steps, unscrubbed; `None` where there is nothing to lend.
     pub terminal: Option<BorrowedFd<'a>>,
     /// How watchers are made.
@@ -88,6 +93,16 @@ pub enum RunError {
         /// Its decorator.
         kind: &'static str,
     },
+    /// It holds a block whose rule this host cannot enforce.
+    #[error("step {path} is a `{kind}` block, which cannot be enforced here: {why}")]
+    Unenforceable {
+        /// Path of the block.
+        path: String,
+        /// Its decorator.
+        kind: &'static str,
+        /// What is missing.
+        why: String,
+    },
     /// It holds a `@tty` block, and there is no terminal to lend.
     #[error("step {path} is a `@tty` block, and there is no terminal that this run could lend it")]
     NoTerminal {
@@ -104,13 +119,10 @@ pub enum RunError {
 /// # Errors
 /// [`RunError::Unsupported`], or [`RunError::NoTerminal`] for a `@tty` block without a `terminal` to lend.
 pub fn check_supported(plan: &Plan, terminal: bool) -> Result<(), RunError> {
-    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges, Tty};
+    use NodeKind::Tty;
     let nodes = &plan.steps.nodes;
     let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
-    let refused = |kind: NodeKind| match kind {
-        Tty => !terminal,
-        kind => matches!(kind, IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges),
-    };
+    let refused = |kind: NodeKind| kind == Tty && !terminal;
     let Some((index, node)) = nodes.iter().enumerate().find(|(_, node)| kind(node).is_none_or(refused)) else { return Ok(()) };
     let path = crate::view::path_of(nodes, index);
     Err(match kind(node) {
@@ -125,6 +137,7 @@ pub fn check_supported(plan: &Plan, terminal: bool) -> Result<(), RunError> {
 /// A [`RunError`], after which nothing was run. How the steps fare is in the report.
 pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -> Result<RunReport, RunError> {
     check_supported(plan, options.terminal.is_some())?;
+    check_confinement(plan, &options.sandbox, Host::probe())?;
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
     let about = || {

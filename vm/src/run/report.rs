@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use opal_format::record::Span;
 use serde_json::{Value, json};
 
+use super::confined::ConfinedBy;
 use super::exec::Flow;
 use super::{Shared, locked};
 use crate::lane::Ended;
@@ -53,6 +54,10 @@ pub enum FailureCause {
     OutputTooLong(usize),
     /// It could not be watched, so it was not started, or its end is unknown.
     Watcher(String),
+    /// A place that its rule lists is not there.
+    NoPlace(PathBuf, io::Error),
+    /// The rules that it was to run under could not be put on it, so it was not started.
+    NotConfined(String),
     /// A runtime binding would make one of its redirections open a network connection.
     NetworkRedirect,
     /// A value that it needs is missing: a defect of the planner.
@@ -80,6 +85,11 @@ impl std::fmt::Display for FailureCause {
             Self::Unexpected { expected, actual } => write!(f, "expected {expected}, got {actual}"),
             Self::OutputTooLong(limit) => write!(f, "its output is longer than {limit} bytes"),
             Self::Watcher(what) => f.write_str(what),
+            Self::NoPlace(path, error) => {
+                let path = crate::view::escape(path.as_os_str().as_encoded_bytes(), false);
+                write!(f, "cannot allow `{path}`: {}", crate::plan::os_reason(error))
+            }
+            Self::NotConfined(why) => write!(f, "not started, since it cannot be confined: {why}"),
             Self::NetworkRedirect => f.write_str("a runtime binding is a `/dev/tcp` or `/dev/udp` name in a redirection"),
             Self::NoValue => f.write_str("a value that it needs is missing (a bug in opal-vm)"),
         }
@@ -101,6 +111,8 @@ pub struct StepFailure {
     pub cause: FailureCause,
     /// The last of what it wrote to stderr, scrubbed.
     pub stderr: String,
+    /// The rules that confined it, the policy's first, then blocks from the outside in.
+    pub confined_by: Vec<ConfinedBy>,
     /// How long it took.
     pub elapsed: Duration,
     /// Whether something dealt with it: a `catch`, another attempt, `||`, `tolerate`.
@@ -184,6 +196,8 @@ impl RunReport {
                 json!({
                     "path": failure.path, "span": crate::view::span_json(&failure.span), "command": failure.command,
                     "cause": failure.cause.to_string(), "stderr": failure.stderr, "handled": failure.handled,
+                    "confined_by": failure.confined_by.iter().map(ConfinedBy::to_json).collect::<Vec<_>>(),
+                    "denial_likely": failure.denial_likely(),
                     "elapsed_ms": millis(failure.elapsed), "first_cause": cause == Some(number),
                 })
             })
@@ -218,10 +232,17 @@ impl RunReport {
             }
             let _ = writeln!(out, "  command: {}", failure.command.replace('\n', "\n           "));
             let _ = writeln!(out, "  took:    {}", shown(failure.elapsed));
+            if !failure.confined_by.is_empty() {
+                let rules: Vec<String> = failure.confined_by.iter().map(|rule| rule.to_text(source)).collect();
+                let _ = writeln!(out, "  ran under: {}", rules.join(", "));
+            }
             let stderr = crate::view::escape(failure.stderr.as_bytes(), true);
             let lines: Vec<&str> = stderr.lines().collect();
             for line in lines.iter().skip(lines.len().saturating_sub(10)) {
                 let _ = writeln!(out, "  stderr:  {line}");
+            }
+            if failure.denial_likely() {
+                let _ = writeln!(out, "help: this reads like a denial: see whether one of the rules that it ran under has to allow it");
             }
         }
         for path in &self.cleaned_up {
@@ -291,6 +312,15 @@ impl Shared<'_> {
         PlanView::of("", self.plan.steps.view(), self.plan.slots.view())
     }
 
+    /// The exit status of a failure as a shell would see it: 128 and the signal for a process that one ended. Other failures have none.
+    pub(super) fn exit_status(&self, failure: usize) -> Option<i64> {
+        match locked(&self.tally).failures.get(failure)?.cause {
+            FailureCause::Ended(Ended::Exit(code)) => Some(code.into()),
+            FailureCause::Ended(Ended::Signal(signal)) => Some(i64::from(signal).saturating_add(128)),
+            _ => None,
+        }
+    }
+
     /// Adds a failure and gives its number.
     pub(super) fn fail(&self, node: Option<usize>, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> usize {
         let record = node.and_then(|node| self.plan.steps.nodes.get(node));
@@ -301,6 +331,7 @@ impl Shared<'_> {
             command: node.map(|node| step_text(&self.view(), node, Style::Plain)).unwrap_or_default(),
             cause,
             stderr: String::from_utf8_lossy(stderr).into_owned(),
+            confined_by: node.map(|node| self.confined_by(node)).unwrap_or_default(),
             elapsed,
             handled: false,
             group: 0,

@@ -103,6 +103,54 @@ pub fn close_on_exec_above_2() {
     }
 }
 
+/// The Landlock interface of this kernel, or 0.
+#[must_use]
+pub fn landlock_abi() -> u32 {
+    const VERSION: u32 = 1;
+    // SAFETY: with this flag no attributes are read and nothing is created; the answer is a number.
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION) };
+    u32::try_from(abi).unwrap_or(0)
+}
+
+/// Whether this kernel takes system call filters that answer with an error.
+#[must_use]
+pub fn takes_filters() -> bool {
+    let action = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: the kernel reads the four bytes of `action`, which lives until the call returns.
+    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0u32, &raw const action) == 0 }
+}
+
+/// Takes capabilities from this thread for good, by bit: out of its sets and, where it may, out of the bounding set.
+///
+/// Where it may not change the bounding set, `no_new_privs` keeps programs from getting any back: set it before `exec`.
+///
+/// # Errors
+/// What `capget` or `capset` says; nothing may be started then.
+pub fn drop_capabilities(dropped: u64) -> Result<(), Errno> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    for number in (0..64u64).filter(|number| dropped >> number & 1 != 0) {
+        // SAFETY: these take plain numbers; unknown ones are refused.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
+    }
+    // SAFETY: plain numbers again. Kernels before 4.3 have no ambient capabilities, and refuse.
+    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    // Version 3 of the interface: effective, permitted and inheritable set, the lower halves first.
+    let mut header = Header { version: 0x2008_0522, pid: 0 };
+    let mut sets = [[0u32; 3]; 2];
+    // SAFETY: both point to values of the layout that this version has, and live until the call returns.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) })?;
+    for (half, sets) in sets.iter_mut().enumerate() {
+        let dropped = u32::try_from(if half == 0 { dropped & 0xffff_ffff } else { dropped >> 32 }).unwrap_or(u32::MAX);
+        sets.iter_mut().for_each(|set| *set &= !dropped);
+    }
+    // SAFETY: as above; the kernel only reads.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) }).map(drop)
+}
+
 /// How a child ended, as `wait` reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitStatus {

@@ -16,6 +16,7 @@ use super::locations::HostPaths;
 use super::pattern::matches;
 use super::safe_path::SafePathError;
 use super::{Failure, Report, exit};
+use crate::confine::{Host, Sandbox};
 use crate::decorators::{NODE_DECORATORS, OPERATIONS, VALUE_DECORATORS};
 use crate::duration;
 
@@ -531,13 +532,21 @@ impl Policy {
         self.count("run.max_parallel").map_or(wanted, |limit| limit.min(wanted))
     }
 
-    /// Refuses every run where `sandbox.level` is `required`: this version cannot confine steps.
+    /// Refuses every run where `sandbox.level` is `required` and this host cannot enforce what the other keys ask for.
     ///
     /// # Errors
     /// [`Refused`] with the key.
-    pub fn check_sandbox(&self) -> Result<(), Refused> {
-        let refused = self.sandbox_level() == SandboxLevel::Required;
-        refuse_if(refused, "sandbox.level", || "the steps would run unconfined (this version of opal cannot confine them)".to_owned())
+    pub fn check_sandbox(&self, host: Host) -> Result<(), Refused> {
+        let missing = self.sandbox().missing(host).filter(|_| self.sandbox_level() == SandboxLevel::Required);
+        refuse_if(missing.is_some(), "sandbox.level", || format!("the steps would run unconfined ({})", missing.unwrap_or_default()))
+    }
+
+    /// `[sandbox]`: what confines every step, by default nothing.
+    #[must_use]
+    pub fn sandbox(&self) -> Sandbox {
+        let list = |name| self.list(name).map(<[String]>::to_vec);
+        let (level, network) = (self.sandbox_level(), self.is_set("sandbox.network", true));
+        Sandbox { level, read: list("sandbox.read"), write: list("sandbox.write"), network }
     }
 
     /// `sandbox.level`, by default none.
@@ -548,24 +557,6 @@ impl Policy {
             Some(1) => SandboxLevel::BestEffort,
             Some(_) => SandboxLevel::Required,
         }
-    }
-
-    /// `sandbox.read`: where confined steps may read; by default everywhere.
-    #[must_use]
-    pub fn sandbox_read(&self) -> Option<&[String]> {
-        self.list("sandbox.read")
-    }
-
-    /// `sandbox.write`: where confined steps may write; by default everywhere.
-    #[must_use]
-    pub fn sandbox_write(&self) -> Option<&[String]> {
-        self.list("sandbox.write")
-    }
-
-    /// `sandbox.network`, by default yes.
-    #[must_use]
-    pub fn sandbox_network(&self) -> bool {
-        self.is_set("sandbox.network", true)
     }
 }
 
@@ -768,7 +759,8 @@ mod tests {
         assert!(!built_in.clean_environment(false) && built_in.clean_environment(true));
         assert!(!built_in.passes_variable("CI") && !built_in.own_identity() && !built_in.single_use());
         assert_eq!((built_in.timeout_ns(), built_in.grace_ns(5), built_in.parallel(8)), (None, 5, 8));
-        assert_eq!((built_in.sandbox_level(), built_in.sandbox_network()), (SandboxLevel::None, true));
+        let sandbox = built_in.sandbox();
+        assert_eq!((sandbox.level, sandbox.network, sandbox.read), (SandboxLevel::None, true, None));
         assert!(!built_in.trust_rules(false).require_signature && built_in.trust_rules(true).require_signature);
     }
 
@@ -804,9 +796,16 @@ mod tests {
         assert_eq!(full.timeout_ns(), Some(3_600_000_000_000));
         assert_eq!((full.grace_ns(5_000_000_000), full.parallel(8), full.parallel(2)), (2_000_000_000, 3, 2));
         assert_eq!(full.sandbox_level(), SandboxLevel::BestEffort);
-        assert_eq!(full.check_sandbox(), Ok(()));
-        assert_eq!(refuser(policy("sandbox.level = \"required\"").check_sandbox()), "sandbox.level");
-        assert_eq!((full.sandbox_read(), full.sandbox_network()), (Some(&["/usr".to_owned()][..]), false));
+        let (new, old, none) =
+            (Host { landlock: 6, seccomp: true }, Host { landlock: 2, seccomp: true }, Host { landlock: 0, seccomp: true });
+        assert_eq!(full.check_sandbox(none), Ok(()));
+        let required = policy("sandbox.level = \"required\"");
+        assert_eq!((required.check_sandbox(new), required.check_sandbox(old)), (Ok(()), Ok(())));
+        assert_eq!(refuser(required.check_sandbox(none)), "sandbox.level");
+        assert_eq!(refuser(required.check_sandbox(Host { seccomp: false, ..new })), "sandbox.level");
+        assert_eq!(refuser(policy("sandbox = { level = \"required\", write = [] }").check_sandbox(old)), "sandbox.level");
+        let sandbox = full.sandbox();
+        assert_eq!((sandbox.read, sandbox.network), (Some(vec!["/usr".to_owned()]), false));
         assert_eq!((full.trust_rules(false).threshold, full.trust_rules(false).require_signature), (2, true));
         assert!(!policy("env.mode = \"inherit\"").clean_environment(true));
     }

@@ -147,10 +147,13 @@ pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
     }
     let params = node_params(kind);
     let listed: Vec<String> = args
-        .iter()
-        .map(|arg| {
-            let text = argument(plan, arg, style);
-            match params.get(usize::from(arg.param)) {
+        .chunk_by(|one, next| one.param == next.param)
+        .map(|elements| {
+            let texts: Vec<String> = elements.iter().map(|arg| argument(plan, arg, style)).collect();
+            let param = elements.first().and_then(|arg| params.get(usize::from(arg.param)));
+            let text = texts.join(", ");
+            let text = if param.is_some_and(|param| param.accepts.is_array()) { format!("[{text}]") } else { text };
+            match param {
                 Some(param) if !param.required => format!("{}={text}", param.names.first().copied().unwrap_or_default()),
                 _ => text,
             }

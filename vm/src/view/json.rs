@@ -125,7 +125,8 @@ fn args(plan: &PlanView<'_>, node: &Node, kind: Option<NodeKind>) -> Map<String,
     }
     let params = node_params(kind);
     for arg in node.args.of(plan.steps.args).unwrap_or_default() {
-        let name = params.get(usize::from(arg.param)).and_then(|param| param.names.first()).copied().unwrap_or("");
+        let param = params.get(usize::from(arg.param));
+        let name = param.and_then(|param| param.names.first()).copied().unwrap_or("");
         let value = match (ValueType::from_number(arg.value_type), arg.slot.to_native()) {
             (Some(ValueType::Int), 0) => json!(arg.scalar.to_native()),
             (Some(ValueType::Bool), 0) => json!(arg.scalar.to_native() != 0),
@@ -137,6 +138,9 @@ fn args(plan: &PlanView<'_>, node: &Node, kind: Option<NodeKind>) -> Map<String,
         match out.get_mut(name) {
             Some(Value::Array(elements)) => elements.push(value),
             Some(first) => *first = json!([first.take(), value]),
+            None if param.is_some_and(|param| param.accepts.is_array()) => {
+                out.insert(name.to_owned(), json!([value]));
+            }
             None => {
                 out.insert(name.to_owned(), value);
             }

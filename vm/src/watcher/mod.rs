@@ -320,7 +320,7 @@ impl Watcher {
         }
         let mut own = None;
         let mut given = fds.iter();
-        for n in 0..3 {
+        for n in 0..start::FDS {
             if flags & (start::FD0 << n) != 0 {
                 let fd = given.next().ok_or_else(bad)?;
                 if own.is_none() {

@@ -32,10 +32,11 @@ pub(crate) mod hello {
     pub(crate) const HUP_IGNORED: u8 = 8;
 }
 
-/// Bits of the flag byte in START. `FD0 << n` says that a descriptor for `n` comes along.
+/// Bits of the flag byte in START. `FD0 << n` says that a descriptor for `n` comes along, for `n` below `FDS`.
 pub(crate) mod start {
     pub(crate) const KEEP: u8 = 1;
     pub(crate) const FD0: u8 = 2;
+    pub(crate) const FDS: i32 = 4;
 }
 
 /// How DONE says that a step ended.

@@ -117,6 +117,7 @@ impl Setup {
             grace: Duration::from_millis(200),
             timeout: self.timeout,
             max_parallel: None,
+            sandbox: opal_vm::confine::Sandbox::default(),
             terminal: None,
             lanes: LaneOptions { executable: Some(Path::new(OPAL_VM)), ..LaneOptions::default() },
             warm: Mutex::default(),
