@@ -2,11 +2,13 @@
 
 mod plan;
 mod program;
+mod scrub;
 pub mod smith;
 mod source;
 
 pub use plan::{plan_bytes, plan_edits, valid_plan};
 pub use program::{program_bytes, program_verify_plan};
+pub use scrub::{naive_scrub, scrub_stream};
 pub use source::{source_pieces, source_text};
 
 /// Input of a fuzz target as a stream of choices. When it runs out, every choice is 0.

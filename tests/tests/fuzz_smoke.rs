@@ -60,6 +60,11 @@ fn what_compiles_is_verified_and_planned_without_a_bug() {
 }
 
 #[test]
+fn the_streaming_scrubber_does_what_a_naive_one_does() {
+    run(fuzz::scrub_stream, 300);
+}
+
+#[test]
 fn the_plan_that_edits_start_from_is_valid() {
     let raw = opal_format::reader::RawPlan::copy(fuzz::valid_plan(), opal_format::limits::FILE_SIZE).unwrap();
     assert!(raw.authenticate().unwrap().decode().is_ok());

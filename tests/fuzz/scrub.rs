@@ -1,0 +1,92 @@
+//! The streaming scrubber against one that is too simple to be wrong.
+
+use super::Choices;
+use opal_vm::scrub::{Patterns, Scrubber, forms};
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// Scrubs a whole text: every occurrence of every form at every place, those that overlap as one, named by the first and longest of them.
+#[must_use]
+pub fn naive_scrub(secrets: &[(&[u8], &str)], text: &[u8]) -> Vec<u8> {
+    let forms: Vec<(Vec<u8>, &str)> =
+        secrets.iter().flat_map(|(secret, name)| forms(secret).into_iter().map(move |form| (form, *name))).collect();
+    let mut occurrences = Vec::new();
+    for at in 0..text.len() {
+        let here = forms.iter().filter(|(form, _)| text[at..].starts_with(form));
+        // The earlier of equal ones.
+        occurrences.extend(here.map(|(form, name)| (at, at + form.len(), *name)).min_by_key(|(_, end, _)| Reverse(*end)));
+    }
+    let mut out = Vec::new();
+    let (mut shown, mut covered) = (0, 0);
+    for (start, end, name) in occurrences {
+        if start >= covered {
+            out.extend_from_slice(&text[shown.max(covered)..start]);
+            out.extend_from_slice(name.as_bytes());
+            shown = end;
+        }
+        covered = covered.max(end);
+    }
+    out.extend_from_slice(&text[covered..]);
+    out
+}
+
+/// Bytes that secrets and text are made of: few, so that they overlap, and such that the encodings treat differently.
+const BYTES: &[u8] = b"aaaab\"'\\ \n\r%/+<&$\xc3\xa9\xff\x01z";
+
+fn text(choices: &mut Choices<'_>, length: usize) -> Vec<u8> {
+    (0..length).map(|_| BYTES[choices.below(BYTES.len())]).collect()
+}
+
+/// Input: choices of up to five secrets, of a text made of them, their forms, parts of those and other bytes, and of the places where it is cut.
+///
+/// # Panics
+/// Where the streaming scrubber differs from the naive one, or holds back what it need not.
+pub fn scrub_stream(data: &[u8]) {
+    let mut choices = Choices::new(data);
+    let mut secrets: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..choices.below(6) {
+        let length = match choices.below(16) {
+            0 => 64 + choices.below(200),
+            n => n,
+        };
+        let mut secret = match secrets.last() {
+            // Begins like the one before, or as it ends.
+            Some(last) if choices.below(3) == 0 => last[..choices.below(last.len() + 1)].to_vec(),
+            Some(last) if choices.below(3) == 0 => last[choices.below(last.len() + 1)..].to_vec(),
+            _ => Vec::new(),
+        };
+        secret.extend(text(&mut choices, length));
+        secrets.push(secret);
+    }
+    let names: Vec<String> = (0..secrets.len()).map(|number| format!("<{number}>")).collect();
+    let named: Vec<(&[u8], &str)> = secrets.iter().zip(&names).map(|(secret, name)| (secret.as_slice(), name.as_str())).collect();
+    let all: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+    let mut whole = Vec::new();
+    for _ in 0..1 + choices.below(12) {
+        if all.is_empty() || choices.below(4) == 0 {
+            let length = choices.below(20);
+            whole.extend(text(&mut choices, length));
+            continue;
+        }
+        let form = &all[choices.below(all.len())];
+        let end = if choices.below(3) == 0 { choices.below(form.len() + 1) } else { form.len() };
+        whole.extend_from_slice(&form[..end]);
+    }
+    let expected = naive_scrub(&named, &whole);
+    let patterns = Arc::new(Patterns::new(named.iter().copied()));
+    assert_eq!(patterns.scrub(&whole), expected, "in one piece");
+    let mut scrubber = Scrubber::new(patterns);
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < whole.len() {
+        let end = (at + 1 + choices.below(24)).min(whole.len());
+        scrubber.write(&whole[at..end], &mut out);
+        at = end;
+        // What is held back is the beginning of a form, and occurrences that overlap it.
+        let held = &whole[at - scrubber.held()..at];
+        let begun = (0..held.len()).any(|from| all.iter().any(|form| form.len() > held.len() - from && form.starts_with(&held[from..])));
+        assert!(held.is_empty() || begun, "held back for nothing: {held:?}");
+        assert!(out.len() <= expected.len() && expected.starts_with(&out), "put out too early");
+    }
+    scrubber.finish(&mut out);
+    assert_eq!(out, expected, "in pieces");
+}
