@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod job;
 mod options;
 pub mod output;
+mod resume;
 mod run;
 mod verify;
 

@@ -5,9 +5,9 @@ use crate::admission::Site;
 use crate::confine::Host;
 use crate::lane::{Lane, LaneOptions};
 use crate::plan::{Plan, os_reason};
-use crate::record::{self, About, NoRecord, Place, Record, RecordError, Recorder};
+use crate::record::{self, About, Genuine, NoRecord, Place, Record, RecordError, Recorder, shelf};
 use crate::refusal::Refusal;
-use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, check_confinement, check_supported, environment};
+use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
 use crate::signals::{Phase, Signals};
 use crate::trust::Failure as _;
 use crate::trust::ledger::Ledger;
@@ -57,6 +57,17 @@ pub struct Job<'a> {
     pub forced: Value,
     /// What the caller wants.
     pub wishes: Wishes,
+    /// The command that goes on with this run, if it can be gone on with and is recorded.
+    pub resume: Option<String>,
+}
+
+/// Where a job begins: by default at the beginning.
+#[derive(Default)]
+pub struct Begin {
+    /// The record of the run that goes on.
+    pub record: Option<Genuine>,
+    /// What is over, and where a partial run begins.
+    pub start: Start,
 }
 
 /// How the caller wants a run to be done.
@@ -132,10 +143,21 @@ pub fn take_lock(site: &Site, plan_hash: &Digest, run_id: &str, alone: bool, out
 ///
 /// # Errors
 /// A [`Refusal`], after which nothing was run.
-pub fn perform(job: &Job<'_>, lock: Option<RunLock>, spare: Option<Lane>, signals: &Arc<Signals>, out: &Output) -> Result<u8, Refusal> {
+pub fn perform(
+    job: &Job<'_>,
+    begin: Begin,
+    lock: Option<RunLock>,
+    spare: Option<Lane>,
+    signals: &Arc<Signals>,
+    out: &Output,
+) -> Result<u8, Refusal> {
     check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
     for warning in unconfined(job.plan, job.site)? {
         let _ = to_stderr(&out.painted(&warning));
+    }
+    let Begin { record: earlier, mut start } = begin;
+    if earlier.is_none() {
+        say_interrupted(job, out);
     }
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
         let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
@@ -146,17 +168,32 @@ pub fn perform(job: &Job<'_>, lock: Option<RunLock>, spare: Option<Lane>, signal
         let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
         signals.end_by_first();
     }
-    let mut record = open_record(job)?;
+    let mut record = match earlier {
+        Some(earlier) => {
+            let event = serde_json::json!({ "event": "resumed", "steps_before": start.labels.steps_before });
+            Some(earlier.go_on(&event).map_err(|error| refuse_record(error, job.wishes.record.is_some()))?)
+        }
+        None => open_record(job, &start)?,
+    };
     let mut none = NoRecord;
     let counted = job.ledger.zip(job.contract_hash);
-    if let Some((ledger, contract)) = &counted {
-        ledger.start(contract, job.run_id, job.site.now)?;
+    if let Some((ledger, contract)) = &counted
+        && (!start.labels.resumed || ledger.entry(contract)?.is_none())
+        && let Err(error) = ledger.start(contract, job.run_id, job.site.now)
+    {
+        if let Some(record) = record.filter(|_| !start.labels.resumed) {
+            record.discard();
+        }
+        return Err(error.into());
     }
+    start.labels.run_id = job.run_id.to_owned();
+    start.labels.resumable = job.resume.is_some() && record.is_some();
     let recorder = record.as_mut().map_or(&mut none as &mut dyn Recorder, |record| record);
-    let report = execute(job, lock.as_ref(), spare, signals, out, recorder)?;
+    let report = execute(job, start, lock.as_ref(), spare, signals, out, recorder)?;
     let kept = record.as_ref().map(|record| record.path().display().to_string());
     let closed = record.map_or(Ok(()), |record| record.finish(&report));
-    if let Some((ledger, contract)) = &counted {
+    // A run that did not succeed can be gone on with, so the contract's one run is not finished.
+    if let (Some((ledger, contract)), Outcome::Succeeded) = (&counted, &report.outcome) {
         let _ = ledger.finish(contract).map_err(|error| to_stderr(&format!("warning: {error}\n")));
     }
     let mut exit = report.exit();
@@ -167,7 +204,7 @@ pub fn perform(job: &Job<'_>, lock: Option<RunLock>, spare: Option<Lane>, signal
         exit = 74;
     }
     if exit != 0 || !job.wishes.quiet {
-        say(&report, job.source_name, kept.as_deref(), out);
+        say(&report, job, kept.as_deref(), out);
     }
     // The lock is held by the watchers too, so it outlasts this process where a step does.
     drop(lock);
@@ -225,8 +262,26 @@ fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
     }
 }
 
+/// Says that an earlier run of the same work died. Where no record is wanted, none is looked at.
+fn say_interrupted(job: &Job<'_>, out: &Output) {
+    if job.wishes.record.as_deref() == Some(Path::new("none")) {
+        return;
+    }
+    let contract = job.contract_hash.map(|hash| hash.to_string());
+    let Some(found) = shelf::interrupted(&job.site.paths, contract.as_deref(), &job.plan_hash.to_string()) else { return };
+    let started = crate::view::escape(found.started.as_bytes(), false);
+    let mut text = format!("warning: run {} of the same work, started {started}, was interrupted and did not end\n", found.run_id);
+    match &job.resume {
+        Some(command) => {
+            let _ = writeln!(text, "help: to go on with that one instead: `{}`", command.replace(job.run_id, &found.run_id));
+        }
+        None => text.push_str("help: its record says how far it came; a direct run cannot be resumed\n"),
+    }
+    let _ = to_stderr(&out.painted(&text));
+}
+
 /// The record that the caller wants; `none` keeps none.
-fn open_record(job: &Job<'_>) -> Result<Option<Record>, Refusal> {
+fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> {
     let paths = &job.site.paths;
     let place = match job.wishes.record.as_deref() {
         Some(path) if path == Path::new("none") => return Ok(None),
@@ -242,13 +297,32 @@ fn open_record(job: &Job<'_>) -> Result<Option<Record>, Refusal> {
         plan: &plan,
         forced: &job.forced,
         seed: job.seed,
+        start: &serde_json::json!({
+            "values": record::commitments(job.plan),
+            "base": job.site.base.to_string_lossy(),
+            "from": start.labels.from,
+            "environment": if job.site.policy.clean_environment(job.site.is_guarded()) { "clean" } else { "inherited, not verified" },
+        }),
     };
-    Record::create(place, &about).map(Some).map_err(|error| match error {
+    Record::create(place, &about).map(Some).map_err(|error| refuse_record(error, job.wishes.record.is_some()))
+}
+
+/// Why a record cannot be made, or gone on with, in the place that was `named` or in the state directory.
+pub(super) fn refuse_record(error: RecordError, named: bool) -> Refusal {
+    let (code, exit, help) = match error {
         // The state directory is wrong, which is for its owner to set right.
-        RecordError::Path(error) if job.wishes.record.is_none() => Refusal::from(error),
-        _ => Refusal::new("record_unusable", 74, error.to_string())
-            .help("name another place with `--record DIR`, or keep none with `--record none`"),
-    })
+        RecordError::Path(error) if !named => return Refusal::from(error),
+        RecordError::Path(_) | RecordError::Taken(_) | RecordError::Write(_) => {
+            ("record_unusable", 74, "name another place with `--record DIR`, or keep none with `--record none`")
+        }
+        RecordError::Running(_) => ("lock_held", 75, "wait until that run and all its processes have ended"),
+        RecordError::NoRecord(_) => ("no_record", 66, "`ls -t ~/.local/state/opal/runs` lists the runs, the latest first"),
+        RecordError::Foreign { .. } => ("record_foreign", 78, "go on with it as the user who started it"),
+        RecordError::Tampered { .. } => {
+            ("record_tampered", 65, "do not trust this record; find out what was done, and run the contract anew")
+        }
+    };
+    Refusal::new(code, exit, error.to_string()).help(help)
 }
 
 fn system(what: &str, error: &std::io::Error) -> Refusal {
@@ -257,6 +331,7 @@ fn system(what: &str, error: &std::io::Error) -> Refusal {
 
 fn execute(
     job: &Job<'_>,
+    start: Start,
     lock: Option<&RunLock>,
     spare: Option<Lane>,
     signals: &Arc<Signals>,
@@ -298,6 +373,7 @@ fn execute(
         json: out.json,
         forced: &job.forced,
         signals: Arc::clone(signals),
+        start,
     };
     crate::run::run(job.plan, &options, recorder).map_err(|error| refuse_run(&error))
 }
@@ -320,8 +396,8 @@ fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
 }
 
 /// Says on standard error how the run ended.
-fn say(report: &RunReport, source: &str, kept: Option<&str>, out: &Output) {
-    let mut text = report.failures_text(source);
+fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, out: &Output) {
+    let mut text = report.failures_text(job.source_name);
     match &report.outcome {
         Outcome::Succeeded | Outcome::Failed(_) => {}
         Outcome::Cancelled(first) => {
@@ -334,11 +410,17 @@ fn say(report: &RunReport, source: &str, kept: Option<&str>, out: &Output) {
         Outcome::RecordLost(error) => {
             let _ = writeln!(text, "error[record_lost]: the record of the run cannot be written: {}", os_reason(error));
         }
+        Outcome::Interrupted => {
+            let _ = writeln!(text, "error[cancelled]: the run was being stopped when it died; what it had to clean up is done now");
+        }
     }
     let effects = if report.effects { "started" } else { "none" };
     let _ = writeln!(text, "effects: {effects} ({})", report.effects_text());
     if let Some(kept) = kept {
         let _ = writeln!(text, "record: {}", crate::view::escape(kept.as_bytes(), false));
+    }
+    if let Some(command) = job.resume.as_ref().filter(|_| report.is_resumable()) {
+        let _ = writeln!(text, "help: to go on with it: `{}`", crate::view::escape(command.as_bytes(), false));
     }
     let _ = to_stderr(&out.painted(&text));
 }

@@ -92,10 +92,25 @@ pub fn command() -> Command {
                         .num_args(0..=1)
                         .require_equals(true)
                         .default_missing_value("")
+                        .conflicts_with("resume")
                         .action(ArgAction::Append)
                         .help(
                             "run in spite of these values that moved (without KEYS: ask, on a terminal), where the work is the agreed one",
                         ),
+                )
+                .arg(
+                    Arg::new("resume")
+                        .long("resume")
+                        .value_name("RUN_ID")
+                        .help("go on with this run where it stopped or died; `latest` is the latest of this contract"),
+                )
+                .arg(flag("rerun-unknown", "run steps again of which nobody knows whether they took effect").requires("resume"))
+                .arg(
+                    Arg::new("from")
+                        .long("from")
+                        .value_name("PATH")
+                        .conflicts_with("resume")
+                        .help("begin at this step (`2.1`, as the views show it) and skip what is before it"),
                 )
                 .arg(flag("confirm", "show the plan and ask before it is run; needs a terminal"))
                 .arg(flag("yes", "answer that question")),

@@ -1,8 +1,9 @@
 //! `opal-vm run`: verifies a contract and runs the fresh plan.
 
 use super::force;
-use super::job::{Console, Job, Wishes, perform, run_id, show, signals, take_lock};
+use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock};
 use super::output::{Output, to_stderr};
+use super::resume;
 use super::verify::{drift_text, report_drift, warnings};
 use crate::admission::{admit, read, replan};
 use crate::lane::Lane;
@@ -25,14 +26,23 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         site.policy.check_force(site.is_guarded())?;
     }
     let contract = &admitted.contract;
-    let run_id = run_id(&site)?;
+    let earlier = resume::find(matches, &contract.contract_hash, &site)?;
+    let run_id = match &earlier {
+        Some(earlier) => earlier.head("run_id").unwrap_or_default().to_owned(),
+        None => run_id(&site)?,
+    };
     let once = contract.terms.once || site.policy.single_use();
     let lock = take_lock(&site, &contract.header.plan_hash, &run_id, once, out)?;
     let ledger = if once { Some(Ledger::open(&site.paths)?) } else { None };
     if let Some(ledger) = &ledger {
-        ledger.check_unused(&contract.contract_hash, None)?;
+        let resumed = earlier.as_ref().map(|_| run_id.as_str());
+        ledger.check_unused(&contract.contract_hash, resumed).map_err(|error| resume::refuse_used(error, matches, &site))?;
     }
-    let replanned = replan(&admitted, &request, &site)?;
+    let mut replanned = replan(&admitted, &request, &site)?;
+    let earlier = match earlier {
+        Some(earlier) => Some(resume::verify(earlier, &mut replanned)?),
+        None => None,
+    };
     let forced = !replanned.drift.is_empty();
     if forced {
         if !force::accepted(force.as_deref(), &replanned) {
@@ -43,6 +53,10 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     }
     let accepted = if forced { force::record(contract, &replanned) } else { Value::Null };
     let plan = replanned.plan.ok_or_else(|| Refusal::new("internal", 70, "a plan without drift is missing"))?;
+    let begin = match earlier {
+        Some(earlier) => resume::begin(earlier, matches, contract, &plan, &site)?,
+        None => Begin { record: None, start: resume::partial(matches.get_one::<String>("from").map(String::as_str), &plan, &site)? },
+    };
     let job = Job {
         plan: &plan,
         seed: &replanned.seed,
@@ -63,9 +77,10 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
             yes: matches.get_flag("yes"),
             quiet: false,
         },
+        resume: Some(resume::command(matches, &run_id)),
     };
     if forced && (job.wishes.yes || !job.wishes.confirm) {
         let _ = to_stderr(&show(&job));
     }
-    perform(&job, lock, spare, &signals, out)
+    perform(&job, begin, lock, spare, &signals, out)
 }

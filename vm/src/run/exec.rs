@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::environment::lookup;
 use super::output::{Capture, Scrubbers, StepSink};
+use super::replay::Past;
 use super::report::{FailureCause, Left, Outcome};
 use super::script::{Script, argument_text, find_program, plain_words, render, shell_level};
 use super::terminal::Lent;
@@ -25,6 +26,7 @@ use crate::confine::{self, Rules, Sheet};
 use crate::decorators::params;
 use crate::lane::{Ended, Lane, LaneError, Limits, StepCommand, StepOutcome, Stopped};
 use crate::plan::{PROCESS_STRING_MAX, Scalar};
+use crate::record::history::{Ending, is_atomic, is_closed};
 use crate::signals::Phase;
 use crate::watcher::Process;
 
@@ -52,6 +54,10 @@ pub(super) struct Scope<'a> {
     pub(super) seen: Phase,
     /// What confines steps.
     pub(super) rules: Option<&'a Rules>,
+    /// What happened before the event of this number, in an earlier part of the run, is not done again.
+    pub(super) until: u64,
+    /// How the block around it ended in an earlier part of the run: what did not happen then does not happen now.
+    pub(super) over: Option<Ending>,
 }
 
 /// Walks the tree in one thread, with at most one lane at a time.
@@ -90,7 +96,8 @@ impl<'s, 'p> Worker<'s, 'p> {
     pub(super) fn root(mut self, deadline: Option<Instant>) -> Flow {
         let shared = self.shared;
         let rules = shared.policy_rules();
-        let scope = Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run, rules: rules.as_ref() };
+        let scope =
+            Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run, rules: rules.as_ref(), until: u64::MAX, over: None };
         match self.block(children(&shared.plan.steps.nodes, None), scope) {
             Flow::TimedOut => {
                 let limit = shared.options.timeout.unwrap_or_default();
@@ -126,16 +133,29 @@ impl<'s, 'p> Worker<'s, 'p> {
         while self.detached.len() > outer
             && let Some(detached) = self.detached.pop()
         {
+            let node = detached.node;
             self.end_detached(detached);
+            self.shared.note("detach_ended", Some(node), || json!({ "after": flow.ending().name() }));
         }
         flow
     }
 
     pub(super) fn node(&mut self, index: usize, scope: Scope<'_>) -> Flow {
-        if let Some(flow) = self.stopped(scope) {
+        let Some((node, kind)) = self.shared.node(index) else { return Flow::Done };
+        if let Some(flow) = self.settled(index, kind, scope) {
             return flow;
         }
-        let Some((node, kind)) = self.shared.node(index) else { return Flow::Done };
+        if is_atomic(kind) {
+            self.shared.note("block_starts", Some(index), || json!({}));
+        }
+        let flow = self.enter(index, node, kind, scope);
+        if is_closed(kind) {
+            self.shared.note_ended("block_done", index, flow, || json!({}));
+        }
+        flow
+    }
+
+    fn enter(&mut self, index: usize, node: &Node, kind: NodeKind, scope: Scope<'_>) -> Flow {
         let inside = || children(&self.shared.plan.steps.nodes, Some(index));
         match kind {
             NodeKind::Shell => self.shell(index, node, scope),
@@ -165,9 +185,9 @@ impl<'s, 'p> Worker<'s, 'p> {
             NodeKind::Or => inside()
                 .into_iter()
                 .fold(None, |flow, operand| match flow {
-                    None => Some(self.node(operand, scope)),
+                    None => Some(self.node(operand, self.shared.before_next(index, operand, scope))),
                     Some(Flow::Failed(failure)) => {
-                        let next = self.node(operand, scope);
+                        let next = self.node(operand, self.shared.before_next(index, operand, scope));
                         if matches!(next, Flow::Done | Flow::Failed(_)) {
                             locked(&self.shared.tally).handled(failure);
                         }
@@ -179,9 +199,9 @@ impl<'s, 'p> Worker<'s, 'p> {
             NodeKind::Seq => inside().into_iter().fold(Flow::Done, |flow, operand| match flow {
                 Flow::Failed(failure) => {
                     locked(&self.shared.tally).handled(failure);
-                    self.node(operand, scope)
+                    self.node(operand, self.shared.before_next(index, operand, scope))
                 }
-                Flow::Done => self.node(operand, scope),
+                Flow::Done => self.node(operand, self.shared.before_next(index, operand, scope)),
                 other => other,
             }),
             NodeKind::Pipe => self.pipe(index, scope),
@@ -226,11 +246,14 @@ impl<'s, 'p> Worker<'s, 'p> {
             return flow;
         }
         if capture.overflowed {
-            return self.failed(index, FailureCause::BindingTooLong(limit), b"", started.elapsed());
+            let cause = FailureCause::BindingTooLong(limit);
+            self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": null, "cause": cause.to_string() }));
+            return self.failed(index, cause, b"", started.elapsed());
         }
         locked(&self.shared.bindings).insert(number, Zeroizing::new(capture.bytes.to_vec()));
         self.shared.compile_patterns();
-        self.shared.note("binding", Some(index), || json!({ "name": name }));
+        let sealed = locked(&self.shared.recorder).seal(&capture.bytes).unwrap_or_default();
+        self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": sealed }));
         Flow::Done
     }
 
@@ -269,7 +292,17 @@ impl<'s, 'p> Worker<'s, 'p> {
                 Stopped::Killed => "killed",
                 Stopped::Output(_) => "output_lost",
             });
-            json!({ "exit": exit, "signal": signal, "stopped": why, "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX) })
+            let (result, cause) = match (&stopped, ended) {
+                (None, Ended::Exit(0)) => (Ending::Done, None),
+                (None, ended) => (Ending::Failed, Some(FailureCause::Ended(ended).to_string())),
+                (Some(Stopped::Timeout), _) => (Ending::TimedOut, None),
+                (Some(_), _) => (Ending::Stopped, None),
+            };
+            let status = exit.map(i64::from).or(signal.map(|signal| i64::from(signal).saturating_add(128)));
+            json!({
+                "result": result.name(), "cause": cause, "status": status, "exit": exit, "signal": signal, "stopped": why,
+                "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            })
         });
         match stopped {
             Some(Stopped::Killed) => return Flow::Killed,
@@ -398,7 +431,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             return flow;
         }
         locked(&self.shared.tally).done.insert(index);
-        self.shared.note("step_done", Some(index), || json!({}));
+        self.shared.note_ended("step_done", index, Flow::Done, || json!({}));
         Flow::Done
     }
 
@@ -418,13 +451,25 @@ impl<'s, 'p> Worker<'s, 'p> {
         let on: Vec<i64> = self.args(node, params::RETRY_ON).filter_map(|arg| self.int_of(arg)).collect();
         let mut attempt = 1;
         loop {
-            self.shared.note("attempt", Some(index), || json!({ "attempt": attempt, "of": attempts }));
-            let flow = self.block(inside.to_vec(), scope);
+            if self.shared.take(index, scope).is_none() {
+                self.shared.note("attempt", Some(index), || json!({ "attempt": attempt, "of": attempts }));
+            }
+            // An attempt before the last of an earlier part of the run failed.
+            let next = self.shared.next(index, scope);
+            let within = next.map_or(scope, |until| Scope { until, over: Some(Ending::Failed), ..scope });
+            let flow = self.block(inside.to_vec(), within);
             let Flow::Failed(failure) = flow else { return flow };
             let other = self.shared.exit_status(failure).is_none_or(|status| !on.contains(&status));
-            if attempt >= attempts || (!on.is_empty() && other) {
+            if attempt >= attempts || (next.is_none() && (scope.over.is_some() || !on.is_empty() && other)) {
                 return flow;
             }
+            if next.is_some() {
+                locked(&self.shared.tally).handled(failure);
+                attempt = attempt.saturating_add(1);
+                continue;
+            }
+            // The wait may be long, and what was done is done.
+            self.shared.settle();
             let less = Duration::try_from_secs_f64(delay.as_secs_f64() * jitter * chance()).unwrap_or_default();
             let pause = delay.saturating_sub(less);
             if let Some(flow) = self.stopped(scope).or_else(|| self.pause(pause, scope)) {
@@ -439,11 +484,16 @@ impl<'s, 'p> Worker<'s, 'p> {
     fn timeout(&mut self, index: usize, node: &Node, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
         let limit = self.duration(node, params::TIMEOUT_DURATION);
         let started = Instant::now();
-        let own = started.checked_add(limit);
+        let fired = self.shared.take(index, scope).map(|(until, _)| until);
+        let own = started.checked_add(if fired.is_some() { Duration::ZERO } else { limit });
         let deadline = [own, scope.deadline].into_iter().flatten().min();
-        match self.block(inside, Scope { deadline, ..scope }) {
+        let within = fired.map_or(scope, |until| Scope { until, over: Some(Ending::TimedOut), ..scope });
+        match self.block(inside, Scope { deadline, ..within }) {
             // An enclosing limit that is up as well goes first.
-            Flow::TimedOut if scope.deadline.is_none_or(|outer| Instant::now() < outer) => {
+            Flow::TimedOut if fired.is_some() || scope.deadline.is_none_or(|outer| Instant::now() < outer) => {
+                if fired.is_none() {
+                    self.shared.note("timeout", Some(index), || json!({}));
+                }
                 self.failed(index, FailureCause::Timeout(limit), b"", started.elapsed())
             }
             flow => flow,
@@ -482,11 +532,22 @@ impl<'s, 'p> Worker<'s, 'p> {
         let (catch, finally) = (of_kind(NodeKind::Catch), of_kind(NodeKind::Finally));
         let body = inside.iter().copied().filter(|child| Some(*child) != catch && Some(*child) != finally).collect();
         let nodes = &self.shared.plan.steps.nodes;
-        let mut flow = self.block(body, scope);
+        // What an earlier part of the run began: then all that comes before is over.
+        let cleaned = finally.and_then(|finally| self.shared.take(finally, scope));
+        let before_finally = match cleaned {
+            Some((until, Past::Finally(after))) => Scope { until, over: Some(after), ..scope },
+            _ => scope,
+        };
+        let caught = catch.and_then(|catch| self.shared.take(catch, before_finally)).map(|(until, _)| until);
+        let inner = caught.map_or(before_finally, |until| Scope { until, over: Some(Ending::Failed), ..scope });
+        let mut flow = self.block(body, inner);
+        let catch = catch.filter(|_| caught.is_some() || before_finally.over.is_none());
         if let (Flow::Failed(failure), Some(catch)) = (flow, catch) {
-            self.shared.note("catch", Some(catch), || json!({}));
+            if caught.is_none() {
+                self.shared.note("catch", Some(catch), || json!({}));
+            }
             // A failure in `catch` never hides the first one.
-            match self.block(children(nodes, Some(catch)), scope) {
+            match self.block(children(nodes, Some(catch)), before_finally) {
                 Flow::Done => {
                     locked(&self.shared.tally).handled(failure);
                     flow = Flow::Done;
@@ -495,6 +556,7 @@ impl<'s, 'p> Worker<'s, 'p> {
                 stopped => flow = stopped,
             }
         }
+        let finally = finally.filter(|_| cleaned.is_some() || scope.over.is_none());
         let Some(finally) = finally else { return flow };
         if flow == Flow::Killed || self.shared.signals.check() == Phase::Kill {
             let path = self.shared.path(Some(index));
@@ -504,7 +566,9 @@ impl<'s, 'p> Worker<'s, 'p> {
         if flow == Flow::Stopped {
             self.shared.say_cleaning_up();
         }
-        self.shared.note("finally", Some(finally), || json!({}));
+        if cleaned.is_none() {
+            self.shared.note("finally", Some(finally), || json!({ "after": flow.ending().name() }));
+        }
         // Cleanup that has begun is finished: neither a limit that is up nor a first signal interrupts it.
         let cleanup = Scope { deadline: None, seen: Phase::Cancel, ..scope };
         let ended = self.block(children(nodes, Some(finally)), cleanup);
@@ -521,6 +585,10 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn detach(&mut self, index: usize, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
+        // What it kept alive in an earlier part of the run has ended with its block.
+        if self.shared.happened(index, scope) {
+            return self.block(inside, scope);
+        }
         let (lane, stop) = match (self.shared.lane(), EventFd::from_flags(EfdFlags::EFD_CLOEXEC)) {
             (Ok(lane), Ok(stop)) => (lane, Arc::new(stop)),
             (Err(error), _) => return self.failed(index, FailureCause::Watcher(error.to_string()), b"", Duration::ZERO),
@@ -528,6 +596,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         };
         let lane = self.lane.replace(lane);
         let keep = std::mem::replace(&mut self.keep, true);
+        self.shared.note("detach", Some(index), || json!({}));
         let flow = self.block(inside, scope);
         self.keep = keep;
         let Some(mut detached) = std::mem::replace(&mut self.lane, lane) else { return flow };

@@ -11,6 +11,7 @@ mod environment;
 mod exec;
 mod output;
 mod parallel;
+mod replay;
 mod report;
 mod script;
 mod terminal;
@@ -34,12 +35,14 @@ use crate::confine::{Host, Sandbox};
 use crate::lane::{Lane, LaneError, LaneOptions, Stream};
 use crate::plan::{Plan, Scalar};
 use crate::record::Recorder;
+use crate::record::history::History;
 use crate::scrub::Patterns;
 use crate::signals::Signals;
 use crate::view::Paths;
 
 pub use confined::{ConfinedBy, check_confinement};
 pub use environment::{EnvPolicy, environment};
+pub use replay::{Labels, Start};
 pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
 
 use exec::Worker;
@@ -80,6 +83,8 @@ pub struct RunOptions<'a> {
     pub forced: &'a Value,
     /// Who says that the run is to stop. Installed before any thread was started.
     pub signals: Arc<Signals>,
+    /// Where it begins, and what is said about that.
+    pub start: Start,
 }
 
 /// Why a plan was not run at all.
@@ -140,11 +145,14 @@ pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -
     check_confinement(plan, &options.sandbox, Host::probe())?;
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
-    let about = || {
-        let steps = crate::view::step_count(plan.steps.view());
-        json!({ "schema": "opal/events/v1", "steps": steps, "forced": !options.forced.is_null(), "accepted_drift": options.forced })
-    };
-    shared.note("run_starts", None, about);
+    shared.note("run_starts", None, || {
+        let mut event = options.start.labels.to_json();
+        event.insert("schema".to_owned(), json!("opal/events/v1"));
+        event.insert("steps".to_owned(), json!(crate::view::step_count(plan.steps.view())));
+        event.insert("forced".to_owned(), json!(!options.forced.is_null()));
+        event.insert("accepted_drift".to_owned(), options.forced.clone());
+        Value::Object(event)
+    });
     let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
     let flow = Worker::new(&shared).root(deadline);
     let report = shared.report(flow, started.elapsed());
@@ -173,6 +181,10 @@ struct Shared<'p> {
     recording: bool,
     tally: Mutex<Tally>,
     cleaning: AtomicBool,
+    /// What an earlier part of this run did, as far as it was not come to again.
+    history: Mutex<History>,
+    /// Whether there was an earlier part.
+    resumed: bool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -185,6 +197,9 @@ impl<'p> Shared<'p> {
         let json = options.json.then(|| Arc::clone(names.get_or_init(|| Paths::new(&plan.steps.nodes).collect())));
         let files = [options.stdout.try_clone()?, options.stderr.try_clone()?];
         let recording = options.json || recorder.is_recording();
+        let mut history = std::mem::take(&mut *locked(&options.start.history));
+        let bindings = std::mem::take(&mut history.bindings);
+        let tally = Tally { done: std::mem::take(&mut history.ran), ..Tally::default() };
         let shared = Self {
             plan,
             options,
@@ -192,11 +207,13 @@ impl<'p> Shared<'p> {
             direct: Arc::new(Direct::new(files, Arc::clone(&options.signals), json)),
             names,
             patterns: Mutex::default(),
-            bindings: Mutex::default(),
+            bindings: Mutex::new(bindings),
             recorder: Mutex::new(recorder),
             recording,
-            tally: Mutex::default(),
+            tally: Mutex::new(tally),
             cleaning: AtomicBool::new(false),
+            resumed: !history.is_empty(),
+            history: Mutex::new(history),
         };
         shared.compile_patterns();
         Ok(shared)
@@ -263,6 +280,8 @@ impl<'p> Shared<'p> {
             return;
         }
         let mut object = fields();
+        // Messages of programs are in some events.
+        self.tame(&mut object);
         if let Some(object) = object.as_object_mut() {
             object.insert("event".to_owned(), json!(event));
             if let Some(node) = node {
@@ -270,8 +289,7 @@ impl<'p> Shared<'p> {
                 object.insert("path".to_owned(), json!(self.path(Some(node))));
             }
         }
-        // Messages of programs are in some events, so they are scrubbed as a whole.
-        let text = String::from_utf8_lossy(&self.patterns().scrub(object.to_string().as_bytes())).into_owned();
+        let text = object.to_string();
         locked(&self.recorder).note(&text);
         if self.options.json
             && let Err(error) = self.direct.line(Stream::Stdout, &text)

@@ -30,7 +30,14 @@ fn branches(nodes: &[Node], parent: usize) -> Vec<usize> {
 impl Worker<'_, '_> {
     pub(super) fn parallel(&mut self, index: usize, at_once: usize, tolerate: usize, scope: Scope<'_>) -> Flow {
         let shared = self.shared;
-        let branches = branches(&shared.plan.steps.nodes, index);
+        let mut branches = branches(&shared.plan.steps.nodes, index);
+        let all = branches.len();
+        if scope.over.is_some() {
+            branches.retain(|branch| shared.happened(*branch, scope));
+        }
+        // Branches that an earlier part of the run began go first, as they did then.
+        let mut order: Vec<usize> = (0..branches.len()).collect();
+        order.sort_by_key(|turn| !branches.get(*turn).is_some_and(|branch| shared.happened(*branch, scope)));
         let at_once = shared.options.max_parallel.map_or(at_once, |limit| limit.min(at_once)).clamp(1, branches.len().max(1));
         let buffers: Vec<Arc<Buffer>> = branches.iter().map(|_| Arc::default()).collect();
         let next = AtomicUsize::new(0);
@@ -43,11 +50,17 @@ impl Worker<'_, '_> {
         std::thread::scope(|threads| {
             for _ in 0..at_once {
                 let done = done.clone();
-                let (branches, buffers, next, failed, closed) = (&branches, &buffers, &next, &failed, &closed);
+                let (branches, order, buffers, next, failed, closed) = (&branches, &order, &buffers, &next, &failed, &closed);
                 let work = move || {
-                    while !closed.load(Ordering::Acquire) {
-                        let turn = next.fetch_add(1, Ordering::AcqRel);
-                        let Some((branch, buffer)) = branches.get(turn).zip(buffers.get(turn)) else { return };
+                    loop {
+                        let turn = order.get(next.fetch_add(1, Ordering::AcqRel)).copied();
+                        let mine = turn.and_then(|turn| Some((turn, branches.get(turn)?, buffers.get(turn)?)));
+                        let starts = |branch: &usize| !closed.load(Ordering::Acquire) || shared.happened(*branch, scope);
+                        let Some((turn, branch, buffer)) = mine.filter(|(_, branch, _)| starts(branch)) else {
+                            // Others may run for long, and what this thread has done is done.
+                            shared.settle();
+                            return;
+                        };
                         let to = Arc::clone(buffer) as Target;
                         let flow = Worker::with(shared, to, pipes.clone()).block(vec![*branch], scope);
                         let over = match flow {
@@ -94,6 +107,7 @@ impl Worker<'_, '_> {
         }
         shared.together(&failures);
         match failures.first() {
+            _ if failures.len() <= tolerate && branches.len() < all => scope.over.map_or(Flow::Done, |over| self.came_to(index, over)),
             Some(first) if failures.len() > tolerate => Flow::Failed(*first),
             Some(first) => {
                 locked(&shared.tally).handled(*first);

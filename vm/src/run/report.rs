@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::confined::ConfinedBy;
 use super::exec::Flow;
+use super::replay::Labels;
 use super::{Shared, locked};
 use crate::lane::Ended;
 use crate::signals::{First, Phase};
@@ -30,6 +31,8 @@ pub enum Outcome {
     OutputLost(io::Error),
     /// Its record could not be written.
     RecordLost(io::Error),
+    /// It was being stopped when the VM died; what was left to clean up is done now.
+    Interrupted,
 }
 
 /// Why a step failed.
@@ -62,6 +65,8 @@ pub enum FailureCause {
     NetworkRedirect,
     /// A value that it needs is missing: a defect of the planner.
     NoValue,
+    /// It failed in an earlier part of the run, for this reason, with this exit status.
+    Earlier(String, Option<i64>),
 }
 
 impl std::fmt::Display for FailureCause {
@@ -92,6 +97,7 @@ impl std::fmt::Display for FailureCause {
             Self::NotConfined(why) => write!(f, "not started, since it cannot be confined: {why}"),
             Self::NetworkRedirect => f.write_str("a runtime binding is a `/dev/tcp` or `/dev/udp` name in a redirection"),
             Self::NoValue => f.write_str("a value that it needs is missing (a bug in opal-vm)"),
+            Self::Earlier(cause, _) => write!(f, "{cause}, before the run was resumed"),
         }
     }
 }
@@ -153,6 +159,8 @@ pub struct RunReport {
     pub cleaned_up: Vec<String>,
     /// How long it took.
     pub elapsed: Duration,
+    /// Which run it was, and where it began.
+    pub about: Labels,
 }
 
 impl RunReport {
@@ -161,7 +169,7 @@ impl RunReport {
     pub fn exit(&self) -> u8 {
         match &self.outcome {
             Outcome::Succeeded => 0,
-            Outcome::Failed(_) => 1,
+            Outcome::Failed(_) | Outcome::Interrupted => 1,
             Outcome::Cancelled(first) => u8::try_from((first.signal as i32).saturating_add(128)).unwrap_or(1),
             Outcome::OutputLost(_) | Outcome::RecordLost(_) => 74,
         }
@@ -170,11 +178,12 @@ impl RunReport {
     /// `nothing was run`, or how far the run came.
     #[must_use]
     pub fn effects_text(&self) -> String {
-        match (self.effects, &self.outcome) {
+        let text = match (self.effects, &self.outcome) {
             (false, _) => "nothing was run".to_owned(),
             (true, Outcome::Succeeded) => format!("{} of {} steps ran", self.steps_done, self.steps_total),
             (true, _) => format!("stopped after {} of {} steps", self.steps_done, self.steps_total),
-        }
+        };
+        text + &self.about.effects_text()
     }
 
     /// For machines.
@@ -186,6 +195,7 @@ impl RunReport {
             Outcome::Cancelled(first) => ("cancelled", json!(first.signal.as_str())),
             Outcome::OutputLost(error) => ("output_lost", json!(crate::plan::os_reason(error))),
             Outcome::RecordLost(error) => ("record_lost", json!(crate::plan::os_reason(error))),
+            Outcome::Interrupted => ("cancelled", json!("before the run was resumed")),
         };
         let cause = if let Outcome::Failed(cause) = self.outcome { Some(cause) } else { None };
         let failures: Vec<Value> = self
@@ -207,11 +217,22 @@ impl RunReport {
             .iter()
             .map(|left| json!({ "path": left.path, "name": left.process.name, "pid": left.process.pid, "ended": left.ended }))
             .collect();
-        json!({
+        let mut out = json!({
             "outcome": outcome, "detail": detail, "effects": if self.effects { "started" } else { "none" }, "exit": self.exit(),
             "steps_done": self.steps_done, "steps_total": self.steps_total, "failures": failures, "left_running": left,
             "cleaned_up": self.cleaned_up, "cleanup_skipped": self.cleanup_skipped, "elapsed_ms": millis(self.elapsed),
-        })
+            "resumable": self.is_resumable(),
+        });
+        if let Some(out) = out.as_object_mut() {
+            out.extend(self.about.to_json());
+        }
+        out
+    }
+
+    /// Whether the run can be gone on with.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.about.resumable && !matches!(self.outcome, Outcome::Succeeded | Outcome::RecordLost(_))
     }
 
     /// The failures as text for a person: the first cause in full, the others in a line each. `source` names the source file.
@@ -286,7 +307,7 @@ pub(super) struct Tally {
     pub(super) cleanup_skipped: Vec<String>,
     pub(super) cleaned_up: Vec<String>,
     /// Why no new step may start, other than a signal.
-    halted: Option<Outcome>,
+    pub(super) halted: Option<Outcome>,
 }
 
 impl Tally {
@@ -315,6 +336,7 @@ impl Shared<'_> {
     /// The exit status of a failure as a shell would see it: 128 and the signal for a process that one ended. Other failures have none.
     pub(super) fn exit_status(&self, failure: usize) -> Option<i64> {
         match locked(&self.tally).failures.get(failure)?.cause {
+            FailureCause::Earlier(_, status) => status,
             FailureCause::Ended(Ended::Exit(code)) => Some(code.into()),
             FailureCause::Ended(Ended::Signal(signal)) => Some(i64::from(signal).saturating_add(128)),
             _ => None,
@@ -362,6 +384,7 @@ impl Shared<'_> {
             cleanup_skipped: tally.cleanup_skipped,
             cleaned_up: tally.cleaned_up,
             elapsed,
+            about: self.options.start.labels.clone(),
         }
     }
 }

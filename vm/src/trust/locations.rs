@@ -101,7 +101,19 @@ impl HostPaths {
         self.make(self.xdg_config_home.as_deref(), &[".config"], "XDG_CONFIG_HOME")
     }
 
-    /// The directory for run records and a user's ledger; makes what is missing below the home directory.
+    /// The directory with run records and a user's ledger, if it is there.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it or a parent is not safe.
+    pub fn state_dir(&self) -> Result<Option<SafeDir>, SafePathError> {
+        match (&self.xdg_state_home, &self.home) {
+            (Some(base), _) => SafeDir::open(&base.join(NAME), self.euid),
+            (None, Some(home)) => SafeDir::open(&home.join(".local").join("state").join(NAME), self.euid),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// As [`HostPaths::state_dir`], but makes what is missing below the home directory.
     ///
     /// # Errors
     /// A [`SafePathError`] if it is not safe, cannot be made, or no variable says where it is.

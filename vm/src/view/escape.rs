@@ -21,6 +21,17 @@ pub fn escape(bytes: &[u8], lines: bool) -> String {
     out
 }
 
+/// Escapes every text in a JSON value. Newlines stay.
+pub fn escape_strings(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => *text = escape(text.as_bytes(), true),
+        Value::Array(values) => values.iter_mut().for_each(escape_strings),
+        Value::Object(fields) => fields.values_mut().for_each(escape_strings),
+        _ => {}
+    }
+}
+
 fn push_escape(out: &mut String, character: char) {
     match character {
         '\n' => out.push_str("\\n"),

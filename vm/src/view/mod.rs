@@ -9,7 +9,7 @@ mod path;
 mod tree;
 
 pub use command::{argument, command, node_text, pipeline_end, public_text as public_value, scalar_text, slot_lines, step_text};
-pub use escape::escape;
+pub use escape::{escape, escape_strings};
 pub use json::{PlanJson, span as span_json};
 pub use path::{PathTable, Paths, path_of};
 pub use tree::{target_name, tree, write_steps, write_tree};

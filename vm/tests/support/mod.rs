@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use opal_vm::lane::LaneOptions;
 use opal_vm::plan::Plan;
 use opal_vm::record::{NoRecord, Recorder};
-use opal_vm::run::{RunOptions, RunReport};
+use opal_vm::run::{RunOptions, RunReport, Start};
 use opal_vm::signals::Signals;
 use plan::Tree;
 
@@ -126,6 +126,7 @@ impl Setup {
             json: self.json,
             forced: &serde_json::Value::Null,
             signals: Arc::clone(&self.signals),
+            start: Start::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::seed::Seed;
 use opal_vm::admission::{Site, check_imports, check_steps};
-use opal_vm::cli::job::{self, Console, Job, Wishes};
+use opal_vm::cli::job::{self, Begin, Console, Job, Wishes};
 use opal_vm::cli::output::Output;
 use opal_vm::plan::{Cause, Mode, Plan, PlanError};
 use opal_vm::refusal::Refusal;
@@ -117,7 +117,9 @@ impl Ready {
             console: Console::direct(),
             forced: serde_json::Value::Null,
             wishes: self.wishes.clone(),
+            // What was planned is in no contract that a later run could be compared with.
+            resume: None,
         };
-        job::perform(&job, lock, None, &signals, &self.out)
+        job::perform(&job, Begin::default(), lock, None, &signals, &self.out)
     }
 }

@@ -1,0 +1,247 @@
+//! `--resume`, `--rerun-unknown` and `--from`: where a run of a contract begins (spec/record.md).
+
+use super::job::{Begin, refuse_record};
+use crate::admission::{Replanned, Site};
+use crate::compare::{Drift, DriftCode};
+use crate::plan::Plan;
+use crate::record::history::{self, Reading};
+use crate::record::{Earlier, Genuine, commitments, shelf};
+use crate::refusal::{Refusal, place};
+use crate::run::{Labels, Start};
+use crate::trust::ledger::{Entry, LedgerError};
+use crate::trust::safe_path::SafeDir;
+use crate::view::{Paths, PlanView, Style, escape, path_of, step_count, step_text};
+use clap::ArgMatches;
+use opal_format::hash::Digest;
+use opal_format::kind::NodeKind;
+use opal_format::reader::Contract;
+use opal_format::slots::SLOT_COMPUTED;
+use opal_format::steps::{Node, PartKind};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// The record that `--resume` names, held and found to be of this contract. `None` without `--resume`.
+pub(super) fn find(matches: &ArgMatches, contract_hash: &Digest, site: &Site) -> Result<Option<Earlier>, Refusal> {
+    let Some(run_id) = matches.get_one::<String>("resume") else { return Ok(None) };
+    let named = matches.get_one::<PathBuf>("record").map(PathBuf::as_path);
+    if named == Some(Path::new("none")) {
+        return Err(Refusal::new("usage", 64, "a run without a record cannot be resumed")
+            .help("leave out `--record none`, or name the directory that holds the record"));
+    }
+    let contract_hash = contract_hash.to_string();
+    let found = match named {
+        Some(path) => std::path::absolute(path)
+            .map_err(crate::record::RecordError::from)
+            .and_then(|path| Ok(SafeDir::open(&path, site.paths.euid)?))
+            .and_then(|dir| dir.map_or(Ok(None), |dir| Earlier::open(dir, &site.paths))),
+        None => shelf::find(&site.paths, run_id, &contract_hash),
+    };
+    let found = found.map_err(|error| refuse_record(error, named.is_some()))?;
+    let Some(earlier) = found.filter(|earlier| run_id == "latest" || earlier.head("run_id") == Some(run_id)) else {
+        let message = match run_id.as_str() {
+            "latest" => "there is no record of a run of this contract here".to_owned(),
+            _ => format!("there is no record of a run `{run_id}` here"),
+        };
+        let help = "give the name of a run as it was shown at its end, and `--record DIR` if its record is elsewhere";
+        return Err(Refusal::new("no_record", 66, message).help(help));
+    };
+    match earlier.head("contract_hash") {
+        Some(hash) if hash == contract_hash => Ok(Some(earlier)),
+        Some(hash) => Err(Refusal::new("record_of_another", 64, format!("run {run_id} was of another contract, {hash}"))
+            .help("name that contract with `--plan`")),
+        None => {
+            Err(Refusal::new("record_of_direct_run", 64, format!("run {run_id} was a direct run, which has no contract to go on with"))
+                .help("run it again with `opal`"))
+        }
+    }
+}
+
+/// The command that goes on with a run.
+pub(super) fn command(matches: &ArgMatches, run_id: &str) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let quote = |path: &Path| {
+        let quoted = crate::plan::quoted(path.as_os_str().as_bytes(), opal_format::kind::Position::Word, true);
+        String::from_utf8_lossy(&quoted).into_owned()
+    };
+    let mut out = "opal-vm run".to_owned();
+    for name in ["plan", "record", "source"] {
+        if let Some(path) = matches.get_one::<PathBuf>(name) {
+            out.push_str(&format!(" --{name} {}", quote(path)));
+        }
+    }
+    for path in matches.get_many::<PathBuf>("identity").into_iter().flatten() {
+        out.push_str(&format!(" --identity {}", quote(path)));
+    }
+    if let Some(hash) = matches.get_one::<String>("expect") {
+        out.push_str(&format!(" --expect {hash}"));
+    }
+    if matches.get_flag("allow-unsigned") {
+        out.push_str(" --allow-unsigned");
+    }
+    format!("{out} --resume {run_id}")
+}
+
+/// The refusal of a contract that was used, with the command that goes on with the run that did not finish.
+pub(super) fn refuse_used(error: LedgerError, matches: &ArgMatches, site: &Site) -> Refusal {
+    let LedgerError::AlreadyRun { entry: Entry { run_id, finished: false, .. } } = &error else { return error.into() };
+    let resume = command(matches, run_id);
+    let kept = matches.get_one::<PathBuf>("record").is_some() || shelf::exists(&site.paths, run_id);
+    let refusal = Refusal::from(error);
+    if kept { refusal.help(format!("go on with that run: `{resume}`; or make a new contract")) } else { refusal }
+}
+
+/// Checks that a record is genuine, and puts in place of the drift what moved since the run started.
+pub(super) fn verify(earlier: Earlier, replanned: &mut Replanned) -> Result<Genuine, Refusal> {
+    let genuine = earlier.verify(&replanned.seed).map_err(|error| refuse_record(error, false))?;
+    let structure = replanned.drift.iter().any(|drift| drift.code == DriftCode::StructureChanged);
+    if let Some(plan) = replanned.plan.as_ref().filter(|_| !structure) {
+        replanned.drift = drift_since(genuine.head(), plan, std::mem::take(&mut replanned.drift));
+    }
+    Ok(genuine)
+}
+
+fn drift_since(head: &Value, plan: &Plan, drift: Vec<Drift>) -> Vec<Drift> {
+    let recorded = head.get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let source = |drift: &Drift| matches!(drift.code, DriftCode::SourceChanged | DriftCode::SourceMissing);
+    let (source, values): (Vec<Drift>, Vec<Drift>) = drift.into_iter().partition(source);
+    let slots = &plan.slots;
+    let fresh = commitments(plan);
+    let moved =
+        fresh.iter().zip(&slots.slots).enumerate().filter(|(at, (fresh, _))| recorded.get(*at).and_then(Value::as_str) != Some(fresh));
+    let moved: Vec<_> = moved.map(|(_, (_, slot))| slot).collect();
+    let computed = |slot: &opal_format::slots::Slot| slot.flags.to_native() & SLOT_COMPUTED != 0;
+    // A computed value moves with what it is computed from.
+    let only_computed = moved.iter().all(|slot| computed(slot));
+    let mut out: Vec<Drift> = moved
+        .into_iter()
+        .filter(|slot| only_computed || !computed(slot))
+        .map(|slot| {
+            let key = escape(slot.key.of(&slots.text).unwrap_or_default(), false);
+            let known = values.iter().find(|drift| drift.key.as_ref() == Some(&key));
+            known.cloned().unwrap_or_else(|| {
+                let code = if key.starts_with("env.") { DriftCode::EnvChanged } else { DriftCode::ValueChanged };
+                Drift::plain(code, Some(key.clone()), format!("`{key}` is not what it was when the run started"))
+            })
+        })
+        .collect();
+    out.extend(source);
+    out
+}
+
+/// Reads how far a run came, and refuses what cannot be gone on with.
+pub(super) fn begin(earlier: Genuine, matches: &ArgMatches, contract: &Contract<'_>, plan: &Plan, site: &Site) -> Result<Begin, Refusal> {
+    let run_id = earlier.head().get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let nodes = &plan.steps.nodes;
+    let Reading { history, ended, unknown, steps_done } = history::read(&earlier.events, nodes, |sealed| earlier.unseal(sealed));
+    if ended.as_deref() == Some("succeeded") {
+        return Err(Refusal::new("run_finished", 64, format!("run {run_id} has finished, and there is nothing left of it to do"))
+            .help("to run the contract again, leave out `--resume`"));
+    }
+    let base = earlier.head().get("base").and_then(Value::as_str).unwrap_or_default();
+    if site.base.to_string_lossy() != base {
+        return Err(Refusal::new("other_directory", 64, format!("run {run_id} started in `{base}`, and its paths are relative to that"))
+            .help(format!("`cd {base}` first")));
+    }
+    if !unknown.is_empty() && !matches.get_flag("rerun-unknown") {
+        return Err(refuse_unknown(&run_id, &unknown, contract, plan));
+    }
+    let from = earlier.head().get("from").and_then(Value::as_str).map(str::to_owned);
+    let start = partial(from.as_deref(), plan, site)?;
+    let labels = Labels { resumed: true, steps_before: steps_done, ..start.labels };
+    Ok(Begin { record: Some(earlier), start: Start { history: Mutex::new(history), labels, ..start } })
+}
+
+fn refuse_unknown(run_id: &str, unknown: &[usize], contract: &Contract<'_>, plan: &Plan) -> Refusal {
+    /// Steps that are listed.
+    const SHOWN_MAX: usize = 8;
+    let nodes = &plan.steps.nodes;
+    let view = PlanView {
+        target: contract.header.target,
+        steps: plan.steps.view(),
+        slots: plan.slots.view(),
+        deferred: &[],
+        undecided: None,
+        plan_hash: None,
+        contract_hash: None,
+    };
+    let paths: Vec<String> = unknown.iter().take(SHOWN_MAX).map(|node| path_of(nodes, *node)).collect();
+    let more = if unknown.len() > SHOWN_MAX { ", …" } else { "" };
+    let steps = if unknown.len() == 1 { "step" } else { "steps" };
+    let message = format!("run {run_id} ended in the middle of {steps} {}{more}, and nobody knows what was done of it", paths.join(", "));
+    let mut refusal = Refusal::new("step_unknown", 64, message)
+        .help("find out whether it took effect; if it may run again, add `--rerun-unknown`, else make a new contract without it");
+    for (node, path) in unknown.iter().zip(&paths) {
+        let span = nodes.get(*node).map_or(opal_format::record::Span::NONE, |node| node.span);
+        refusal =
+            refusal.at(format!("step {path} at {}: {}", place(&contract.terms.source_name, &span), step_text(&view, *node, Style::Plain)));
+    }
+    refusal
+}
+
+/// Where a run begins whose caller wants it to begin at `from`.
+pub(super) fn partial(from: Option<&str>, plan: &Plan, site: &Site) -> Result<Start, Refusal> {
+    let Some(path) = from else { return Ok(Start::default()) };
+    let usage = |message: String, help: String| Refusal::new("usage", 64, message).help(help);
+    let nodes = &plan.steps.nodes;
+    let Some(index) = Paths::new(nodes).position(|known| known == path) else {
+        return Err(usage(format!("there is no step {path}"), nearest(nodes, path)));
+    };
+    let kind = |node: usize| nodes.get(node).and_then(|node| NodeKind::from_number(node.kind.to_native()));
+    let around = |node: &usize| nodes.get(*node).is_some_and(|record| subtree_end(*node, record) > index);
+    let inside = (0..index).filter(around).find_map(|node| match kind(node)? {
+        NodeKind::Or => Some("an alternative `||`"),
+        NodeKind::Pipe => Some("a pipe"),
+        NodeKind::Transform => Some("a pipeline `|>`"),
+        NodeKind::Catch => Some("a `catch`"),
+        _ => None,
+    });
+    if let Some(inside) = inside.or((kind(index) == Some(NodeKind::Catch)).then_some("a `catch`")) {
+        return Err(usage(format!("a run cannot begin at {path}, inside {inside}"), "begin at the whole of it, or after it".to_owned()));
+    }
+    if let Some((maker, user, name)) = missing_binding(plan, index) {
+        let (maker, user) = (path_of(nodes, maker), path_of(nodes, user));
+        let message = format!("step {user} needs `@var.{name}`, which step {maker} makes, and `--from {path}` skips that one");
+        return Err(Refusal::new("binding_skipped", 64, message).help(format!("begin there or before: `--from {maker}`")));
+    }
+    site.policy.check_partial(site.is_guarded())?;
+    let before = opal_format::steps::StepsView { nodes: nodes.get(..index).unwrap_or_default(), ..plan.steps.view() };
+    let labels = Labels { from: Some(path.to_owned()), steps_skipped: step_count(before), ..Labels::default() };
+    Ok(Start { from: Some(index), labels, ..Start::default() })
+}
+
+fn subtree_end(index: usize, node: &Node) -> usize {
+    index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX))
+}
+
+/// What there is in place of a path that is not there.
+fn nearest(nodes: &[Node], path: &str) -> String {
+    let mut known = path;
+    while let Some((parent, _)) = known.rsplit_once('.') {
+        known = parent;
+        let inside = Paths::new(nodes).filter(|other| other.rsplit_once('.').is_some_and(|(other, _)| other == parent)).count();
+        if inside > 0 {
+            return format!("{parent} holds {parent}.1 to {parent}.{inside}; `opal-vm inspect --json` shows all paths");
+        }
+    }
+    let top = Paths::new(nodes).filter(|other| !other.contains('.')).count();
+    format!("the plan holds 1 to {top}; `opal-vm inspect --json` shows all paths")
+}
+
+/// A runtime binding that is made before `from` and needed after it: its step, the first that needs it, its name.
+fn missing_binding(plan: &Plan, from: usize) -> Option<(usize, usize, String)> {
+    let steps = &plan.steps;
+    steps.nodes.iter().enumerate().skip(from).find_map(|(user, node)| {
+        let parts = node.parts.of(&steps.parts)?;
+        let maker = parts.iter().find_map(|part| {
+            let maker = usize::try_from(part.first.to_native()).ok()?;
+            (PartKind::from_number(part.kind) == Some(PartKind::Binding) && maker < from).then_some(maker)
+        })?;
+        let name = steps.nodes.get(maker)?.args.of(&steps.args)?.first()?.parts.of(&steps.parts)?;
+        let text = |part: &opal_format::steps::Part| {
+            let text = opal_format::record::TextRef::new(part.first.to_native(), part.second.to_native());
+            String::from_utf8_lossy(text.of(&steps.text).unwrap_or_default()).into_owned()
+        };
+        Some((maker, user, name.iter().map(text).collect()))
+    })
+}

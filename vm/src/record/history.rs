@@ -1,0 +1,326 @@
+//! What the events of a record come to, for a run that goes on (spec/record.md, "Going on").
+//!
+//! A run is resumed by walking its plan again: whatever a node did before is taken from here in place of being done. Each entry has the number
+//! of its event, so that the attempts of a `@retry`, and the parts of a `@try`, are told apart.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use opal_format::kind::NodeKind;
+use opal_format::steps::Node;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// What a part of a plan came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It ended well.
+    Done,
+    /// It failed.
+    Failed,
+    /// The time of a block around it was up.
+    TimedOut,
+    /// The run was stopped.
+    Stopped,
+}
+
+impl Ending {
+    /// The name in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Done, Self::Failed, Self::TimedOut, Self::Stopped].into_iter().find(|result| result.name() == name)
+    }
+}
+
+/// What happened at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// A step, or a block that counts as one, ended; with the cause and exit status if it failed.
+    Ended(Ending, String, Option<i64>),
+    /// A `@retry` began an attempt.
+    Attempt,
+    /// A `@catch` began.
+    Catch,
+    /// A `@finally` began, after this.
+    Finally(Ending),
+    /// The time of a `@timeout` was up.
+    Fired,
+}
+
+/// What is over and need not be done again.
+#[derive(Debug, Default)]
+pub struct History {
+    past: BTreeMap<usize, VecDeque<(u64, Past)>>,
+    /// Steps that ran to their end.
+    pub(crate) ran: HashSet<usize>,
+    /// What the runtime bindings hold.
+    pub(crate) bindings: HashMap<u32, Zeroizing<Vec<u8>>>,
+}
+
+impl History {
+    /// Whether nothing is left of it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.past.is_empty()
+    }
+
+    /// Whether anything happened at the nodes `from..to` before the event `until`.
+    #[must_use]
+    pub fn has(&self, from: usize, to: usize, until: u64) -> bool {
+        let first = |entries: &VecDeque<(u64, Past)>| entries.front().is_some_and(|(at, _)| *at < until);
+        from < to && self.past.range(from..to).any(|(_, entries)| first(entries))
+    }
+
+    /// Number of the next event at a node, if it is before `until`.
+    #[must_use]
+    pub fn next(&self, node: usize, until: u64) -> Option<u64> {
+        self.past.get(&node)?.front().map(|(at, _)| *at).filter(|at| *at < until)
+    }
+
+    /// Takes the next thing that happened at a node before the event `until`.
+    pub fn take(&mut self, node: usize, until: u64) -> Option<(u64, Past)> {
+        self.next(node, until)?;
+        let entries = self.past.get_mut(&node)?;
+        let taken = entries.pop_front();
+        if entries.is_empty() {
+            self.past.remove(&node);
+        }
+        taken
+    }
+
+    fn drop_range(&mut self, from: usize, to: usize, since: u64) {
+        let nodes: Vec<usize> = self.past.range(from..to).map(|(node, _)| *node).collect();
+        for node in nodes {
+            if let Some(entries) = self.past.get_mut(&node) {
+                entries.retain(|(at, _)| *at < since);
+                if entries.is_empty() {
+                    self.past.remove(&node);
+                }
+            }
+        }
+        self.forget_ran(from, to);
+    }
+
+    fn forget_ran(&mut self, from: usize, to: usize) {
+        for node in from..to {
+            self.ran.remove(&node);
+        }
+    }
+}
+
+/// What a record says.
+#[derive(Debug)]
+pub struct Reading {
+    /// What is over.
+    pub history: History,
+    /// How the run ended, if in an orderly way.
+    pub ended: Option<String>,
+    /// Steps and blocks that were running when the VM died, or whose processes are gone although what follows counts on them.
+    pub unknown: Vec<usize>,
+    /// Steps that ran to their end, in the whole plan.
+    pub steps_done: usize,
+}
+
+/// Reads the events of a run. `unseal` opens what a runtime binding holds.
+#[must_use]
+pub fn read(events: &[Value], nodes: &[Node], unseal: impl Fn(&str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
+    let mut reader = Reader { nodes, inner: inner_nodes(nodes), ..Reader::default() };
+    for (at, event) in (0..).zip(events) {
+        reader.event(at, event, &unseal);
+    }
+    let unknown = reader.unknown();
+    let ended = reader.ended.clone();
+    reader.settle();
+    let steps_done = reader.history.ran.len();
+    Reading { history: reader.history, ended, unknown, steps_done }
+}
+
+/// Whether a block counts as one step: what its parts hand to each other is in no record.
+pub(crate) const fn is_atomic(kind: NodeKind) -> bool {
+    matches!(kind, NodeKind::Pipe | NodeKind::Transform)
+}
+
+/// Whether the end of a block is an event.
+pub(crate) const fn is_closed(kind: NodeKind) -> bool {
+    use NodeKind::{Or, Parallel, Retry, Seq, Timeout, Try};
+    is_atomic(kind) || matches!(kind, Try | Retry | Timeout | Parallel | Or | Seq)
+}
+
+#[derive(Default)]
+struct Reader<'n> {
+    nodes: &'n [Node],
+    /// Nodes inside a block that counts as one step.
+    inner: Vec<bool>,
+    history: History,
+    /// Steps that have started and not ended, with the numbers of their events.
+    open: BTreeMap<usize, u64>,
+    /// How blocks ended, the last time.
+    closed: BTreeMap<usize, Ending>,
+    /// Blocks of `@detach`: where they began, and how the block around them ended, if it has.
+    detached: BTreeMap<usize, (u64, Option<Ending>)>,
+    ended: Option<String>,
+}
+
+fn kind_of(nodes: &[Node], node: usize) -> Option<NodeKind> {
+    nodes.get(node).and_then(|node| NodeKind::from_number(node.kind.to_native()))
+}
+
+fn end_of(nodes: &[Node], node: usize) -> usize {
+    let subtree = nodes.get(node).map_or(1, |node| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
+    node.saturating_add(subtree.max(1))
+}
+
+fn inner_nodes(nodes: &[Node]) -> Vec<bool> {
+    let mut end = 0;
+    let mut inner = Vec::with_capacity(nodes.len());
+    for node in 0..nodes.len() {
+        inner.push(node < end);
+        if node >= end && kind_of(nodes, node).is_some_and(is_atomic) {
+            end = end_of(nodes, node);
+        }
+    }
+    inner
+}
+
+impl Reader<'_> {
+    fn event(&mut self, at: u64, event: &Value, unseal: &impl Fn(&str) -> Option<Zeroizing<Vec<u8>>>) {
+        let text = |key: &str| event.get(key).and_then(Value::as_str);
+        let result = |key: &str| text(key).and_then(Ending::from_name);
+        match text("event") {
+            Some("run_done") => self.ended = text("outcome").map(str::to_owned),
+            Some("resumed") => {
+                self.settle();
+                self.ended = None;
+            }
+            _ => {}
+        }
+        let Some(node) = event.get("node").and_then(Value::as_u64).and_then(|node| usize::try_from(node).ok()) else { return };
+        let Some(kind) = kind_of(self.nodes, node) else { return };
+        if text("event") == Some("step_done") && result("result").is_some_and(|result| matches!(result, Ending::Done | Ending::Failed)) {
+            self.history.ran.insert(node);
+        }
+        if self.inner.get(node) != Some(&false) {
+            return;
+        }
+        match text("event") {
+            Some("step_starts" | "block_starts") => {
+                self.open.insert(node, at);
+            }
+            // What a binding holds is in an event of its own.
+            Some("step_done") if kind == NodeKind::Let && result("result") == Some(Ending::Done) => {}
+            Some("step_done" | "block_done") => {
+                let ended = result("result").unwrap_or(Ending::Failed);
+                if is_closed(kind) {
+                    self.closed.insert(node, ended);
+                }
+                if !is_closed(kind) || is_atomic(kind) {
+                    self.end(at, node, ended, event);
+                }
+            }
+            Some("binding") => match text("sealed").and_then(unseal) {
+                Some(value) => {
+                    self.history.bindings.insert(u32::try_from(node).unwrap_or(u32::MAX), value);
+                    self.end(at, node, Ending::Done, event);
+                }
+                None if event.get("sealed").is_some_and(Value::is_null) => {
+                    self.end(at, node, Ending::Failed, event);
+                }
+                // What cannot be opened has to be made again.
+                None => {}
+            },
+            Some("attempt") => self.push(at, node, Past::Attempt),
+            Some("catch") => self.push(at, node, Past::Catch),
+            Some("finally") => self.push(at, node, Past::Finally(result("after").unwrap_or(Ending::Stopped))),
+            Some("timeout") => self.push(at, node, Past::Fired),
+            Some("detach") => {
+                self.detached.insert(node, (at, None));
+            }
+            Some("detach_ended") => {
+                if let Some((_, ended)) = self.detached.get_mut(&node) {
+                    *ended = result("after");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, at: u64, node: usize, past: Past) {
+        self.history.past.entry(node).or_default().push_back((at, past));
+    }
+
+    fn end(&mut self, at: u64, node: usize, result: Ending, event: &Value) {
+        self.open.remove(&node);
+        let cause = event.get("cause").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.push(at, node, Past::Ended(result, cause, event.get("status").and_then(Value::as_i64)));
+    }
+
+    /// Blocks of `@detach` whose processes are gone although the block around them goes on.
+    fn lost(&self) -> Vec<(usize, u64)> {
+        let orderly = self.ended.is_some();
+        let lost = |ended: &Option<Ending>| ended.is_none_or(|ended| orderly && ended != Ending::Done);
+        let kept = |node: usize| orderly && self.kept_around(node);
+        self.detached.iter().filter(|(node, (_, ended))| lost(ended) && !kept(**node)).map(|(node, (at, _))| (*node, *at)).collect()
+    }
+
+    /// Whether a node is inside a block that dealt with all that happened in it.
+    fn kept_around(&self, node: usize) -> bool {
+        self.closed.range(..node).any(|(block, result)| *result == Ending::Done && end_of(self.nodes, *block) > node)
+    }
+
+    fn unknown(&self) -> Vec<usize> {
+        // Waiting has no effect.
+        let steps = self.open.keys().copied().filter(|node| kind_of(self.nodes, *node) != Some(NodeKind::Sleep));
+        let mut unknown: Vec<usize> = steps.chain(self.lost().into_iter().map(|(node, _)| node)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
+    }
+
+    /// Forgets what has to be done again. After an orderly end that is each outermost `@try`, `@retry` or `@timeout` that did not end well, and
+    /// each step whose failure nobody dealt with.
+    fn settle(&mut self) {
+        for (node, at) in self.lost() {
+            self.history.drop_range(node, end_of(self.nodes, node), at);
+            self.detached.remove(&node);
+        }
+        for node in std::mem::take(&mut self.open).into_keys() {
+            if kind_of(self.nodes, node).is_some_and(is_atomic) {
+                self.history.forget_ran(node, end_of(self.nodes, node));
+            }
+        }
+        if self.ended.is_some() {
+            let mut node = 0;
+            while node < self.nodes.len() {
+                node = self.settle_node(node);
+            }
+        }
+    }
+
+    /// Settles a node after an orderly end, and gives the one to go on with.
+    fn settle_node(&mut self, node: usize) -> usize {
+        use NodeKind::{Retry, Timeout, Try};
+        let (end, next) = (end_of(self.nodes, node), node.saturating_add(1));
+        let Some(kind) = kind_of(self.nodes, node) else { return next };
+        if self.closed.get(&node) == Some(&Ending::Done) {
+            return end;
+        }
+        if is_atomic(kind) || matches!(kind, Try | Retry | Timeout) {
+            self.history.drop_range(node, end, 0);
+            self.detached.retain(|block, _| !(node..end).contains(block));
+            return end;
+        }
+        let failed = |(_, past): &(u64, Past)| matches!(past, Past::Ended(result, ..) if *result != Ending::Done);
+        if self.history.past.get(&node).is_some_and(|entries| entries.iter().any(failed)) {
+            self.history.drop_range(node, next, 0);
+        }
+        next
+    }
+}
