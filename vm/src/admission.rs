@@ -11,7 +11,7 @@ use crate::trust::guard::{Caller, Reason};
 use crate::trust::identity;
 use crate::trust::judge::{Basis, Decision, Question, Rules, TrustSet, judge};
 use crate::trust::locations::HostPaths;
-use crate::trust::policy::Policy;
+use crate::trust::policy::{Policy, Refused};
 use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::Digest;
@@ -24,7 +24,7 @@ use opal_format::reader::{Authenticated, Contract};
 use opal_format::regen::{Regen, SubKeys};
 use opal_format::seed::Seed;
 use opal_format::steps::StepsView;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What the command line asks for.
@@ -65,6 +65,14 @@ impl Site {
     /// A policy that cannot be believed or read, or no current directory.
     pub fn here(paths: HostPaths, caller: &Caller, now: Timestamp) -> Result<Self, Refusal> {
         let found = Policy::load(&paths)?;
+        Self::with_policy(paths, caller, now, found)
+    }
+
+    /// As [`Site::here`], with this policy in the place of the host's.
+    ///
+    /// # Errors
+    /// No current directory.
+    pub fn with_policy(paths: HostPaths, caller: &Caller, now: Timestamp, found: Option<Policy>) -> Result<Self, Refusal> {
         let guarded = caller.guarded(found.is_some());
         let base = std::env::current_dir().map_err(|error| {
             Refusal::new("no_base_directory", 66, format!("the current directory cannot be used: {}", crate::plan::os_reason(&error)))
@@ -113,32 +121,56 @@ pub struct Admitted<'a> {
 pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Result<Admitted<'a>, Refusal> {
     let file = request.plan.display().to_string();
     let keys: Vec<PublicKey> = plan.signers().collect();
-    let own = identity::own(&site.paths)?;
-    let trust = TrustSet::load(&site.paths, own.as_ref().map(Identity::public), site.is_guarded(), &site.policy)?;
-    let question = |target, source| Question {
-        verified: &keys,
-        contract: plan.contract_hash(),
-        target,
-        source,
-        expect: request.expect,
-        allow_unsigned: request.allow_unsigned,
-        now: site.now,
-    };
+    let (trust, own) = trust_set(site)?;
     let rules = site.rules();
     // Whether anyone trusted stands behind these bytes is settled before they are interpreted; which targets that signer may sign for can
     // only be asked afterwards.
-    judge(&question("", ""), &trust, &Rules { entries: &[], ..rules })?;
+    judge(&question(&keys, plan, request, site), &trust, &Rules { entries: &[], ..rules })?;
     let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
-    let decision = judge(&question(contract.header.target, &contract.terms.source_name), &trust, &rules)?;
+    let decision = judge(&about(&contract, question(&keys, plan, request, site)), &trust, &rules)?;
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     check_expiry(&contract, site.now)?;
     let program = verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
-    check_policy(&contract, site)?;
+    policy_verdicts(&contract, site)?.into_iter().collect::<Result<(), _>>()?;
     Ok(Admitted { contract, program, trust: decision, own })
 }
 
+/// What this host trusts, and the caller's own identity.
+fn trust_set(site: &Site) -> Result<(TrustSet, Option<Identity>), Refusal> {
+    let own = identity::own(&site.paths)?;
+    Ok((TrustSet::load(&site.paths, own.as_ref().map(Identity::public), site.is_guarded(), &site.policy)?, own))
+}
+
+fn question<'a>(keys: &'a [PublicKey], plan: &Authenticated, request: &Request, site: &Site) -> Question<'a> {
+    Question {
+        verified: keys,
+        contract: plan.contract_hash(),
+        target: "",
+        source: "",
+        expect: request.expect,
+        allow_unsigned: request.allow_unsigned,
+        now: site.now,
+    }
+}
+
+fn about<'a>(contract: &'a Contract<'_>, question: Question<'a>) -> Question<'a> {
+    Question { target: contract.header.target, source: &contract.terms.source_name, ..question }
+}
+
+/// Whether a contract is trusted, judged by itself.
+///
+/// # Errors
+/// A trust file that cannot be believed, or why it is not trusted.
+pub fn trust_of(plan: &Authenticated, contract: &Contract<'_>, request: &Request, site: &Site) -> Result<Decision, Refusal> {
+    let keys: Vec<PublicKey> = plan.signers().collect();
+    Ok(judge(&about(contract, question(&keys, plan, request, site)), &trust_set(site)?.0, &site.rules())?)
+}
+
 /// The validity time, judged once.
-fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refusal> {
+///
+/// # Errors
+/// A contract that has expired.
+pub fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refusal> {
     match contract.terms.not_after {
         // The moment itself is still inside; what follows it, by however little, is not.
         Some(end) if now.as_nanosecond() > i128::from(end).saturating_mul(1_000_000_000) => {
@@ -150,21 +182,36 @@ fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refusal> 
     }
 }
 
-fn check_policy(contract: &Contract<'_>, site: &Site) -> Result<(), Refusal> {
-    let policy = &site.policy;
-    let terms = &contract.terms;
-    check_imports(policy, contract.program)?;
-    if !terms.pass_env.is_empty() {
-        policy.check_decorator("env")?;
-    }
-    let not_after = terms.not_after.map(Timestamp::from_second).transpose();
+/// Everything that policy says before the source is looked at, in the order of judgement.
+///
+/// # Errors
+/// A date that no calendar holds.
+pub fn policy_verdicts(contract: &Contract<'_>, site: &Site) -> Result<Vec<Result<(), Refused>>, Refusal> {
+    let (policy, terms) = (&site.policy, &contract.terms);
     let made = Timestamp::from_second(contract.header.timestamp);
-    let (Ok(not_after), Ok(made)) = (not_after, made) else {
-        return Err(Refusal::new("malformed", 65, "a time in the contract is out of range"));
-    };
-    policy.check_dates(made, not_after, site.now)?;
-    policy.check_plan_type(PlanType::from_number(terms.plan_type).unwrap_or(PlanType::Adaptive))?;
-    check_steps(policy, contract.steps, &terms.shell)
+    let made = made.map_err(|_| Refusal::new("malformed", 65, "a time in the contract is out of range"))?;
+    let mut verdicts = imports_verdicts(policy, contract.program);
+    if !terms.pass_env.is_empty() {
+        verdicts.push(policy.check_decorator("env"));
+    }
+    let plan_type = PlanType::from_number(terms.plan_type).unwrap_or(PlanType::Adaptive);
+    verdicts.extend([policy.check_end(terms.not_after), policy.check_age(made, site.now), policy.check_plan_type(plan_type)]);
+    verdicts.extend(steps_verdicts(policy, contract.steps, &terms.shell));
+    Ok(verdicts)
+}
+
+fn imports_verdicts(policy: &Policy, program: ProgramView<'_>) -> Vec<Result<(), Refused>> {
+    let decorators = program.imports.iter().filter_map(|import| value_decorator(import.decorator.to_native()));
+    decorators.map(|decorator| policy.check_decorator(decorator.name)).collect()
+}
+
+fn steps_verdicts(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Vec<Result<(), Refused>> {
+    let used: BTreeSet<u16> = steps.nodes.iter().map(|node| node.kind.to_native()).collect();
+    let kinds = used.into_iter().filter_map(NodeKind::from_number);
+    let mut verdicts: Vec<_> = kinds.map(|kind| policy.check_decorator(kind.name().trim_start_matches('@'))).collect();
+    let sandbox = policy.check_sandbox(crate::confine::Host::probe());
+    verdicts.extend([policy.check_shell(shell), policy.check_steps(crate::view::step_count(steps)), sandbox]);
+    verdicts
 }
 
 /// What policy says about what a program may touch.
@@ -172,12 +219,7 @@ fn check_policy(contract: &Contract<'_>, site: &Site) -> Result<(), Refusal> {
 /// # Errors
 /// A decorator that it does not allow.
 pub fn check_imports(policy: &Policy, program: ProgramView<'_>) -> Result<(), Refusal> {
-    for import in program.imports {
-        if let Some(decorator) = value_decorator(import.decorator.to_native()) {
-            policy.check_decorator(decorator.name)?;
-        }
-    }
-    Ok(())
+    Ok(imports_verdicts(policy, program).into_iter().collect::<Result<(), _>>()?)
 }
 
 /// What policy says about steps and the shell that runs them.
@@ -185,15 +227,7 @@ pub fn check_imports(policy: &Policy, program: ProgramView<'_>) -> Result<(), Re
 /// # Errors
 /// A decorator or shell that it does not allow, or too many steps.
 pub fn check_steps(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Result<(), Refusal> {
-    for node in steps.nodes {
-        if let Some(kind) = NodeKind::from_number(node.kind.to_native()) {
-            policy.check_decorator(kind.name().trim_start_matches('@'))?;
-        }
-    }
-    policy.check_shell(shell)?;
-    policy.check_steps(steps.nodes.len())?;
-    policy.check_sandbox(crate::confine::Host::probe())?;
-    Ok(())
+    Ok(steps_verdicts(policy, steps, shell).into_iter().collect::<Result<(), _>>()?)
 }
 
 /// What replanning gave.
@@ -206,6 +240,8 @@ pub struct Replanned {
     pub source_checked: bool,
     /// The contract's seed.
     pub seed: Seed,
+    /// The contract's sub-keys.
+    pub sub_keys: SubKeys,
 }
 
 /// Compares the source, opens the envelope, replans and compares.
@@ -214,19 +250,12 @@ pub struct Replanned {
 /// A policy that wants the source, a seed that no key here opens, or a shell that is not here. Drift is no error.
 pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<Replanned, Refusal> {
     let contract = &admitted.contract;
-    let (source_checked, source_drift) = check_source(admitted, request, site)?;
+    let (source_checked, source_drift) = check_source(contract, &admitted.trust.basis, request, site)?;
     site.policy.check_source(source_checked)?;
     check_shell(&contract.terms.shell)?;
     let seed = unseal(admitted, request, site)?;
     let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
-    let arguments = contract
-        .terms
-        .arguments
-        .iter()
-        .map(|argument| CanonicalValue::decode(&argument.value))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
-    let (plan, mut drift) = match confined_plan(admitted, site, &seed, &sub_keys, &arguments) {
+    let (plan, mut drift) = match plan_here(admitted, site, &seed, &sub_keys)? {
         Ok(plan) => {
             let fresh = plan_hash(
                 contract.header.algorithm,
@@ -247,17 +276,17 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
     // Inputs first, the source after them, structure last.
     let last = drift.iter().position(|drift| drift.code == DriftCode::StructureChanged).unwrap_or(drift.len());
     drift.splice(last..last, source_drift);
-    Ok(Replanned { plan, drift, source_checked, seed })
+    Ok(Replanned { plan, drift, source_checked, seed, sub_keys })
 }
 
-/// Replans on a thread that alone is confined. No step is ever started from it.
-fn confined_plan(
-    admitted: &Admitted<'_>,
-    site: &Site,
-    seed: &Seed,
-    sub_keys: &SubKeys,
-    arguments: &[CanonicalValue],
-) -> Result<Plan, Stopped> {
+/// Plans on a thread that alone is confined, under a seed and sub-keys. No step is ever started from it. The inner result is that of planning.
+///
+/// # Errors
+/// Arguments that cannot be read.
+pub fn plan_here(admitted: &Admitted<'_>, site: &Site, seed: &Seed, sub_keys: &SubKeys) -> Result<Result<Plan, Stopped>, Refusal> {
+    let arguments: Result<Vec<_>, _> =
+        admitted.contract.terms.arguments.iter().map(|argument| CanonicalValue::decode(&argument.value)).collect();
+    let arguments = &arguments.map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
     let host = Host::new(site.base.clone(), &BTreeMap::new());
     let options = Options {
         mode: Mode::Resolve,
@@ -271,22 +300,27 @@ fn confined_plan(
     };
     let internal =
         |what| Stopped { error: PlanError { cause: Cause::Internal(what), span: opal_format::record::Span::NONE }, slots: Box::default() };
-    std::thread::scope(|scope| {
+    Ok(std::thread::scope(|scope| {
         let work = || {
             let _ = crate::confine::this_thread();
             crate::plan::plan_or_slots(&admitted.program, &host, &options)
         };
         let thread = std::thread::Builder::new().name("replan".to_owned()).spawn_scoped(scope, work);
         thread.map_err(|_| internal("no thread for planning"))?.join().unwrap_or_else(|_| Err(internal("the planner stopped")))
-    })
+    }))
 }
 
-fn check_source(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<(bool, Option<Drift>), Refusal> {
-    let contract = &admitted.contract;
+/// Whether the source is here to be compared.
+#[must_use]
+pub fn source_here(contract: &Contract<'_>, request: &Request, site: &Site) -> bool {
+    check_source(contract, &Basis::Expected, request, site).is_ok_and(|(checked, _)| checked)
+}
+
+fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site: &Site) -> Result<(bool, Option<Drift>), Refusal> {
     let name = contract.terms.source_name.clone();
     let path = match &request.source {
         Some(path) => path.clone(),
-        None if name == "-" || name.is_empty() => return Ok((false, missing_source(admitted, &name))),
+        None if name == "-" || name.is_empty() => return Ok((false, missing_source(basis, &name))),
         None => site.base.join(&name),
     };
     match digest_source(&path, contract) {
@@ -298,9 +332,7 @@ fn check_source(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Resu
             );
             Ok((true, Some(Drift::plain(DriftCode::SourceChanged, Some(name), message))))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.source.is_none() => {
-            Ok((false, missing_source(admitted, &name)))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.source.is_none() => Ok((false, missing_source(basis, &name))),
         Err(error) => {
             let reason = crate::plan::os_reason(&error);
             Err(Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}"))
@@ -311,8 +343,8 @@ fn check_source(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Resu
 }
 
 /// An absent source is made up for by a trusted signature or `--expect`, not by `--allow-unsigned`.
-fn missing_source(admitted: &Admitted<'_>, name: &str) -> Option<Drift> {
-    matches!(admitted.trust.basis, Basis::Unsigned).then(|| {
+fn missing_source(basis: &Basis, name: &str) -> Option<Drift> {
+    matches!(basis, Basis::Unsigned).then(|| {
         let message = format!("the source `{name}` is not here, and no trusted signature or `--expect` stands in for it");
         Drift::plain(DriftCode::SourceMissing, Some(name.to_owned()), message)
     })

@@ -7,6 +7,8 @@ pub mod inspect;
 pub mod job;
 mod options;
 pub mod output;
+mod policy;
+mod resolve;
 mod resume;
 mod run;
 mod verify;
@@ -71,9 +73,13 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>) -> u8 {
         }
     };
     let Some((name, matches)) = matches.subcommand() else { return 64 };
+    // `policy check` is the one command of two words.
+    let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
     let out = Output::new(matches);
     let outcome = match name {
         "inspect" => inspect::inspect(matches, &out),
+        "policy" => policy::check(matches, &out),
+        "resolve" => resolve::resolve(matches, &out),
         "verify" => verify::verify(matches, &out),
         "run" => run::run(matches, &out, spare),
         _ => Err(Refusal::new("usage", 64, "unknown command")),

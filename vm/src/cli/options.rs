@@ -3,7 +3,7 @@
 use crate::admission::Request;
 use crate::refusal::Refusal;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The command line, as help, manual and completions show it.
 #[must_use]
@@ -74,6 +74,43 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(
+            Command::new("resolve")
+                .about("Plans the contract's program here, shows the difference and writes a new, unsigned contract; runs nothing")
+                .args([plan(), json(), color(), max_size()])
+                .args(trust.clone())
+                .arg(
+                    Arg::new("output")
+                        .short('o')
+                        .long("output")
+                        .value_name("NEW")
+                        .required(true)
+                        .value_parser(value_parser!(PathBuf))
+                        .help("where the new contract goes; - is standard output"),
+                )
+                .arg(
+                    Arg::new("recipient")
+                        .long("recipient")
+                        .value_name("R")
+                        .action(ArgAction::Append)
+                        .help("who may run it too: an ssh-ed25519 public key or a file with such (repeatable)"),
+                ),
+        )
+        .subcommand(
+            Command::new("policy").about("Explains this host's policy").subcommand_required(true).subcommand(
+                Command::new("check")
+                    .about("Says what policy, trust and terms decide about a contract, and why; runs nothing")
+                    .args([plan(), json(), color(), max_size()])
+                    .args(trust.iter().filter(|arg| arg.get_id() != "identity").cloned())
+                    .arg(
+                        Arg::new("policy")
+                            .long("policy")
+                            .value_name("FILE")
+                            .value_parser(value_parser!(PathBuf))
+                            .help("a policy to try out in the place of the host's"),
+                    ),
+            ),
+        )
+        .subcommand(
             Command::new("run")
                 .about("Verifies a contract and runs the fresh plan")
                 .args([plan(), json(), color(), max_size()])
@@ -139,4 +176,23 @@ pub(super) fn request(matches: &ArgMatches) -> Result<Request, Refusal> {
 /// Whether a flag is given.
 pub(super) fn flag(matches: &ArgMatches, name: &str) -> bool {
     matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false)
+}
+
+/// A regular file of at most `size_max` bytes that the command line names.
+pub(super) fn small_file(path: &Path, size_max: u64) -> Result<Vec<u8>, Refusal> {
+    use std::io::{Error, Read as _};
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut bytes = Vec::new();
+    let read = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).and_then(|file| {
+        let data = file.metadata()?;
+        if !data.is_file() || data.len() > size_max {
+            return Err(Error::other("not a small regular file"));
+        }
+        file.take(size_max).read_to_end(&mut bytes)
+    });
+    read.map_err(|error| {
+        let message = format!("cannot read `{}`: {}", path.display(), crate::plan::os_reason(&error));
+        Refusal::new("file_unreadable", 66, message).help(format!("check it: `ls -l {}`", path.display()))
+    })?;
+    Ok(bytes)
 }

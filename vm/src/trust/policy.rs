@@ -76,12 +76,14 @@ pub struct Key {
     pub kind: Kind,
     /// Its tightening direction.
     pub tighter: Tighter,
+    /// What holds where the file leaves it out.
+    pub default: &'static str,
     /// What it does, in one line.
     pub help: &'static str,
 }
 
-const fn key(name: &'static str, kind: Kind, tighter: Tighter, help: &'static str) -> Key {
-    Key { name, kind, tighter, help }
+const fn key(name: &'static str, kind: Kind, tighter: Tighter, default: &'static str, help: &'static str) -> Key {
+    Key { name, kind, tighter, default, help }
 }
 
 /// `env.mode`, the loosest first.
@@ -91,32 +93,48 @@ const SANDBOX_LEVELS: &[&str] = &["none", "best-effort", "required"];
 
 /// Every key except those of `[[signer]]`.
 pub const KEYS: &[Key] = &[
-    key("trust.require_signature", Kind::Bool, Tighter::True, "only signatures count, never flags"),
-    key("trust.threshold", Kind::Count, Tighter::Larger, "distinct principals that must have signed"),
-    key("trust.own_identity", Kind::Bool, Tighter::False, "the caller's own signature counts in guarded runs"),
-    key("trust.direct", Kind::Bool, Tighter::False, "runs without a contract in spite of require_signature"),
-    key("plan.max_age", Kind::Duration, Tighter::Smaller, "time since the contract was made"),
-    key("plan.require_expiry", Kind::Bool, Tighter::True, "contracts must expire"),
-    key("plan.require_source", Kind::Bool, Tighter::True, "the source must be there and match"),
-    key("plan.single_use", Kind::Bool, Tighter::True, "every contract runs once"),
-    key("plan.partial", Kind::Bool, Tighter::False, "guarded runs may start in the middle"),
-    key("plan.force", Kind::Bool, Tighter::False, "guarded runs may go on in spite of drift of values"),
-    key("plan.types", Kind::PlanTypes, Tighter::Fewer, "types of plan that may run"),
-    key("decorators.allow", Kind::Decorators, Tighter::Fewer, "the only decorators that may be used"),
-    key("decorators.deny", Kind::Decorators, Tighter::More, "decorators that may not be used"),
-    key("env.mode", Kind::Choice(ENV_MODES), Tighter::Larger, "whether steps inherit the environment"),
-    key("env.pass", Kind::Variables, Tighter::Fewer, "variables that a clean environment keeps"),
-    key("env.path", Kind::SearchPath, Tighter::Fixed, "PATH of the steps"),
-    key("run.shell", Kind::Path, Tighter::Fixed, "the only bash that may run steps"),
-    key("run.timeout", Kind::Duration, Tighter::Smaller, "time for a whole run"),
-    key("run.grace", Kind::Duration, Tighter::Smaller, "time between TERM and KILL"),
-    key("run.max_parallel", Kind::Count, Tighter::Smaller, "branches at once"),
-    key("run.max_steps", Kind::Count, Tighter::Smaller, "steps of one contract"),
-    key("sandbox.level", Kind::Choice(SANDBOX_LEVELS), Tighter::Larger, "confinement of the steps"),
-    key("sandbox.read", Kind::Paths, Tighter::Fewer, "where confined steps may read"),
-    key("sandbox.write", Kind::Paths, Tighter::Fewer, "where confined steps may write"),
-    key("sandbox.network", Kind::Bool, Tighter::False, "confined steps may use the network"),
+    key("trust.require_signature", Kind::Bool, Tighter::True, "false", "only signatures count, never flags"),
+    key("trust.threshold", Kind::Count, Tighter::Larger, "1", "distinct principals that must have signed"),
+    key("trust.own_identity", Kind::Bool, Tighter::False, "false", "the caller's own signature counts in guarded runs"),
+    key("trust.direct", Kind::Bool, Tighter::False, "false", "runs without a contract in spite of require_signature"),
+    key("plan.max_age", Kind::Duration, Tighter::Smaller, "no limit", "time since the contract was made"),
+    key("plan.require_expiry", Kind::Bool, Tighter::True, "false", "contracts must expire"),
+    key("plan.require_source", Kind::Bool, Tighter::True, "false", "the source must be there and match"),
+    key("plan.single_use", Kind::Bool, Tighter::True, "false", "every contract runs once"),
+    key("plan.partial", Kind::Bool, Tighter::False, "false in a guarded run", "guarded runs may start in the middle"),
+    key("plan.force", Kind::Bool, Tighter::False, "false in a guarded run", "guarded runs may go on in spite of drift of values"),
+    key("plan.types", Kind::PlanTypes, Tighter::Fewer, "every type", "types of plan that may run"),
+    key("decorators.allow", Kind::Decorators, Tighter::Fewer, "every decorator", "the only decorators that may be used"),
+    key("decorators.deny", Kind::Decorators, Tighter::More, "none", "decorators that may not be used"),
+    key("env.mode", Kind::Choice(ENV_MODES), Tighter::Larger, "clean in a guarded run", "whether steps inherit the environment"),
+    key("env.pass", Kind::Variables, Tighter::Fewer, "none", "variables that a clean environment keeps"),
+    key("env.path", Kind::SearchPath, Tighter::Fixed, "the caller's", "PATH of the steps"),
+    key("run.shell", Kind::Path, Tighter::Fixed, "any", "the only bash that may run steps"),
+    key("run.timeout", Kind::Duration, Tighter::Smaller, "no limit", "time for a whole run"),
+    key("run.grace", Kind::Duration, Tighter::Smaller, "5s", "time between TERM and KILL"),
+    key("run.max_parallel", Kind::Count, Tighter::Smaller, "no limit", "branches at once"),
+    key("run.max_steps", Kind::Count, Tighter::Smaller, "1000000", "steps of one contract"),
+    key("sandbox.level", Kind::Choice(SANDBOX_LEVELS), Tighter::Larger, "none", "confinement of the steps"),
+    key("sandbox.read", Kind::Paths, Tighter::Fewer, "everywhere", "where confined steps may read"),
+    key("sandbox.write", Kind::Paths, Tighter::Fewer, "everywhere", "where confined steps may write"),
+    key("sandbox.network", Kind::Bool, Tighter::False, "true", "confined steps may use the network"),
 ];
+
+impl Tighter {
+    /// In words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::True => "true is stricter",
+            Self::False => "false is stricter",
+            Self::Smaller => "less is stricter",
+            Self::Larger => "more is stricter",
+            Self::Fewer => "fewer names are stricter",
+            Self::More => "more names are stricter",
+            Self::Fixed => "no flag changes it",
+        }
+    }
+}
 
 /// Looks a key up by its name.
 #[must_use]
@@ -409,14 +427,20 @@ impl Policy {
         refuse_if(refused, "trust.require_signature", || "this run has no contract".to_owned())
     }
 
-    /// Judges the dates of a contract: `plan.require_expiry` (default no) and `plan.max_age` (default none).
-    /// A contract from the future is as old as it is early.
+    /// Judges whether a contract may be without an end, by `plan.require_expiry` (default yes).
     ///
     /// # Errors
     /// [`Refused`] with the key.
-    pub fn check_dates(&self, created: Timestamp, not_after: Option<Timestamp>, now: Timestamp) -> Result<(), Refused> {
+    pub fn check_end(&self, not_after: Option<i64>) -> Result<(), Refused> {
         let endless = self.is_set("plan.require_expiry", false) && not_after.is_none();
-        refuse_if(endless, "plan.require_expiry", || "the contract never expires".to_owned())?;
+        refuse_if(endless, "plan.require_expiry", || "the contract never expires".to_owned())
+    }
+
+    /// Judges the age of a contract by `plan.max_age` (default none). One from the future is as old as it is early.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_age(&self, created: Timestamp, now: Timestamp) -> Result<(), Refused> {
         let age = now.as_nanosecond().abs_diff(created.as_nanosecond());
         let too_old = self.number("plan.max_age").is_some_and(|max| age > u128::from(max.unsigned_abs()));
         refuse_if(too_old, "plan.max_age", || format!("the contract was made at {created}"))
@@ -745,7 +769,8 @@ mod tests {
     fn the_built_in_policy_refuses_only_what_a_guarded_run_may_not_do() {
         let built_in = Policy::default();
         let now = time("2026-01-01T00:00:00Z");
-        assert_eq!(built_in.check_dates(time("1999-01-01T00:00:00Z"), None, now), Ok(()));
+        assert_eq!(built_in.check_age(time("1999-01-01T00:00:00Z"), now), Ok(()));
+        assert_eq!(built_in.check_end(None), Ok(()));
         assert_eq!(built_in.check_direct(), Ok(()));
         assert_eq!(built_in.check_source(false), Ok(()));
         assert_eq!(built_in.check_force(false), Ok(()));
@@ -768,10 +793,10 @@ mod tests {
     fn each_key_refuses_what_it_names_and_nothing_else() {
         let full = policy(FULL);
         let (now, created) = (time("2026-01-02T00:00:00Z"), time("2026-01-01T00:00:00Z"));
-        assert_eq!(full.check_dates(created, Some(now), now), Ok(()));
-        assert_eq!(refuser(full.check_dates(created, None, now)), "plan.require_expiry");
-        assert_eq!(refuser(full.check_dates(time("2025-12-31T23:59:59Z"), Some(now), now)), "plan.max_age");
-        assert_eq!(refuser(full.check_dates(time("2026-01-03T00:00:01Z"), Some(now), now)), "plan.max_age");
+        assert_eq!((full.check_age(created, now), full.check_end(Some(0))), (Ok(()), Ok(())));
+        assert_eq!(refuser(full.check_end(None)), "plan.require_expiry");
+        assert_eq!(refuser(full.check_age(time("2025-12-31T23:59:59Z"), now)), "plan.max_age");
+        assert_eq!(refuser(full.check_age(time("2026-01-03T00:00:01Z"), now)), "plan.max_age");
         assert_eq!(refuser(full.check_source(false)), "plan.require_source");
         assert_eq!(full.check_source(true), Ok(()));
         assert_eq!(refuser(full.check_force(false)), "plan.force");
@@ -808,6 +833,58 @@ mod tests {
         assert_eq!((sandbox.read, sandbox.network), (Some(vec!["/usr".to_owned()]), false));
         assert_eq!((full.trust_rules(false).threshold, full.trust_rules(false).require_signature), (2, true));
         assert!(!policy("env.mode = \"inherit\"").clean_environment(true));
+    }
+
+    #[test]
+    fn the_example_holds_every_key_with_its_default_and_direction() {
+        let text = include_str!("../../../examples/policy.toml");
+        let example = policy(text);
+        let set: Vec<&str> = example.explain().map(|(key, _)| key.name).collect();
+        assert_eq!(set, KEYS.iter().map(|key| key.name).collect::<Vec<_>>());
+        assert!(!example.signers.is_empty());
+        let (mut table, mut comment) = ("", "");
+        let mut compared = 0;
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                table = name.trim_end_matches(']');
+            } else if let Some(name) = line.split(" = ").next().filter(|_| !line.starts_with('#') && line.contains(" = "))
+                && let Some(key) = key_named(&format!("{table}.{name}"))
+            {
+                assert!(comment.starts_with(&format!("# Default: {}; {}", key.default, key.tighter.text())), "{}: {comment}", key.name);
+                compared += 1;
+            }
+            comment = line;
+        }
+        assert_eq!(compared, KEYS.len());
+    }
+
+    #[test]
+    fn each_key_tightens_in_its_direction_and_never_back() {
+        let text = |text: &str| Setting::Text(text.to_owned());
+        let list = |names: &[&str]| Setting::List(names.iter().map(|name| (*name).to_owned()).collect());
+        for key in KEYS {
+            // Two settings of this key, and the one that must come of both, whichever way round they are combined.
+            let (a, b) = match key.kind {
+                Kind::Bool => (Setting::Bool(false), Setting::Bool(true)),
+                Kind::Count | Kind::Duration | Kind::Choice(_) => (Setting::Number(1), Setting::Number(2)),
+                Kind::Path | Kind::SearchPath => (text("/a"), text("/b")),
+                _ => (list(&["file", "x"]), list(&["file", "y"])),
+            };
+            let both = |first: &Setting, second: &Setting| {
+                let mut policy = Policy::default();
+                policy.tighten(key, first.clone());
+                policy.tighten(key, second.clone());
+                policy.settings.remove(key.name).expect("set")
+            };
+            let (one, other) = match key.tighter {
+                Tighter::False | Tighter::Smaller => (a.clone(), a.clone()),
+                Tighter::True | Tighter::Larger => (b.clone(), b.clone()),
+                Tighter::Fewer => (list(&["file"]), list(&["file"])),
+                Tighter::More => (list(&["file", "x", "file", "y"]), list(&["file", "y", "file", "x"])),
+                Tighter::Fixed => (a.clone(), b.clone()),
+            };
+            assert_eq!((both(&a, &b), both(&b, &a)), (one, other), "{}", key.name);
+        }
     }
 
     #[test]

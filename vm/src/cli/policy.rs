@@ -1,0 +1,135 @@
+//! `opal-vm policy check`: each decision that policy, trust and terms make about a contract, and why. Nothing is run, read or written but the files
+//! that decide.
+
+use super::output::{Output, to_stderr, to_stdout};
+use super::verify::basis;
+use crate::admission::{Request, Site, check_expiry, policy_verdicts, read, source_here, trust_of};
+use crate::program::verify::verify;
+use crate::refusal::Refusal;
+use crate::trust::guard::Caller;
+use crate::trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
+use crate::trust::policy::{KEYS, POLICY_FILE, Policy, Refused};
+use crate::view::escape;
+use clap::ArgMatches;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The keys by which a contract is refused before it is planned. The others say how it runs, or belong to trust.
+const JUDGING: &[&str] = &[
+    "plan.max_age",
+    "plan.require_expiry",
+    "plan.require_source",
+    "plan.types",
+    "decorators.allow",
+    "decorators.deny",
+    "run.shell",
+    "run.max_steps",
+    "sandbox.level",
+];
+
+/// One decision.
+struct Row {
+    about: &'static str,
+    /// As the file writes it; `None` where the default holds.
+    setting: Option<String>,
+    verdict: &'static str,
+    why: String,
+    /// Which way flags may move it.
+    tightens: Option<&'static str>,
+}
+
+pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
+    let named = matches.get_one::<PathBuf>("policy");
+    let paths = HostPaths::from_environment();
+    let found = match named {
+        Some(path) => Some(draft(path)?),
+        None => Policy::load(&paths)?,
+    };
+    let file = found.as_ref().map(|_| named.map_or_else(|| POLICY_FILE.to_owned(), |path| path.display().to_string()));
+    let site = Site::with_policy(paths, &Caller::from_environment(), Timestamp::now(), found)?;
+    let request = super::options::request(matches)?;
+    let plan = read(&request)?;
+    let (rows, refused) = decide(&plan, &request, &site)?;
+    let guarded: Vec<String> = site.guarded.iter().map(ToString::to_string).collect();
+    let exit = refused.as_ref().map_or(0, |refused| refused.exit);
+    if out.json {
+        let decisions: Vec<Value> = rows
+            .iter()
+            .map(|row| json!({ "about": row.about, "setting": row.setting, "verdict": row.verdict, "why": row.why, "tightens": row.tightens }))
+            .collect();
+        out.document(&json!({
+            "schema": "opal/policy-check/v1", "effects": "none", "verdict": if exit == 0 { "allowed" } else { "refused" }, "exit": exit,
+            "policy": file, "guarded": guarded, "contract_hash": plan.contract_hash().to_string(), "decisions": decisions,
+            "error": refused.as_ref().map(|error| json!({ "code": error.code, "message": error.message, "help": error.help })),
+        }))?;
+    } else {
+        let file = file.as_deref().map_or_else(|| format!("none: there is no {POLICY_FILE}"), |file| escape(file.as_bytes(), false));
+        let guarded = if guarded.is_empty() { "no".to_owned() } else { guarded.join("; ") };
+        let mut text = format!("policy:   {file}\nguarded:  {guarded}\n");
+        for Row { about, setting, verdict, why, .. } in &rows {
+            let setting = setting.as_ref().map_or_else(String::new, |setting| format!(" = {setting}"));
+            let _ = writeln!(text, "{verdict:<8}  {about}{setting}: {why}");
+        }
+        let _ = writeln!(text, "verdict:  {}", if exit == 0 { "policy lets it run".to_owned() } else { format!("refused ({exit})") });
+        to_stdout(&text)?;
+    }
+    if let Some(refused) = refused {
+        let _ = to_stderr(&out.painted(&format!("{}effects: none (nothing was run)\n", refused.to_text())));
+    }
+    Ok(exit)
+}
+
+/// A policy that is not in force yet.
+fn draft(path: &Path) -> Result<Policy, Refusal> {
+    let place = path.display().to_string();
+    let bytes = super::options::small_file(path, TRUST_FILE_SIZE_MAX)?;
+    Policy::parse(&bytes).map_err(|error| Refusal::from(error).at(place))
+}
+
+/// Every decision, and the refusal that a run would end with.
+fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &Site) -> Result<(Vec<Row>, Option<Refusal>), Refusal> {
+    let file = request.plan.display().to_string();
+    let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
+    contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
+    verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
+    let mut rows = Vec::new();
+    let mut refusals = Vec::new();
+    let mut row = |about, verdict: Result<String, Refusal>| {
+        let (verdict, why) = match verdict {
+            Ok(why) => ("allows", why),
+            Err(refusal) => {
+                let why = refusal.message.clone();
+                refusals.push(refusal);
+                ("refuses", why)
+            }
+        };
+        rows.push(Row { about, setting: None, verdict, why, tightens: None });
+    };
+    row("trust", trust_of(plan, &contract, request, site).map(|decision| basis(&decision.basis)));
+    let end = contract.terms.not_after.and_then(|end| Timestamp::from_second(end).ok());
+    let end = end.map_or_else(|| "it never expires".to_owned(), |end| format!("it expires at {end}"));
+    row("expiry", check_expiry(&contract, site.now).map(|()| end));
+    let mut refused: Vec<Refused> = policy_verdicts(&contract, site)?.into_iter().filter_map(Result::err).collect();
+    let source = source_here(&contract, request, site);
+    refused.extend(site.policy.check_source(source).err());
+    let set: Vec<_> = site.policy.explain().collect();
+    for key in KEYS {
+        let setting = set.iter().find(|(set, _)| set.name == key.name).map(|(_, setting)| setting.clone());
+        let refusal = refused.iter().find(|refused| refused.key == key.name);
+        let verdict = match refusal {
+            Some(_) => "refuses",
+            None if JUDGING.contains(&key.name) => "allows",
+            None => "applies",
+        };
+        let why = match (refusal, &setting) {
+            (Some(refusal), _) => refusal.subject.clone(),
+            (None, Some(_)) => key.help.to_owned(),
+            (None, None) => format!("{} (not set; default: {})", key.help, key.default),
+        };
+        rows.push(Row { about: key.name, setting, verdict, why, tightens: Some(key.tighter.text()) });
+    }
+    refusals.extend(refused.into_iter().map(Refusal::from));
+    Ok((rows, refusals.into_iter().next()))
+}
