@@ -2,7 +2,7 @@
 //! what it asks for, (lock and ledger, by the caller), source, seed, replan, compare. Nothing here has an effect outside this process.
 
 use crate::compare::{Drift, DriftCode, compare, failed};
-use crate::decorators::value_decorator;
+use crate::decorators::{judged_name, value_decorator};
 use crate::plan::{Cause, Host, Mode, Options, Plan, PlanError, Stopped};
 use crate::program::table::limits;
 use crate::program::verify::{Verified, verify};
@@ -207,8 +207,8 @@ fn imports_verdicts(policy: &Policy, program: ProgramView<'_>) -> Vec<Result<(),
 
 fn steps_verdicts(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Vec<Result<(), Refused>> {
     let used: BTreeSet<u16> = steps.nodes.iter().map(|node| node.kind.to_native()).collect();
-    let kinds = used.into_iter().filter_map(NodeKind::from_number);
-    let mut verdicts: Vec<_> = kinds.map(|kind| policy.check_decorator(kind.name().trim_start_matches('@'))).collect();
+    let names = used.into_iter().filter_map(NodeKind::from_number).filter_map(judged_name);
+    let mut verdicts: Vec<_> = names.map(|name| policy.check_decorator(name)).collect();
     let sandbox = policy.check_sandbox(crate::confine::Host::probe());
     verdicts.extend([policy.check_shell(shell), policy.check_steps(crate::view::step_count(steps)), sandbox]);
     verdicts

@@ -387,6 +387,13 @@ pub fn node_decorator_named(name: &str) -> Option<&'static NodeDecorator> {
     NODE_DECORATORS.iter().find(|decorator| decorator.name == name)
 }
 
+/// The name by which policy judges a node; `None` for control flow and operators, which are no decorators. A binding runs a shell.
+#[must_use]
+pub fn judged_name(kind: NodeKind) -> Option<&'static str> {
+    let kind = if kind == NodeKind::Let { NodeKind::Shell } else { kind };
+    NODE_DECORATORS.iter().chain(OPERATIONS).find(|decorator| decorator.kind == kind).map(|decorator| decorator.name)
+}
+
 /// Parameters of a node kind, by number. Kinds that scripts cannot write have none, but for the name of a `@let`.
 #[must_use]
 pub fn node_params(kind: NodeKind) -> &'static [Param] {

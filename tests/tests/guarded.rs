@@ -1,0 +1,451 @@
+//! Guarded runs through the real programs: hosts with an `/etc`, `/run` and `/var/lib` of their own, in a mount namespace that nobody else sees.
+//!
+//! Such a host takes root. Where that is missing these tests say so and pass.
+
+use opal_tests::{Ended, Host, binaries};
+use serde_json::Value;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// An ordinary user.
+const NOBODY: u32 = 65534;
+
+/// Whether this process may make mount namespaces and mount things in them.
+fn permitted() -> bool {
+    static PERMITTED: OnceLock<bool> = OnceLock::new();
+    *PERMITTED.get_or_init(|| {
+        let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null()).status();
+        let permitted = nix::unistd::geteuid().is_root() && tried.is_ok_and(|status| status.success());
+        if !permitted {
+            eprintln!("skipped: this process may not make mount namespaces");
+        }
+        permitted
+    })
+}
+
+/// A host with system directories of its own, below its root: `etc`, `lib` (for `/var/lib`) and `locks` (for `/run`).
+struct Guarded {
+    host: Host,
+}
+
+impl Guarded {
+    fn new() -> Option<Self> {
+        permitted().then(|| {
+            let mut host = Host::new();
+            host.set("A", "one");
+            for name in ["etc", "etc/opal", "lib", "locks", "bin"] {
+                let path = host.path().join(name);
+                std::fs::create_dir(&path).expect("a directory");
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+            }
+            for name in ["passwd", "group", "nsswitch.conf", "ld.so.cache"] {
+                let _ = std::fs::copy(format!("/etc/{name}"), host.path().join("etc").join(name));
+            }
+            let guarded = Self { host };
+            guarded.contract("go: echo SITE @env.A > ran\n", &["go"]);
+            guarded
+        })
+    }
+
+    fn etc(&self, name: &str) -> PathBuf {
+        self.host.path().join("etc/opal").join(name)
+    }
+
+    /// Puts a file into `/etc/opal`.
+    fn put(&self, name: &str, text: &str) -> &Self {
+        let path = self.etc(name);
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("its mode");
+        self
+    }
+
+    fn policy(&self, text: &str) -> &Self {
+        self.put("policy.toml", text)
+    }
+
+    /// Fills `/etc/opal/allowed_signers` with keys in the work directory or, by the name `own`, the operator's identity.
+    fn trust(&self, entries: &[(&str, &str)]) -> &Self {
+        let line = |(principal, key): &(&str, &str)| format!("{principal} {}\n", self.public(key));
+        self.put("allowed_signers", &entries.iter().map(line).collect::<String>())
+    }
+
+    fn public(&self, key: &str) -> String {
+        let path = match key {
+            "own" => self.host.path().join("config/opal/identity.pub"),
+            key => self.host.work().join(format!("{key}.pub")),
+        };
+        std::fs::read_to_string(path).expect("a public key").trim().to_owned()
+    }
+
+    fn contract(&self, source: &str, options: &[&str]) -> &Self {
+        self.host.contract(source, options);
+        self
+    }
+
+    fn hash(&self) -> String {
+        let ended = self.host.vm(&["inspect", "--plan", "prod.plan", "--json"]);
+        let document: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        document["contract_hash"].as_str().expect("a hash").to_owned()
+    }
+
+    /// Runs a program of ours inside the namespace; `before` is words of shell before it.
+    fn inside(&self, before: &str, program: &str, arguments: &[&str]) -> Ended {
+        let at = |name: &str| self.host.path().join(name).display().to_string();
+        let line = format!(
+            "set -e; mount --bind '{}' /etc; mount --bind '{}' /var/lib; mount --bind '{}' /run; mount --bind '{}' '{}'; cd '{}'; exec {before} \"$@\"",
+            at("etc"),
+            at("lib"),
+            at("locks"),
+            binaries().display(),
+            at("bin"),
+            at("work"),
+        );
+        let ours = self.host.command(program, arguments);
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &line, "sh"]).arg(self.host.path().join("bin").join(program)).args(arguments).env_clear();
+        command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        Ended::from(command.output().expect("unshare starts"))
+    }
+
+    fn run_as(&self, before: &str, options: &[&str]) -> Ended {
+        let _ = std::fs::remove_file(self.host.work().join("ran"));
+        self.inside(before, "opal-vm", &[&["run", "--plan", "prod.plan"], options].concat())
+    }
+
+    /// Runs the contract; insists on an exit status, that the step ran only where that is 0, and that `policy check` says the same.
+    #[track_caller]
+    fn run(&self, options: &[&str], status: i32) -> Ended {
+        let ended = self.run_as("", options);
+        ended.expect(status);
+        assert_eq!(self.host.work().join("ran").exists(), status == 0, "{}", ended.stderr);
+        if status != 0 {
+            ended.says("effects: none").says("help:");
+        }
+        let check = self.inside("", "opal-vm", &[&["policy", "check", "--plan", "prod.plan"], options].concat());
+        check.expect(status);
+        if status == 24 {
+            let refused = check.stdout.lines().find(|line| line.starts_with("refuses")).expect("what is refused");
+            let key = refused.split([':', ' ']).find(|word| word.contains('.')).expect("a key");
+            ended.says(&format!("`{key}`"));
+        }
+        ended
+    }
+}
+
+/// A host, or the end of the test.
+macro_rules! guarded {
+    () => {
+        match Guarded::new() {
+            Some(guarded) => guarded,
+            None => return,
+        }
+    };
+}
+
+#[test]
+fn a_policy_that_cannot_be_believed_stops_everything() {
+    let here = guarded!();
+    here.run(&[], 0);
+    here.trust(&[("ops", "own")]).policy("").run(&[], 0);
+    for (text, code) in [
+        ("garbage", "policy_syntax"),
+        ("[plan]\nmaxage = \"1h\"", "policy_unknown_key"),
+        ("[plan]\nmax_age = 24", "policy_bad_value"),
+        ("[[signer]]\ntargets = []", "policy_missing_key"),
+        ("\u{0}", "policy_syntax"),
+    ] {
+        here.policy(text).run(&[], 78).says(&format!("error[{code}]"));
+    }
+    let policy = here.etc("policy.toml");
+    for mode in [0o664, 0o646, 0o777] {
+        here.policy("");
+        std::fs::set_permissions(&policy, std::fs::Permissions::from_mode(mode)).expect("its mode");
+        here.run(&[], 78).says("error[unsafe_mode]");
+    }
+    here.policy("");
+    chown(&policy, Some(NOBODY), None).expect("root may");
+    here.run(&[], 78).says("error[unsafe_owner]");
+    std::fs::remove_file(&policy).expect("there");
+    std::fs::write(here.etc("real.toml"), "").expect("a file");
+    symlink("real.toml", &policy).expect("a link");
+    here.run(&[], 78).says("error[unsafe_link]");
+    std::fs::remove_file(&policy).expect("there");
+    std::fs::create_dir(&policy).expect("a directory");
+    here.run(&[], 78).says("error[");
+    std::fs::remove_dir(&policy).expect("there");
+    here.run(&[], 0);
+    let directory = here.host.path().join("etc/opal");
+    for mode in [0o775, 0o777, 0o1777] {
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).expect("its mode");
+        here.run(&[], 78).says("error[unsafe_mode]");
+    }
+}
+
+#[test]
+fn trust_files_that_cannot_be_believed_stop_everything() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]).policy("");
+    for name in ["allowed_signers", "revoked"] {
+        let here_again = |text: &str| here.put(name, text);
+        here_again("garbage\n").run(&["--allow-unsigned"], 78);
+        here_again("");
+        std::fs::set_permissions(here.etc(name), std::fs::Permissions::from_mode(0o666)).expect("its mode");
+        here.run(&["--allow-unsigned"], 78).says("error[unsafe_mode]");
+        std::fs::remove_file(here.etc(name)).expect("there");
+    }
+    here.run(&["--allow-unsigned"], 0);
+}
+
+#[test]
+fn in_a_guarded_run_only_the_system_s_list_counts() {
+    let here = guarded!();
+    here.run(&[], 0);
+    // The operator's own identity and list are no longer asked.
+    here.policy("").run(&[], 20).says("error[untrusted_signer]");
+    let own = format!("me {}\n", here.public("own"));
+    std::fs::write(here.host.path().join("config/opal/allowed_signers"), own).expect("a file");
+    here.run(&[], 20);
+    here.policy("trust.own_identity = true").run(&[], 0);
+    here.policy("").trust(&[("ops", "own")]).run(&[], 0);
+}
+
+#[test]
+fn required_signatures_have_no_stand_in() {
+    let here = guarded!();
+    let hash = here.hash();
+    here.policy("").run(&["--allow-unsigned"], 0);
+    here.run(&["--expect", &hash], 0);
+    here.policy("trust.require_signature = true").run(&["--allow-unsigned"], 20);
+    here.run(&["--expect", &hash], 20);
+    here.trust(&[("ops", "own")]).run(&[], 0);
+    here.run(&["--expect", &format!("sha256:{}", "0".repeat(64))], 20).says("error[unexpected_contract]");
+}
+
+#[test]
+fn a_threshold_counts_distinct_principals() {
+    let here = guarded!();
+    for key in ["second", "third"] {
+        here.host.opalc(&["keygen", "-o", key]).expect(0);
+    }
+    here.policy("trust.threshold = 2").trust(&[("a", "own"), ("a", "second"), ("b", "third")]);
+    here.run(&[], 20).says("error[threshold_unmet]");
+    here.host.opalc(&["sign", "prod.plan", "--key", "second"]).expect(0);
+    here.run(&[], 20).says("1 of 2");
+    here.host.opalc(&["sign", "prod.plan", "--key", "third"]).expect(0);
+    here.run(&[], 0);
+}
+
+#[test]
+fn what_is_revoked_never_runs() {
+    let here = guarded!();
+    let hash = here.hash();
+    here.trust(&[("ops", "own")]);
+    for revoked in [format!("{hash}\n"), format!("# gone\n{}\n", here.public("own"))] {
+        here.put("revoked", &revoked);
+        for options in [&[][..], &["--expect", &hash], &["--allow-unsigned"]] {
+            here.run(options, 20).says("revoked");
+        }
+    }
+    here.put("revoked", "").run(&[], 0);
+}
+
+#[test]
+fn a_signer_signs_only_what_their_entry_names() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]);
+    for (entry, status) in [
+        ("targets = [\"go\"]", 0),
+        ("targets = [\"g*\"]\nsources = [\"*.opl\"]", 0),
+        ("targets = [\"stop\"]", 20),
+        ("sources = [\"other.opl\"]", 20),
+        ("targets = [\"go\"]\nsources = [\"other.opl\"]", 20),
+        ("targets = []", 20),
+    ] {
+        here.policy(&format!("[[signer]]\nprincipal = \"ops\"\n{entry}")).run(&[], status);
+    }
+    here.policy("[[signer]]\nprincipal = \"others\"\ntargets = [\"stop\"]").run(&[], 0);
+}
+
+#[test]
+fn each_key_of_the_plan_refuses_what_it_names() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]);
+    let bash = std::env::var("PATH").expect("a path");
+    let bash = bash.split(':').map(|place| format!("{place}/bash")).find(|path| std::path::Path::new(path).exists()).expect("bash");
+    let shell = format!("run.shell = \"{bash}\"");
+    for (text, status) in [
+        ("plan.max_age = \"1d\"", 0),
+        ("plan.max_age = \"0s\"", 24),
+        ("plan.require_expiry = true", 0),
+        ("plan.require_source = true", 0),
+        ("plan.types = [\"atomic\"]", 0),
+        ("plan.types = [\"matrix\", \"campaign\"]", 24),
+        ("run.max_steps = 1", 0),
+        ("decorators.deny = [\"env\"]", 24),
+        ("decorators.deny = [\"file\", \"retry\"]", 0),
+        ("decorators.deny = [\"shell\"]", 24),
+        ("decorators.allow = [\"shell\"]", 24),
+        ("decorators.allow = [\"shell\", \"env\"]", 0),
+        (&shell, 0),
+        ("run.shell = \"/opt/bash\"", 24),
+    ] {
+        here.policy(text).run(&[], status);
+    }
+    here.contract("go: {\n    echo SITE > ran\n    echo two @env.A\n}\n", &["go", "--expires", "never"]);
+    here.policy("run.max_steps = 1").run(&[], 24);
+    here.policy("plan.require_expiry = true").run(&[], 24);
+    std::fs::remove_file(here.host.work().join("deploy.opl")).expect("there");
+    here.policy("plan.require_source = true").run(&[], 24);
+    here.policy("").run(&[], 0);
+}
+
+#[test]
+fn control_flow_and_operators_are_no_decorators() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]);
+    let script = "go: {\n    for i in 1...2 { if @env.A == \"one\" { echo @var.i > ran } }\n    try {\n        X=$(echo SITE)\n        echo @var.X\n    } catch { echo no }\n    @retry(2) { true } && echo ok\n}\n";
+    here.contract(script, &["go"]);
+    here.policy("decorators.allow = [\"shell\", \"env\", \"retry\"]").run(&[], 0);
+    here.policy("decorators.allow = [\"shell\", \"env\"]").run(&[], 24).says("`@retry`");
+}
+
+#[test]
+fn steps_of_a_guarded_run_start_from_a_clean_environment() {
+    let mut here = guarded!();
+    here.host.set("STRAY", "stray").set("LESS", "-R").set("PROMISED", "kept");
+    here.trust(&[("ops", "own")]);
+    here.contract("go: { echo SITE; env > ran }\n", &["go", "--pass-env", "PROMISED"]);
+    let variables = |here: &Guarded| {
+        here.run(&[], 0);
+        here.host.read("ran")
+    };
+    let unguarded = variables(&here);
+    assert!(unguarded.contains("STRAY=") && unguarded.contains("PROMISED=kept"), "{unguarded}");
+    here.policy("");
+    let clean = variables(&here);
+    assert!(!clean.contains("STRAY=") && !clean.contains("LESS=") && clean.contains("PROMISED=kept"), "{clean}");
+    here.policy("env.pass = [\"LES*\"]\nenv.path = \"/usr/bin:/bin\"");
+    let passed = variables(&here);
+    assert!(!passed.contains("STRAY=") && passed.contains("LESS=-R") && passed.contains("PATH=/usr/bin:/bin\n"), "{passed}");
+    here.policy("env.mode = \"inherit\"");
+    assert!(variables(&here).contains("STRAY="));
+}
+
+#[test]
+fn a_policy_makes_every_contract_single_use() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]).policy("plan.single_use = true");
+    here.run(&[], 0);
+    let again = here.run_as("", &[]);
+    again.expect(22).says("error[already_run]").says("was used at").says("effects: none");
+    let ledger = here.host.path().join("lib/opal/ledger");
+    assert_eq!(std::fs::read_dir(ledger).expect("the ledger").count(), 1);
+}
+
+#[test]
+fn a_guarded_run_is_forced_only_where_the_policy_says_so() {
+    let mut here = guarded!();
+    here.trust(&[("ops", "own")]).policy("");
+    here.host.set("A", "two");
+    for (text, status) in [("", 24), ("plan.force = false", 24), ("plan.force = true", 0)] {
+        here.policy(text).run_as("", &["--force=A"]).expect(status);
+        assert_eq!(here.host.work().join("ran").exists(), status == 0);
+    }
+    std::fs::remove_file(here.etc("policy.toml")).expect("there");
+    here.run_as("", &["--force=A"]).expect(0);
+}
+
+#[test]
+fn root_through_sudo_or_doas_and_a_foreign_real_user_are_guarded() {
+    let here = guarded!();
+    let asked = |before: &str, options: &[&str]| here.run_as(before, options);
+    asked("env SUDO_UID=1000", &[]).expect(20).says("error[untrusted_signer]");
+    asked("env DOAS_USER=bob", &[]).expect(20);
+    asked("env SUDO_UID=1000", &["--allow-unsigned"]).expect(0);
+    asked("env SUDO_UID=0 DOAS_USER=root", &[]).expect(0);
+    // A set-user-ID start demands signatures. (A shell gives such rights up, so its steps could not write here.)
+    let set_uid = |options: &[&str]| {
+        here.inside(&format!("setpriv --ruid={NOBODY}"), "opal-vm", &[&["verify", "--plan", "prod.plan"], options].concat())
+    };
+    set_uid(&["--allow-unsigned"]).expect(20);
+    here.trust(&[("ops", "own")]);
+    asked("env SUDO_UID=1000", &[]).expect(0);
+    set_uid(&[]).expect(0);
+}
+
+#[test]
+fn an_ordinary_user_is_guarded_by_a_policy_and_has_places_of_their_own() {
+    let here = guarded!();
+    for (path, _) in here.host.files() {
+        if !path.starts_with(here.host.path().join("etc")) {
+            for place in path.ancestors().take_while(|place| place.starts_with(here.host.path())) {
+                chown(place, Some(NOBODY), Some(NOBODY)).expect("root may");
+            }
+        }
+    }
+    for name in ["state", "run", "home"] {
+        chown(here.host.path().join(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    let user = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups");
+    here.run_as(&user, &[]).expect(0);
+    assert!(here.host.path().join("run/opal").is_dir() && !here.host.path().join("locks/opal").exists());
+    here.policy("plan.single_use = true").run_as(&user, &[]).expect(20);
+    here.trust(&[("ops", "own")]).run_as(&user, &[]).expect(0);
+    here.run_as(&user, &[]).expect(22);
+    assert!(here.host.path().join("state/opal/ledger").is_dir() && !here.host.path().join("lib/opal").exists());
+    // What the user can write decides nothing.
+    chown(here.etc("policy.toml"), Some(NOBODY), Some(NOBODY)).expect("root may");
+    here.run_as(&user, &[]).expect(78).says("error[unsafe_owner]");
+}
+
+#[test]
+fn direct_runs_obey_the_policy_too() {
+    let here = guarded!();
+    here.host.write("commands.opl", "go: echo SITE > ran\nslow: @retry(2) { echo x > ran }\n");
+    let direct = |target: &str| {
+        let _ = std::fs::remove_file(here.host.work().join("ran"));
+        here.inside("", "opal", &[target])
+    };
+    direct("go").expect(0);
+    here.policy("trust.require_signature = true");
+    direct("go").expect(24).says("require_signature").says("effects: none");
+    here.policy("trust.require_signature = true\ntrust.direct = true\ndecorators.deny = [\"retry\"]");
+    direct("go").expect(0);
+    direct("slow").expect(24).says("`decorators.deny`");
+    here.policy("plan.max_age = \"0s\"");
+    direct("go").expect(0);
+    here.policy("garbage");
+    direct("go").expect(78);
+}
+
+#[test]
+fn a_policy_check_explains_every_key_in_one_document() {
+    let here = guarded!();
+    here.policy("plan.types = [\"matrix\"]\nrun.timeout = \"1h\"\nplan.max_age = \"0s\"").trust(&[("ops", "own")]);
+    let check = |options: &[&str]| here.inside("", "opal-vm", &[&["policy", "check", "--plan", "prod.plan", "--json"], options].concat());
+    let ended = check(&[]);
+    ended.expect(24).says("error[policy_refused]").says("help:");
+    let document: Value = serde_json::from_str(&ended.stdout).expect("one document");
+    assert_eq!(
+        (&document["schema"], &document["exit"], &document["verdict"]),
+        (&"opal/policy-check/v1".into(), &24.into(), &"refused".into())
+    );
+    assert_eq!((&document["policy"], &document["guarded"][0]), (&"/etc/opal/policy.toml".into(), &"this host has a policy".into()));
+    let decisions = document["decisions"].as_array().expect("decisions");
+    let verdict = |about: &str| decisions.iter().find(|row| row["about"] == about).map(|row| row["verdict"].clone()).expect("a decision");
+    assert_eq!(decisions.len(), opal_vm::trust::policy::KEYS.len() + 2);
+    for (about, expected) in
+        [("trust", "allows"), ("expiry", "allows"), ("plan.types", "refuses"), ("plan.max_age", "refuses"), ("run.timeout", "applies")]
+    {
+        assert_eq!(verdict(about), expected, "{about}");
+    }
+    // A draft is judged in the place of the policy that is in force.
+    here.host.write("draft.toml", "plan.types = [\"atomic\"]");
+    check(&["--policy", "draft.toml"]).expect(0);
+    here.host.write("draft.toml", "plan.type = 1");
+    check(&["--policy", "draft.toml"]).expect(78).says("draft.toml");
+    check(&["--policy", "none.toml"]).expect(66);
+}
