@@ -8,6 +8,7 @@ pub(crate) mod graph;
 mod scope;
 pub(crate) mod shape;
 mod shell;
+mod standard_input;
 mod statement;
 pub(crate) mod typed;
 
@@ -104,6 +105,8 @@ struct Checker<'a> {
     depth: usize,
     /// Whether nesting beyond the limit has been reported.
     is_too_deep: bool,
+    /// Inside `@parallel`.
+    in_parallel: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -124,6 +127,7 @@ impl<'a> Checker<'a> {
             at_top: false,
             depth: 0,
             is_too_deep: false,
+            in_parallel: false,
         }
     }
 

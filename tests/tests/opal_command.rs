@@ -86,7 +86,7 @@ fn a_command_has_help_of_its_own() {
     for part in ["Deploys it.", "Usage: opal deploy ENV [MAX_CONNS] [FORCE] [OPTIONS]", "--max-conns <Int>", "[default: 3]", "--dry-run"] {
         assert!(text.contains(part), "no {part} in {text}");
     }
-    assert!(out(&host, &["--help"]).contains("opal plan TARGET"));
+    assert!(out(&host, &["--help"]).contains("  plan "));
 }
 
 #[test]
@@ -331,6 +331,21 @@ fn on_a_terminal_steps_read_it_and_get_its_interrupt_once() {
     assert_eq!(ended, 130, "{shown}");
     assert_eq!(shown.matches("one interrupt").count(), 1, "{shown}");
     assert!(shown.contains("cleaned") && !shown.contains("not reached") && shown.contains("effects: started"), "{shown}");
+}
+
+#[test]
+fn a_command_that_has_the_terminal_handles_its_interrupt_itself() {
+    let host = host();
+    let script = "go: {\n    @tty { bash -c 'trap \"echo handled\" INT; echo ready; sleep 300; echo left' }\n    echo next SITE\n}\nends: {\n    try { @tty { echo ready; sleep 300 } } finally { echo cleaned }\n    echo next SITE\n}\n";
+    host.write("commands.opl", host.named(script));
+    let (ended, shown) = on_a_terminal(&host, &["opal", "go"], &[("ready", "\u{3}")]);
+    assert!(ended == 0 && shown.contains("handled") && shown.contains("left") && shown.contains("next"), "{ended}: {shown}");
+    let (ended, shown) = on_a_terminal(&host, &["opal", "ends"], &[("ready", "\u{3}")]);
+    assert!(ended == 130 && shown.contains("cleaned") && !shown.contains("next"), "{ended}: {shown}");
+    host.write("commands.opl", "one: @tty { cat }\ngo: @parallel { @cmd.one()\n echo two }\nin: @parallel { @tty { cat }\n echo two }\n");
+    opal(&host, &["in"]).expect(65).says("error[tty_in_parallel]");
+    host.write("commands.opl", "one: @tty { cat }\ngo: @parallel { @cmd.one()\n echo two }\n");
+    opal(&host, &["go"]).expect(65).says("error[tty_in_parallel]").says("effects: none");
 }
 
 #[test]

@@ -54,7 +54,16 @@ pub struct Signals {
     kill: EventFd,
     phase: AtomicU8,
     first: Mutex<Option<First>>,
+    /// [`NOT_LENT`], [`LENT`] or [`INTERRUPTED`].
+    lent: AtomicU8,
 }
+
+/// The terminal is this process's own: its interrupt stops the run.
+const NOT_LENT: u8 = 0;
+/// A step has the terminal, and its interrupt is the step's to handle.
+const LENT: u8 = 1;
+/// There was such an interrupt.
+const INTERRUPTED: u8 = 2;
 
 impl Signals {
     /// Blocks the signals in this thread, and so in those it starts from now on. A HUP that is
@@ -73,7 +82,16 @@ impl Signals {
         let fd = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let before = SigSet::thread_get_mask()?;
         watched.thread_block()?;
-        Ok(Self { fd, watched, before, cancel, kill, phase: AtomicU8::new(Phase::Run as u8), first: Mutex::new(None) })
+        Ok(Self {
+            fd,
+            watched,
+            before,
+            cancel,
+            kill,
+            phase: AtomicU8::new(Phase::Run as u8),
+            first: Mutex::new(None),
+            lent: AtomicU8::new(NOT_LENT),
+        })
     }
 
     /// How far the run has been asked to stop, by what has been taken so far.
@@ -108,6 +126,10 @@ impl Signals {
             let number = i32::try_from(info.ssi_signo).unwrap_or(0);
             if let Ok(signal) = Signal::try_from(number) {
                 let from_terminal = info.ssi_code == libc::SI_KERNEL;
+                if from_terminal && signal == Signal::SIGINT && self.lent.load(Ordering::Acquire) != NOT_LENT {
+                    self.lent.store(INTERRUPTED, Ordering::Release);
+                    continue;
+                }
                 self.take(&mut first, signal, from_terminal, Instant::now());
             }
         }
@@ -134,6 +156,21 @@ impl Signals {
         let _ = self.cancel.write(1);
         if phase == Phase::Kill {
             let _ = self.kill.write(1);
+        }
+    }
+
+    /// A step gets the terminal: until it has ended, the terminal's interrupt is its own, as an editor or a database client expects.
+    pub fn lend(&self) {
+        self.check();
+        self.lent.store(LENT, Ordering::Release);
+    }
+
+    /// The step has ended. If the interrupt ended it, that was meant for the run too; if it handled the interrupt, it was not.
+    pub fn take_back(&self, ended_by_interrupt: bool) {
+        self.check();
+        if self.lent.swap(NOT_LENT, Ordering::AcqRel) == INTERRUPTED && ended_by_interrupt {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            self.take(&mut first, Signal::SIGINT, true, Instant::now());
         }
     }
 

@@ -22,6 +22,7 @@ impl Checker<'_> {
                 ShellPart::Reference(reference) => {
                     let value = self.hole(&reference.reference);
                     self.check_hole(text, reference, &value);
+                    self.check_standard_input(text, reference);
                     builder.hole(value, reference.position);
                 }
             }

@@ -393,9 +393,19 @@ impl Checker<'_> {
             return None;
         };
         let arguments = self.decorator_arguments(&format!("@{name}"), decorator.header, known.params, 0, decorator.arguments.as_ref());
+        if known.kind == NodeKind::Tty && self.in_parallel {
+            self.report(
+                Diagnostic::new(Code::TtyInParallel, decorator.header, "branches of `@parallel` run at once, and there is one terminal")
+                    .with_help("put `@tty` before `@parallel` or after it"),
+            );
+        }
         let body = match &decorator.block {
             Some(block) if known.kind == NodeKind::Parallel => {
-                self.scoped(block.span, |checker, out| block.statements.iter().for_each(|statement| checker.branch(statement, out)))
+                let outer = std::mem::replace(&mut self.in_parallel, true);
+                let body =
+                    self.scoped(block.span, |checker, out| block.statements.iter().for_each(|statement| checker.branch(statement, out)));
+                self.in_parallel = outer;
+                body
             }
             Some(block) => self.block(block),
             None => {

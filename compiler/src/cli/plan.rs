@@ -15,7 +15,7 @@ use crate::view::{Page, write_page};
 use clap::ArgMatches;
 use clap::builder::PossibleValuesParser;
 use opal_format::hash::{Digest, HashAlgorithm};
-use opal_format::identity::{Identity, PublicKey};
+use opal_format::identity::PublicKey;
 use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
 use opal_format::signature::NAMESPACE_PLAN;
@@ -118,12 +118,25 @@ pub(super) fn produce(
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
     let seed = fresh_seed()?;
     let plan = work.plan(&reality, &seed, &request.manner).map_err(|failure| refused(failure, source.clone()))?;
+    if let Some(seal) = &mut request.seal {
+        refuse_terminal(&plan)?;
+        seal.take_own()?;
+    }
     match request.result {
         Form::Hash if request.contract_too() => request.write_contract(&work, &plan, &source, &seed, path),
         Form::Hash => console::print(format!("{}\n", plan_hash(&work, &plan, request.algorithm)?).as_bytes()),
         Form::Contract => request.write_contract(&work, &plan, &source, &seed, path),
         Form::View(form) => request.show(&work, &plan, form, super::asked_color_of(matches)),
     }
+}
+
+/// Refuses a contract that would have to lend a terminal.
+fn refuse_terminal(plan: &Plan) -> Result<(), Failure> {
+    if plan.steps.nodes.iter().any(|node| node.kind.to_native() == NodeKind::Tty.number()) {
+        return Err(Failure::new(exit::DATA, "tty_in_contract", "the plan has a `@tty` block, and no contract may lend a terminal")
+            .with_help("run it directly, `opal TARGET`; or take what is inside out of the block"));
+    }
+    Ok(())
 }
 
 /// A seed for one plan.
@@ -166,6 +179,8 @@ struct Seal {
     umask: u32,
     signer: Option<Signer>,
     recipients: Vec<PublicKey>,
+    /// Whether the caller's own identity is to sign.
+    own_signs: bool,
 }
 
 impl Request {
@@ -262,10 +277,6 @@ impl Request {
 
     fn write_contract(&self, work: &Work<'_>, plan: &Plan, source: &Source, seed: &Seed, path: &Path) -> Result<(), Failure> {
         let seal = self.seal.as_ref().ok_or_else(|| Failure::bug("a contract without its terms"))?;
-        if plan.steps.nodes.iter().any(|node| node.kind.to_native() == NodeKind::Tty.number()) {
-            return Err(Failure::new(exit::DATA, "tty_in_contract", "the plan has a `@tty` block, and no contract may lend a terminal")
-                .with_help("run it directly, `opal TARGET`; or take what is inside out of the block"));
-        }
         let conditions = Conditions {
             algorithm: self.algorithm,
             timestamp: seal.timestamp,
@@ -343,13 +354,24 @@ impl Seal {
         recipients.dedup();
         let named = matches.get_one::<PathBuf>("key").map(|path| Signer::named(path)).transpose()?;
         let unsigned = matches.get_flag("unsigned");
-        // The caller's own identity is made where something needs it, and not otherwise.
-        let own = if recipients.is_empty() || (named.is_none() && !unsigned) { Some(keys::own()?) } else { None };
-        if recipients.is_empty() {
-            recipients.extend(own.as_ref().map(Identity::public));
+        let own_signs = named.is_none() && !unsigned;
+        let signer = if unsigned { None } else { named };
+        Ok(Self { not_after, timestamp, once: matches.get_flag("once"), shell, umask: host::umask(), signer, recipients, own_signs })
+    }
+
+    /// Takes the caller's own identity for what nobody was named for. It is made where it is needed and there is a plan, and not otherwise.
+    fn take_own(&mut self) -> Result<(), Failure> {
+        if !self.recipients.is_empty() && !self.own_signs {
+            return Ok(());
         }
-        let signer = if unsigned { None } else { named.or(own.map(Signer::from)) };
-        Ok(Self { not_after, timestamp, once: matches.get_flag("once"), shell, umask: host::umask(), signer, recipients })
+        let own = keys::own()?;
+        if self.recipients.is_empty() {
+            self.recipients.push(own.public());
+        }
+        if self.own_signs {
+            self.signer = Some(Signer::from(own));
+        }
+        Ok(())
     }
 }
 

@@ -125,6 +125,7 @@ codes! {
     BindingIsVariable Error "binding_is_variable" "a runtime binding with the name of a variable";
     BindingInExpression Error "binding_in_expression" "a runtime binding where the plan needs a value";
     BindingInParallel Error "binding_in_parallel" "a runtime binding as a branch of `@parallel`";
+    TtyInParallel Error "tty_in_parallel" "a `@tty` block among branches that run at once";
     ShellVariable Error "shell_variable" "`$NAME` of the shell where an Opal variable has this name";
 
     // Arguments.

@@ -102,3 +102,40 @@ fn json_is_one_document_for_all_files() {
     assert_eq!(files, ["warns.opl", "wrong.opl", "wrong.opl"]);
     assert!(done.stderr.is_empty(), "{}", done.stderr);
 }
+
+#[test]
+fn a_value_in_a_program_on_standard_input_is_a_warning_that_shows_the_other_way() {
+    for line in [
+        "echo \"rm @var.x\" | bash",
+        "echo rm @var.x 2>&1 | ssh -p 22 host",
+        "printf 'select %s' @var.x | psql -d db",
+        "echo @var.x | sudo -u root sh -x",
+        "echo @var.x | tee log | bash -s",
+        "echo @var.x |& docker exec -i db psql",
+        "bash <<EOF\nrm @var.x\nEOF",
+        "cat <<EOF | ssh host\nrm @var.x\nEOF",
+        "psql <<< \"select @var.x\"",
+        "(echo @var.x | bash)",
+    ] {
+        let world = World::with("a.opl", &format!("run: {{\n    var x = @file.read(\"f\")\n    {line}\n}}\n"));
+        let done = world.run(&["check", "a.opl"]);
+        assert_eq!(done.status, 0, "{line}: {}", done.stderr);
+        let said = format!("{}{}", done.out(), done.stderr);
+        assert!(said.contains("warning[value_in_second_interpreter]") && said.contains("from its standard input"), "{line}: {said}");
+    }
+    for line in [
+        "echo rm @{var.x}.quoted | bash",
+        "echo @var.x | grep bash",
+        "echo @var.x || bash",
+        "echo @var.x; bash",
+        "curl @var.x | bash",
+        "echo @var.x | bash script.sh",
+        "cat <<EOF > file\n@var.x\nEOF",
+        "bash < @var.x",
+        "echo @var.x | psql -f file",
+    ] {
+        let world = World::with("a.opl", &format!("run: {{\n    var x = @file.read(\"f\")\n    {line}\n}}\n"));
+        let done = world.run(&["check", "a.opl"]);
+        assert!(!format!("{}{}", done.out(), done.stderr).contains("value_in_second_interpreter"), "{line}: {}", done.stderr);
+    }
+}

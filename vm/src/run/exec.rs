@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::Signal;
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::steps::{Arg, Node};
 use serde_json::json;
@@ -269,7 +270,15 @@ impl<'s, 'p> Worker<'s, 'p> {
             Ok(sheet) => sheet,
             Err(error) => return self.failed(index, FailureCause::NotConfined(error.to_string()), b"", Duration::ZERO),
         };
+        if self.tty {
+            self.shared.signals.lend();
+        }
         let outcome = self.execute(index, script, scope, sheet.as_ref(), capture, &mut tail);
+        let interrupt = Ended::Signal(Signal::SIGINT as i32);
+        let interrupted = self.tty && outcome.as_ref().is_ok_and(|outcome| outcome.ended == interrupt);
+        if self.tty {
+            self.shared.signals.take_back(interrupted);
+        }
         let elapsed = started.elapsed();
         let outcome = match outcome {
             Ok(outcome) => outcome,
@@ -312,6 +321,7 @@ impl<'s, 'p> Worker<'s, 'p> {
                 locked(&self.shared.tally).halt(Outcome::OutputLost(error));
                 return Flow::Stopped;
             }
+            None if interrupted && self.shared.signals.check() > scope.seen => return Flow::Stopped,
             None => {}
         }
         if let Some(why) = sheet.as_mut().and_then(Sheet::refusal) {

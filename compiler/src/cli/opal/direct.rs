@@ -1,14 +1,17 @@
 //! A direct run: plans fresh and runs that plan, without a contract (DESIGN §8 "Direct runs", §9).
 
-use super::super::failure::Failure;
+use super::super::failure::{Failure, exit};
 use super::super::{compile, console, host, plan, regen_root};
 use crate::contract::{PlanFailure, Work};
+use crate::diagnostic::Code;
 use crate::lower::Entry;
 use crate::source::Source;
 use crate::syntax::Parsed;
 use clap::ArgMatches;
 use opal_format::hash::{Digest, HashAlgorithm};
+use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
+use opal_format::steps::Node;
 use opal_vm::admission::{Site, check_imports, check_steps};
 use opal_vm::cli::job::{self, Begin, Console, Job, Wishes};
 use opal_vm::cli::output::Output;
@@ -58,6 +61,7 @@ pub(super) fn prepare(
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
     let planned = work.plan(&reality, &seed, &manner).map_err(|failure| unplanned(failure, source))?;
     check_steps(&site.policy, planned.steps.view(), &shell).map_err(refused)?;
+    check_terminal(&planned.steps.nodes)?;
     Ok(Ready {
         plan_hash: plan::plan_hash(&work, &planned, HashAlgorithm::Sha256)?,
         plan: planned,
@@ -75,6 +79,30 @@ pub(super) fn prepare(
         },
         out: Output::new(matches),
     })
+}
+
+/// Refuses `@tty` where several steps would have the terminal at once. What stands inside `@parallel` itself, the checker has refused.
+fn check_terminal(nodes: &[Node]) -> Result<(), Failure> {
+    let mut parallel_ends = 0;
+    for (at, node) in nodes.iter().enumerate() {
+        match NodeKind::from_number(node.kind.to_native()) {
+            Some(NodeKind::Parallel) => {
+                let length = usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX);
+                parallel_ends = parallel_ends.max(at.saturating_add(length));
+            }
+            Some(NodeKind::Tty) if at < parallel_ends => {
+                let code = Code::TtyInParallel;
+                return Err(Failure::new(
+                    exit::DATA,
+                    code.name(),
+                    "a command that is called in `@parallel` has a `@tty` block, and there is one terminal",
+                )
+                .with_help("call it before `@parallel` or after it"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Shows why there is no plan. `--env` states what a target elsewhere will have; here the variable itself can be set.
@@ -98,10 +126,16 @@ impl Ready {
         self.try_run().unwrap_or_else(|refusal| self.out.refuse(&refusal))
     }
 
+    /// The name of the lock: that of the work and the place. The same command in two checkouts is other work; a contract says nothing of places.
+    fn lock_name(&self) -> Digest {
+        let name = [self.plan_hash.to_string().as_bytes(), b"\0", self.site.base.as_os_str().as_encoded_bytes()].concat();
+        HashAlgorithm::Sha256.plain(&name)
+    }
+
     fn try_run(&self) -> Result<u8, Refusal> {
         let signals = job::signals()?;
         let run_id = job::run_id(&self.site)?;
-        let lock = job::take_lock(&self.site, &self.plan_hash, &run_id, false, &self.out)?;
+        let lock = job::take_lock(&self.site, &self.lock_name(), &run_id, false, &self.out)?;
         let job = Job {
             plan: &self.plan,
             seed: &self.seed,
