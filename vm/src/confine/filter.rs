@@ -69,7 +69,6 @@ const PRIVILEGED: &[i64] = &[
     libc::SYS_acct,
     libc::SYS_quotactl,
     libc::SYS_syslog,
-    libc::SYS_mknodat,
 ];
 
 /// Changes of attributes, which Landlock does not see: denied where nothing may be written at all. From 424 on a number is the same everywhere.
