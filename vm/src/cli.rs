@@ -51,9 +51,9 @@ pub fn exit_status_help(has: impl Fn(&str) -> bool) -> String {
         .fold("Exit status:".to_owned(), |text, (status, meaning)| format!("{text}\n  {status:<6} {meaning}"))
 }
 
-/// Runs the command line and returns its exit status. A run takes the `spare` lane first.
+/// Runs the command line and returns its exit status. A run takes the `spare` lane first, and is followed by what `progress` makes.
 #[must_use]
-pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>) -> u8 {
+pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: impl FnOnce(Output) -> Output) -> u8 {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
         // The message of a panic may quote data, so only its place is shown.
@@ -75,7 +75,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>) -> u8 {
     let Some((name, matches)) = matches.subcommand() else { return 64 };
     // `policy check` is the one command of two words.
     let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
-    let out = Output::new(matches);
+    let out = progress(Output::new(matches));
     let outcome = match name {
         "inspect" => inspect::inspect(matches, &out),
         "policy" => policy::check(matches, &out),

@@ -9,6 +9,7 @@ mod contract;
 mod direct;
 mod help;
 mod line;
+mod progress;
 
 use super::failure::{Failure, exit};
 use super::{asked_color, asks_json, compile, console, files, options, plan};
@@ -107,7 +108,7 @@ pub fn main() -> ExitCode {
     // Steps are started by a process that has this one thread, so that the signals are this thread's to take.
     ExitCode::from(match super::on_a_large_stack(move || decide(words)) {
         Ok(Next::Done(status)) | Err(status) => status,
-        Ok(Next::Vm(words)) => opal_vm::cli::main(words, None),
+        Ok(Next::Vm(words)) => opal_vm::cli::main(words, None, progress::follow),
         Ok(Next::Run(ready)) => ready.run(),
     })
 }

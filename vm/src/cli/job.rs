@@ -371,6 +371,7 @@ fn execute(
         stdout: duplicate(&std::io::stdout())?,
         stderr: duplicate(&std::io::stderr())?,
         json: out.json,
+        progress: out.progress.clone().filter(|_| !out.json && !job.wishes.quiet),
         forced: &job.forced,
         signals: Arc::clone(signals),
         start,

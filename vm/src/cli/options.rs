@@ -149,6 +149,7 @@ pub fn command() -> Command {
                         .conflicts_with("resume")
                         .help("begin at this step (`2.1`, as the views show it) and skip what is before it"),
                 )
+                .arg(flag("quiet", "say nothing but what the steps say, unless something fails").short('q'))
                 .arg(flag("confirm", "show the plan and ask before it is run; needs a terminal"))
                 .arg(flag("yes", "answer that question")),
         )

@@ -1,11 +1,13 @@
 //! Where text goes, and what happens when it cannot.
 
 use crate::refusal::Refusal;
+use crate::run::progress::{Lines, Progress};
 use crate::view::Style;
 use clap::ArgMatches;
 use serde::Serialize;
 use serde_json::json;
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
 
 /// How a command reports.
 pub struct Output {
@@ -13,6 +15,8 @@ pub struct Output {
     pub json: bool,
     /// Placeholders on stdout.
     pub style: Style,
+    /// Who tells how a run goes on, where neither `--json` nor `--quiet` stands.
+    pub progress: Option<Arc<dyn Progress>>,
     color: bool,
 }
 
@@ -33,7 +37,13 @@ impl Output {
             (_, true) => Style::Terminal,
             (_, false) => Style::Plain,
         };
-        Self { json: super::options::flag(matches, "json"), style, color }
+        Self { json: super::options::flag(matches, "json"), style, progress: Some(Arc::new(Lines::new(color))), color }
+    }
+
+    /// Whether standard error is coloured.
+    #[must_use]
+    pub const fn colored(&self) -> bool {
+        self.color
     }
 
     /// Shows a refusal after which nothing was run, and returns its exit status.

@@ -75,7 +75,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
             record: matches.get_one("record").cloned(),
             confirm: matches.get_flag("confirm") || (forced && force::on_terminal()),
             yes: matches.get_flag("yes"),
-            quiet: false,
+            quiet: matches.get_flag("quiet"),
         },
         resume: Some(resume::command(matches, &run_id)),
     };

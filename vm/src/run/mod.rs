@@ -11,6 +11,7 @@ mod environment;
 mod exec;
 mod output;
 mod parallel;
+pub mod progress;
 mod replay;
 mod report;
 mod script;
@@ -47,6 +48,7 @@ pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
 
 use exec::Worker;
 use output::{Direct, Put};
+use progress::{Event, Progress};
 use report::Tally;
 
 /// How a plan is run.
@@ -79,6 +81,8 @@ pub struct RunOptions<'a> {
     pub stderr: File,
     /// Write an event stream to `stdout` in place of the steps' output.
     pub json: bool,
+    /// Who tells a person how the run goes on; `None` for nobody.
+    pub progress: Option<Arc<dyn Progress>>,
     /// The drift that `--force` accepted; null where there was none.
     pub forced: &'a Value,
     /// Who says that the run is to stop. Installed before any thread was started.
@@ -204,7 +208,7 @@ impl<'p> Shared<'p> {
             plan,
             options,
             signals: Arc::clone(&options.signals),
-            direct: Arc::new(Direct::new(files, Arc::clone(&options.signals), json)),
+            direct: Arc::new(Direct::new(files, Arc::clone(&options.signals), json, options.progress.clone())),
             names,
             patterns: Mutex::default(),
             bindings: Mutex::new(bindings),
@@ -276,10 +280,17 @@ impl<'p> Shared<'p> {
 
     /// Adds an event to the record and the event stream.
     fn note(&self, event: &'static str, node: Option<usize>, fields: impl FnOnce() -> Value) {
-        if !self.recording {
+        let progress = self.options.progress.as_deref();
+        if !self.recording && progress.is_none() {
             return;
         }
         let mut object = fields();
+        if let Some(progress) = progress {
+            self.follow(progress, event, node, &object);
+        }
+        if !self.recording {
+            return;
+        }
         // Messages of programs are in some events.
         self.tame(&mut object);
         if let Some(object) = object.as_object_mut() {
@@ -295,6 +306,18 @@ impl<'p> Shared<'p> {
             && let Err(error) = self.direct.line(Stream::Stdout, &text)
         {
             locked(&self.tally).halt(Outcome::OutputLost(error));
+        }
+    }
+
+    /// Tells who follows the run of an event.
+    fn follow(&self, progress: &dyn Progress, name: &'static str, node: Option<usize>, fields: &Value) {
+        let text = || {
+            let text = node.map(|node| crate::view::step_text(&self.view(), node, crate::view::Style::Plain)).unwrap_or_default();
+            String::from_utf8_lossy(&self.patterns().scrub(text.as_bytes())).into_owned()
+        };
+        let event = Event { name, node, path: &|| self.path(node), text: &text, fields, plan: self.plan };
+        if let Some(line) = progress.event(&event) {
+            self.say(&line);
         }
     }
 

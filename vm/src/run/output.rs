@@ -2,9 +2,10 @@
 //! comes later.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write};
+use std::io::{self, IsTerminal as _, Read as _, Seek as _, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::json;
 
 use super::Shared;
+use super::progress::Progress;
 use crate::lane::{Sink, Stream};
 use crate::scrub::Scrubber;
 use crate::signals::{Phase, Signals};
@@ -35,26 +37,44 @@ pub(super) trait Put: Send + Sync {
 /// The VM's own stdout and stderr. After the first error everything is dropped, so that cleanup goes on.
 pub(super) struct Direct {
     files: Mutex<Option<[File; 2]>>,
+    /// Whether each stream is in the middle of a line.
+    mid_line: [AtomicBool; 2],
+    /// Both streams are one terminal.
+    joined: bool,
+    progress: Option<Arc<dyn Progress>>,
     signals: Arc<Signals>,
     /// Output becomes events on stdout; these are the paths of the nodes.
     json: Option<Arc<[String]>>,
 }
 
 impl Direct {
-    pub(super) fn new(files: [File; 2], signals: Arc<Signals>, json: Option<Arc<[String]>>) -> Self {
-        Self { files: Mutex::new(Some(files)), signals, json }
+    pub(super) fn new(files: [File; 2], signals: Arc<Signals>, json: Option<Arc<[String]>>, progress: Option<Arc<dyn Progress>>) -> Self {
+        let joined = files.iter().all(File::is_terminal);
+        Self { files: Mutex::new(Some(files)), mid_line: Default::default(), joined, progress, signals, json }
     }
 
-    /// Writes one line that is not a step's output.
+    /// Writes one line that is not a step's output: a line of its own, whatever a step has written before.
     pub(super) fn line(&self, stream: Stream, line: &str) -> io::Result<()> {
-        self.write(stream, format!("{line}\n").as_bytes())
+        let [out, err] = self.mid_line.each_ref().map(|mid| mid.load(Ordering::Acquire));
+        let open = if stream == Stream::Stdout { out } else { err } || (self.joined && (out || err));
+        let start = if open { "\n" } else { "" };
+        self.write(stream, format!("{start}{line}\n").as_bytes())
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let Some([stdout, stderr]) = files.as_mut() else { return Ok(()) };
         let file = if stream == Stream::Stdout { stdout } else { stderr };
-        let done = write_all(file, bytes, &self.signals, Phase::Cancel, None);
+        for (number, mid) in self.mid_line.iter().enumerate() {
+            if self.joined || (number == 0) == (stream == Stream::Stdout) {
+                mid.store(bytes.last().is_some_and(|byte| *byte != b'\n'), Ordering::Release);
+            }
+        }
+        let mut write = |bytes: &[u8]| write_all(file, bytes, &self.signals, Phase::Cancel, None);
+        let done = match &self.progress {
+            Some(progress) => progress.output(stream, bytes, &mut write),
+            None => write(bytes),
+        };
         if done.is_err() {
             *files = None;
         }

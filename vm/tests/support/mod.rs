@@ -124,6 +124,7 @@ impl Setup {
             stdout,
             stderr: self.files[1].try_clone().unwrap(),
             json: self.json,
+            progress: None,
             forced: &serde_json::Value::Null,
             signals: Arc::clone(&self.signals),
             start: Start::default(),

@@ -2,6 +2,7 @@
 
 use super::super::failure::{Failure, exit};
 use super::super::{compile, console, host, plan, regen_root};
+use super::progress;
 use crate::contract::{PlanFailure, Work};
 use crate::diagnostic::Code;
 use crate::lower::Entry;
@@ -77,7 +78,7 @@ pub(super) fn prepare(
             yes: matches.get_flag("yes"),
             quiet,
         },
-        out: Output::new(matches),
+        out: progress::follow(Output::new(matches)),
     })
 }
 
