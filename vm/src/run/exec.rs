@@ -436,13 +436,14 @@ impl<'s, 'p> Worker<'s, 'p> {
         if let Err(flow) = self.begin(index) {
             return flow;
         }
-        let pause = self.duration(node, params::SLEEP_DURATION);
-        if let Some(flow) = self.pause(pause, scope) {
-            return flow;
+        let started = Instant::now();
+        let flow = self.pause(self.duration(node, params::SLEEP_DURATION), scope).unwrap_or(Flow::Done);
+        if flow == Flow::Done {
+            locked(&self.shared.tally).done.insert(index);
         }
-        locked(&self.shared.tally).done.insert(index);
-        self.shared.note_ended("step_done", index, Flow::Done, || json!({}));
-        Flow::Done
+        let elapsed = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.note_ended("step_done", index, flow, || json!({ "elapsed_ms": elapsed() }));
+        flow
     }
 
     /// Waits; gives why it ended early, if it did.

@@ -153,6 +153,7 @@ pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -
         let mut event = options.start.labels.to_json();
         event.insert("schema".to_owned(), json!("opal/events/v1"));
         event.insert("steps".to_owned(), json!(crate::view::step_count(plan.steps.view())));
+        event.insert("steps_done".to_owned(), json!(locked(&shared.tally).done.len()));
         event.insert("forced".to_owned(), json!(!options.forced.is_null()));
         event.insert("accepted_drift".to_owned(), options.forced.clone());
         Value::Object(event)
@@ -317,7 +318,7 @@ impl<'p> Shared<'p> {
         };
         let event = Event { name, node, path: &|| self.path(node), text: &text, fields, plan: self.plan };
         if let Some(line) = progress.event(&event) {
-            self.say(&line);
+            self.direct.tell(&String::from_utf8_lossy(&self.patterns().scrub(line.as_bytes())));
         }
     }
 

@@ -55,13 +55,22 @@ impl Direct {
 
     /// Writes one line that is not a step's output: a line of its own, whatever a step has written before.
     pub(super) fn line(&self, stream: Stream, line: &str) -> io::Result<()> {
+        self.write(stream, self.apart(stream, line).as_bytes(), true)
+    }
+
+    /// Writes a line that nobody misses where it cannot be written.
+    pub(super) fn tell(&self, line: &str) {
+        let _ = self.write(Stream::Stderr, self.apart(Stream::Stderr, line).as_bytes(), false);
+    }
+
+    fn apart(&self, stream: Stream, line: &str) -> String {
         let [out, err] = self.mid_line.each_ref().map(|mid| mid.load(Ordering::Acquire));
         let open = if stream == Stream::Stdout { out } else { err } || (self.joined && (out || err));
         let start = if open { "\n" } else { "" };
-        self.write(stream, format!("{start}{line}\n").as_bytes())
+        format!("{start}{line}\n")
     }
 
-    fn write(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, stream: Stream, bytes: &[u8], needed: bool) -> io::Result<()> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let Some([stdout, stderr]) = files.as_mut() else { return Ok(()) };
         let file = if stream == Stream::Stdout { stdout } else { stderr };
@@ -75,7 +84,7 @@ impl Direct {
             Some(progress) => progress.output(stream, bytes, &mut write),
             None => write(bytes),
         };
-        if done.is_err() {
+        if done.is_err() && needed {
             *files = None;
         }
         done
@@ -84,7 +93,7 @@ impl Direct {
 
 impl Put for Direct {
     fn put(&self, node: usize, stream: Stream, bytes: &[u8]) -> io::Result<()> {
-        let Some(paths) = &self.json else { return self.write(stream, bytes) };
+        let Some(paths) = &self.json else { return self.write(stream, bytes, true) };
         let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
         let mut event = json!({ "event": "output", "path": paths.get(node), "stream": name });
         if let Some(object) = event.as_object_mut() {

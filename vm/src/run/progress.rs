@@ -53,7 +53,16 @@ pub struct Lines {
 #[derive(Debug, Default)]
 struct Count {
     total: u64,
+    /// Done in runs that this one goes on with.
+    before: u64,
     done: HashSet<usize>,
+}
+
+impl Count {
+    fn done(&self) -> u64 {
+        let here = u64::try_from(self.done.len()).unwrap_or(u64::MAX);
+        here.saturating_add(self.before).min(self.total)
+    }
 }
 
 impl Lines {
@@ -65,9 +74,9 @@ impl Lines {
 
     /// How many steps have ended, each counted once, and how many there are.
     #[must_use]
-    pub fn counted(&self) -> (usize, u64) {
+    pub fn counted(&self) -> (u64, u64) {
         let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        (count.done.len(), count.total)
+        (count.done(), count.total)
     }
 }
 
@@ -76,24 +85,24 @@ impl Progress for Lines {
         let field = |name| event.fields.get(name).filter(|value| !value.is_null());
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         if event.name == "run_starts" {
-            count.total = field("steps").and_then(Value::as_u64).unwrap_or(0);
+            let number = |name| field(name).and_then(Value::as_u64).unwrap_or(0);
+            (count.total, count.before) = (number("steps"), number("steps_done"));
         }
         let node = event.node.filter(|_| event.name == "step_done")?;
-        if field("stopped").is_none() {
+        let result = field("result").and_then(Value::as_str).unwrap_or_default();
+        if matches!(result, "done" | "failed") {
             count.done.insert(node);
         }
         let number = |name| field(name).and_then(Value::as_i64);
-        let why = match (field("stopped").and_then(Value::as_str), number("signal"), number("exit")) {
-            (Some(stopped), _, _) => Some(stopped.to_owned()),
-            (None, Some(signal), _) => Some(format!("signal {signal}")),
-            (None, None, Some(0)) => None,
-            (None, None, Some(exit)) => Some(format!("exit status {exit}")),
-            (None, None, None) => event.fields.get("exit").map(|_| "not started".to_owned()),
+        let why = match (field("stopped").or(field("cause")).and_then(Value::as_str), result) {
+            (_, "done") => None,
+            (Some(why), _) => Some(why.to_owned()),
+            (None, result) => Some(result.replace('_', " ")),
         };
         let mark = if why.is_none() { "✓" } else { "✗" };
         let took = crate::duration::format(number("elapsed_ms").unwrap_or(0).saturating_mul(1_000_000));
         let took = why.map_or_else(|| took.clone(), |why| format!("{why} after {took}"));
-        let (done, total, text) = (count.done.len(), count.total, first_line(&(event.text)(), LINE_MAX));
+        let (done, total, text) = (count.done(), count.total, first_line(&(event.text)(), LINE_MAX));
         let line = format!("{mark} {done}/{total} {} ({took}) {text}", (event.path)());
         Some(if self.color { painted(&line) } else { line })
     }

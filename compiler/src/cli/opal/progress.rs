@@ -60,7 +60,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     running: Vec<Running>,
-    counted: (usize, u64),
+    counted: (u64, u64),
     started: Instant,
     /// The lines that stand on the terminal.
     drawn: Vec<String>,
