@@ -513,7 +513,7 @@ fn a_record_that_cannot_be_written_stops_the_run_after_cleanup() {
         vec![try_(vec![sh("echo one"), sh("echo never")], None, Some(vec![sh("echo never"), sh(&format!("touch {}", file.display()))]))];
     let ran = run_with(plan_of(tree, &[]), |_| {}, &mut Events { full_at: Some(2), ..Events::default() });
     assert!(matches!(ran.report.outcome, Outcome::RecordLost(_)), "{ran:?}");
-    assert_eq!((ran.report.exit(), ran.stdout.starts_with("one\n")), (74, true));
+    assert_eq!((ran.report.exit(), ran.stdout.starts_with("one\n"), file.exists()), (74, true, true));
 }
 
 #[test]

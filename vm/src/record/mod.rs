@@ -31,6 +31,9 @@ const PLAN: &str = "plan.json";
 const EVENTS: &str = "events.jsonl";
 const SUMMARY: &str = "summary.json";
 
+/// What the events are called where not all of them could be written: such a run cannot be gone on with.
+const INCOMPLETE: &str = "events.incomplete.jsonl";
+
 /// Largest file of events that is read, in bytes.
 const EVENTS_MAX: u64 = 1 << 28;
 
@@ -72,14 +75,17 @@ impl Recorder for NoRecord {
     }
 }
 
-/// A name for a run: sorts by time, and differs from every other.
+/// A name for a run: sorts by time, to the millisecond, and differs from every other.
 ///
 /// # Errors
 /// [`RandomError`] where the system gives no random bytes.
 pub fn run_id(now: Timestamp) -> Result<String, RandomError> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(|_| RandomError)?;
-    Ok(format!("{}-{:08x}", now.strftime("%Y%m%dT%H%M%SZ"), u32::from_be_bytes(random)))
+    // Ten bits hold a number of milliseconds.
+    let milliseconds = u32::try_from(now.as_millisecond().rem_euclid(1000)).unwrap_or(0);
+    let last = (milliseconds << 22) | (u32::from_be_bytes(random) >> 10);
+    Ok(format!("{}-{last:08x}", now.strftime("%Y%m%dT%H%M%SZ")))
 }
 
 /// Where a record goes.
@@ -156,6 +162,8 @@ pub struct Record {
     about: Value,
     /// Seals bindings; `None` where the seed ends with the process.
     sealer: Option<Sealer>,
+    /// Events could not be written, so no later ones are either: what is there is what happened up to then.
+    lost: bool,
 }
 
 /// The MACs of a record's events.
@@ -275,7 +283,7 @@ impl Record {
             head.extend(start.clone());
         }
         let sealer = about.contract_hash.map(|_| Sealer { seed: about.seed.clone(), run_id: about.run_id.to_owned() });
-        let mut record = Self { dir, events, pending: Vec::new(), chain, about: head, sealer };
+        let mut record = Self { dir, events, pending: Vec::new(), chain, about: head, sealer, lost: false };
         let head = record.about.to_string();
         record.note(&head);
         record.sync()?;
@@ -298,7 +306,12 @@ impl Record {
     /// # Errors
     /// A [`RecordError`]; the run itself is over.
     pub fn finish(mut self, report: &RunReport) -> Result<(), RecordError> {
-        self.sync()?;
+        if let Err(error) = self.sync() {
+            // What is not said there must not be taken for what did not happen.
+            let path = self.dir.path();
+            let _ = fs::rename(path.join(EVENTS), path.join(INCOMPLETE));
+            return Err(error.into());
+        }
         let mut summary = report.to_json();
         crate::view::escape_strings(&mut summary);
         if let (Some(summary), Some(about)) = (summary.as_object_mut(), self.about.as_object()) {
@@ -347,13 +360,19 @@ impl Recorder for Record {
         if self.pending.is_empty() {
             return Ok(());
         }
+        if self.lost {
+            return Err(io::Error::other("an earlier event is missing"));
+        }
+        self.lost = true;
         // A record that somebody has removed would be written to nowhere.
         if self.events.metadata()?.nlink() == 0 {
             return Err(io::ErrorKind::NotFound.into());
         }
         self.events.write_all(&self.pending)?;
         self.pending.clear();
-        self.events.sync_data()
+        self.events.sync_data()?;
+        self.lost = false;
+        Ok(())
     }
 
     fn seal(&self, value: &[u8]) -> Option<String> {
@@ -425,7 +444,7 @@ impl Earlier {
             return Err(RecordError::Tampered { path, line: events.len().saturating_add(1) });
         }
         let sealer = Some(Sealer { seed: seed.clone(), run_id });
-        let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, about: self.head, sealer };
+        let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, about: self.head, sealer, lost: false };
         Ok(Genuine { events, record, length: u64::try_from(length).unwrap_or(u64::MAX) })
     }
 }

@@ -261,7 +261,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     /// Runs one process and judges how it ended.
     fn step(&mut self, index: usize, script: &Script, scope: Scope<'_>, capture: Option<&mut Capture>) -> Flow {
         self.scrubbers.refresh(self.shared);
-        if let Err(flow) = self.begin(index) {
+        if let Err(flow) = self.begin(index, scope) {
             return flow;
         }
         let started = Instant::now();
@@ -334,12 +334,14 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
     }
 
-    /// Says durably that a step starts.
-    fn begin(&mut self, index: usize) -> Result<(), Flow> {
+    /// Says durably that a step starts. Cleanup goes on where that cannot be said any more.
+    fn begin(&mut self, index: usize, scope: Scope<'_>) -> Result<(), Flow> {
         self.shared.note("step_starts", Some(index), || json!({}));
         if let Err(error) = self.shared.sync() {
             locked(&self.shared.tally).halt(Outcome::RecordLost(error));
-            return Err(Flow::Stopped);
+            if scope.seen == Phase::Run {
+                return Err(Flow::Stopped);
+            }
         }
         locked(&self.shared.tally).effects = true;
         Ok(())
@@ -433,7 +435,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn sleep(&mut self, index: usize, node: &Node, scope: Scope<'_>) -> Flow {
-        if let Err(flow) = self.begin(index) {
+        if let Err(flow) = self.begin(index, scope) {
             return flow;
         }
         let started = Instant::now();
