@@ -10,7 +10,9 @@ mod compile;
 mod contract;
 mod run;
 mod sample;
+mod scrub;
 mod start;
+mod tools;
 
 use std::error::Error;
 use std::time::Duration;
@@ -68,6 +70,8 @@ const GROUPS: &[(&str, Measure)] = &[
     ("verifier", contract::verifier),
     ("memory", contract::memory),
     ("run", run::rows),
+    ("scrub", scrub::rows),
+    ("tools", tools::rows),
 ];
 
 fn main() {

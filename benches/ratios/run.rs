@@ -47,7 +47,7 @@ pub(crate) fn rows() -> Rows {
 }
 
 /// The environment and directory of one command for another.
-fn copy_surroundings(from: &Command, to: &mut Command) {
+pub(crate) fn copy_surroundings(from: &Command, to: &mut Command) {
     to.env_clear().envs(from.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(directory) = from.get_current_dir() {
         to.current_dir(directory);

@@ -1,6 +1,9 @@
 //! Lanes and watchers with real processes: whatever a step starts, and however the VM ends, nothing
 //! is left. Survivors are found by a random marker in their environment, never by name.
 
+#[path = "support/marker.rs"]
+mod marker;
+
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,6 +11,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use marker::Marker;
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -17,58 +21,6 @@ use opal_vm::lane::{Ended, Lane, LaneOptions, Limits, StepCommand, StepOutcome, 
 use opal_vm::signals::{Phase, Signals};
 
 const OPAL_VM: &str = env!("CARGO_BIN_EXE_opal-vm");
-
-/// A marker that only the processes of one test carry in their environment. What still carries it
-/// when the test ends is killed.
-struct Marker(String);
-
-impl Marker {
-    fn new() -> Self {
-        let mut random = [0u8; 16];
-        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").unwrap(), &mut random).unwrap();
-        Self(format!("OPAL_TEST_MARK={:032x}", u128::from_ne_bytes(random)))
-    }
-
-    fn carriers(&self) -> Vec<i32> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            if environ.split(|b| *b == 0).any(|entry| entry == self.0.as_bytes()) {
-                found.push(pid);
-            }
-        }
-        found
-    }
-
-    /// Waits until nothing carries the marker, for at most ten seconds.
-    fn assert_gone(&self, what: &str) {
-        let patience = Instant::now() + Duration::from_secs(10);
-        while !self.carriers().is_empty() {
-            assert!(Instant::now() < patience, "{what}: survivors {:?}", self.carriers());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Waits until `n` processes carry the marker.
-    fn await_count(&self, n: usize) {
-        let patience = Instant::now() + Duration::from_secs(10);
-        while self.carriers().len() < n {
-            assert!(Instant::now() < patience, "only {:?} came up", self.carriers());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Marker {
-    fn drop(&mut self) {
-        for pid in self.carriers() {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-    }
-}
 
 fn lane() -> Lane {
     lane_with(LaneOptions::default())

@@ -52,7 +52,8 @@ fn one(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
         }
     }
     let text = std::str::from_utf8(secret).ok();
-    for flags in [Json::default(), Json { html: true, ..Json::default() }, Json { slash: true, ..Json::default() }] {
+    let go = Json { html: true, ..Json::default() };
+    for flags in [Json::default(), go, Json { long: true, ..go }, Json { slash: true, ..Json::default() }] {
         add(flags.bytes(secret));
         if let Some(text) = text {
             add(flags.ascii(text));
@@ -139,6 +140,8 @@ struct Json {
     html: bool,
     /// `/`, as PHP does.
     slash: bool,
+    /// Backspace and form feed by their numbers, as Go did before 1.22.
+    long: bool,
 }
 
 impl Json {
@@ -149,8 +152,8 @@ impl Json {
             b'\n' => b'n',
             b'\r' => b'r',
             b'\t' => b't',
-            8 => b'b',
-            12 => b'f',
+            8 if !self.long => b'b',
+            12 if !self.long => b'f',
             b'/' if self.slash => b'/',
             0..32 => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
             b'<' | b'>' | b'&' if self.html => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
@@ -197,15 +200,37 @@ fn shell(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
     add(backslashed(&|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"_-./:=@%+,".contains(&byte)));
     add(backslashed(&|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"_-./:=@%+".contains(&byte)));
     // Where the locale is not UTF-8, what is not ASCII is in octal.
-    add(ansi(secret, false));
-    add(ansi(secret, true));
+    for ascii in [false, true] {
+        add(ansi(secret, ascii, b'\''));
+        // As GNU tools do without quotes (`ls -b`).
+        add(ansi(secret, ascii, b' '));
+        add(mixed(secret, ascii));
+    }
 }
 
-fn ansi(secret: &[u8], ascii: bool) -> Vec<u8> {
+/// As GNU tools quote file names for a shell: inside `'…'`, with `'$'…''` around what cannot be printed.
+fn mixed(secret: &[u8], ascii: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(secret.len());
+    let unprintable = |byte: &u8| matches!(byte, 0..32 | 127) || (ascii && *byte > 127);
+    for (number, run) in secret.chunk_by(|a, b| unprintable(a) == unprintable(b)).enumerate() {
+        if run.first().is_some_and(unprintable) {
+            out.extend_from_slice(b"'$'");
+            out.extend_from_slice(&ansi(run, ascii, b' '));
+        } else {
+            out.extend_from_slice(if number == 0 { b"" } else { b"''" });
+            out.extend(substitute(run, |byte| (byte == b'\'').then_some("'\\''")));
+        }
+    }
+    out
+}
+
+/// Control characters, backslashes and `special` as C writes them.
+fn ansi(secret: &[u8], ascii: bool, special: u8) -> Vec<u8> {
     let mut out = Vec::with_capacity(secret.len());
     for &byte in secret {
         let short = match byte {
-            b'\'' | b'\\' => byte,
+            b'\\' => byte,
+            _ if byte == special => byte,
             7 => b'a',
             8 => b'b',
             b'\t' => b't',
@@ -213,7 +238,7 @@ fn ansi(secret: &[u8], ascii: bool) -> Vec<u8> {
             11 => b'v',
             12 => b'f',
             b'\r' => b'r',
-            27 => b'E',
+            27 if special == b'\'' => b'E',
             0..32 | 127 => {
                 out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
                 continue;

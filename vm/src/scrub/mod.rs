@@ -7,7 +7,11 @@
 //!
 //! A write may end inside an occurrence. Then the bytes that may belong to one are held back: never more than the
 //! longest form, and only while they are the beginning of one. They are not let go after a time, since a slow
-//! writer would then defeat the scrubber; the other bytes pass at once, so output stays live.
+//! writer would then defeat the scrubber; the other bytes, and occurrences that are complete, pass at once, so output stays live.
+//!
+//! Most output holds no secret, so most of it is only looked at by the fast scan: whether a form may begin with these four bytes. The automaton
+//! runs from the places where one may, and only while it has come further than four bytes. Tests besides `tests.rs`: `tests/tests/scrubbing.rs`,
+//! `tests/fuzz/scrub.rs`.
 //!
 //! This guards against accidents, not against a step that wants to leak. The automaton's memory holds the secrets
 //! until the process ends; it is not zeroised.
