@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds Opal and shows it at work on examples/web/deploy.opl, with stand-ins for kubectl and friends.
+# Builds Opal and shows it at work: first `opal` on a file of commands, then a contract of examples/web/deploy.opl, with stand-ins for kubectl and
+# friends.
 # Everything it writes goes to a temporary directory; nothing of yours is touched.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -25,6 +26,19 @@ expect() { # expect STATUS COMMAND…: runs the command and insists on its exit 
     echo "(exit status $status)"
 }
 
+say "Every day: opal lists, shows and runs the commands of commands.opl, without a contract"
+cat > commands.opl <<'END'
+# Says hello to everybody in the list.
+fun hello(greeting: String = "hello") {
+    for name in ["Ada", "Grace"] { echo @var.greeting @var.name }
+}
+END
+show opal
+show opal hello --greeting "good morning" --dry-run
+show opal hello --greeting "good morning"
+expect 64 opal helo
+
+say "In the following, what runs is agreed before: a contract"
 export ENVIRONMENT=production APP_VERSION=1.4.2 REPLICAS=3 REGISTRY_TOKEN=not-a-real-token
 
 say "1. Compile the script into a signed contract; every value it reads is committed to, none is stored"

@@ -13,11 +13,12 @@ fn all() -> Vec<(Vec<String>, Command)> {
     let mut all = Vec::new();
     for mut program in opalc::cli::programs() {
         program.build();
-        let name = program.get_name().to_owned();
-        for command in program.get_subcommands() {
-            all.push((vec![name.clone(), command.get_name().to_owned()], command.clone()));
+        let mut open = vec![(Vec::new(), program)];
+        while let Some((mut words, command)) = open.pop() {
+            words.push(command.get_name().to_owned());
+            open.extend(command.get_subcommands().map(|inner| (words.clone(), inner.clone())));
+            all.push((words, command));
         }
-        all.push((vec![name], program));
     }
     assert!(all.len() > 15);
     all

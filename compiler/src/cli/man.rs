@@ -76,10 +76,12 @@ pub(super) fn pages() -> Vec<(String, Vec<u8>)> {
     for mut program in super::programs() {
         program.build();
         let name = program.get_name().to_owned();
-        for command in std::iter::once(&program).chain(program.get_subcommands()) {
+        let mut open = vec![&program];
+        while let Some(command) = open.pop() {
             let title = command.get_display_name().unwrap_or(command.get_name()).to_owned();
             let text = page(command, &title, &name);
             pages.push((title, text));
+            open.extend(command.get_subcommands());
         }
     }
     pages
