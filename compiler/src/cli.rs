@@ -2,6 +2,7 @@
 //! Tests: `compiler/tests/cli`, through the real binary.
 
 mod agent;
+mod attestation;
 mod check;
 mod compile;
 mod completions;
@@ -26,6 +27,7 @@ mod show;
 mod sign;
 mod signer;
 mod verify;
+mod vouch;
 mod words;
 
 use crate::diagnostic::nearest;
@@ -48,6 +50,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     ("diff", diff::run, diff::command),
     ("verify", verify::run, verify::command),
     ("sign", sign::run, sign::command),
+    ("vouch", vouch::run, vouch::command),
     ("keygen", keygen::run, keygen::command),
     ("disasm", disasm::run, disasm::command),
     ("completions", completions::run, completions::command),

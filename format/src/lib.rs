@@ -21,6 +21,7 @@
 )]
 
 mod archive;
+pub mod attestation;
 pub mod canonical;
 mod check;
 pub mod envelope;

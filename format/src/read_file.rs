@@ -63,6 +63,14 @@ impl From<io::Error> for ReadFileError {
 /// # Errors
 /// [`ReadFileError`].
 pub fn read_path(path: &Path, max: usize) -> Result<RawPlan, ReadFileError> {
+    Ok(RawPlan::new(read_bytes(path, max)?, max)?)
+}
+
+/// Reads at most `max` bytes in the same way.
+///
+/// # Errors
+/// [`ReadFileError`].
+pub fn read_bytes(path: &Path, max: usize) -> Result<crate::Bytes, ReadFileError> {
     if path.as_os_str() == "-" {
         return read_from(&mut io::stdin().lock(), 0, max);
     }
@@ -77,8 +85,9 @@ pub fn read_path(path: &Path, max: usize) -> Result<RawPlan, ReadFileError> {
 }
 
 /// Reads to the end of `input`, which is expected to hold `size` bytes, and refuses more than `max`.
-fn read_from(input: &mut dyn Read, size: usize, max: usize) -> Result<RawPlan, ReadFileError> {
+fn read_from(input: &mut dyn Read, size: usize, max: usize) -> Result<crate::Bytes, ReadFileError> {
     let mut bytes = crate::Bytes::with_capacity(size);
     bytes.extend_from_reader(&mut input.take((max as u64).saturating_add(1)))?;
-    Ok(RawPlan::new(bytes, max)?)
+    crate::limits::check("size of the file", bytes.len(), max, 0)?;
+    Ok(bytes)
 }

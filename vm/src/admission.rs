@@ -9,9 +9,10 @@ use crate::program::verify::{Verified, verify};
 use crate::refusal::Refusal;
 use crate::trust::guard::{Caller, Reason};
 use crate::trust::identity;
-use crate::trust::judge::{Basis, Decision, Question, Rules, TrustSet, judge};
+use crate::trust::judge::{Assessment, Basis, Decision, Question, Rules, TrustSet, judge};
 use crate::trust::locations::HostPaths;
 use crate::trust::policy::{Policy, Refused};
+use crate::trust::vouch::{Vouch, Vouches, judge_vouches};
 use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::Digest;
@@ -38,6 +39,8 @@ pub struct Request {
     pub identities: Vec<PathBuf>,
     /// `--expect`.
     pub expect: Option<Digest>,
+    /// `--vouch`, repeatable.
+    pub vouches: Vec<PathBuf>,
     /// `--allow-unsigned`.
     pub allow_unsigned: bool,
     /// `--max-size` in bytes.
@@ -110,6 +113,10 @@ pub struct Admitted<'a> {
     pub program: Verified<'a>,
     /// Why it is trusted.
     pub trust: Decision,
+    /// Who vouches for it or for its work.
+    pub vouches: Vec<Vouch>,
+    /// What the vouches for the contract are worth.
+    pub vouchers: Vec<Assessment>,
     /// The caller's own identity, which may open the envelope as well.
     own: Option<Identity>,
 }
@@ -123,16 +130,24 @@ pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Res
     let keys: Vec<PublicKey> = plan.signers().collect();
     let (trust, own) = trust_set(site)?;
     let rules = site.rules();
+    let vouches = Vouches::read(&request.vouches)?;
+    let vouchers = vouches.for_contract(&plan.contract_hash());
+    let need = site.policy.vouches();
     // Whether anyone trusted stands behind these bytes is settled before they are interpreted; which targets that signer may sign for can
     // only be asked afterwards.
-    judge(&question(&keys, plan, request, site), &trust, &Rules { entries: &[], ..rules })?;
+    let asked = question(&keys, plan, request, site);
+    let signed = judge(&asked, &trust, &Rules { entries: &[], ..rules })?;
+    judge_vouches(&vouchers, need, &asked, &trust, &[], &signed)?;
     let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
-    let decision = judge(&about(&contract, question(&keys, plan, request, site)), &trust, &rules)?;
+    let asked = about(&contract, asked);
+    let decision = judge(&asked, &trust, &rules)?;
+    let vouchers = judge_vouches(&vouchers, need, &asked, &trust, rules.entries, &decision)?;
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
+    let vouches = vouches.check(&contract.contract_hash, &contract.header.plan_hash)?;
     check_expiry(&contract, site.now)?;
     let program = verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
     policy_verdicts(&contract, site)?.into_iter().collect::<Result<(), _>>()?;
-    Ok(Admitted { contract, program, trust: decision, own })
+    Ok(Admitted { contract, program, trust: decision, vouches, vouchers, own })
 }
 
 /// What this host trusts, and the caller's own identity.
@@ -163,7 +178,12 @@ fn about<'a>(contract: &'a Contract<'_>, question: Question<'a>) -> Question<'a>
 /// A trust file that cannot be believed, or why it is not trusted.
 pub fn trust_of(plan: &Authenticated, contract: &Contract<'_>, request: &Request, site: &Site) -> Result<Decision, Refusal> {
     let keys: Vec<PublicKey> = plan.signers().collect();
-    Ok(judge(&about(contract, question(&keys, plan, request, site)), &trust_set(site)?.0, &site.rules())?)
+    let (trust, rules, asked) = (trust_set(site)?.0, site.rules(), about(contract, question(&keys, plan, request, site)));
+    let decision = judge(&asked, &trust, &rules)?;
+    let vouches = Vouches::read(&request.vouches)?;
+    judge_vouches(&vouches.for_contract(&plan.contract_hash()), site.policy.vouches(), &asked, &trust, rules.entries, &decision)?;
+    vouches.check(&contract.contract_hash, &contract.header.plan_hash)?;
+    Ok(decision)
 }
 
 /// The validity time, judged once.
@@ -242,6 +262,8 @@ pub struct Replanned {
     pub seed: Seed,
     /// The contract's sub-keys.
     pub sub_keys: SubKeys,
+    /// The identity that opened it.
+    pub opened_by: Identity,
 }
 
 /// Compares the source, opens the envelope, replans and compares.
@@ -253,7 +275,7 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
     let (source_checked, source_drift) = check_source(contract, &admitted.trust.basis, request, site)?;
     site.policy.check_source(source_checked)?;
     check_shell(&contract.terms.shell)?;
-    let seed = unseal(admitted, request, site)?;
+    let (seed, opened_by) = unseal(admitted, request, site)?;
     let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
     let (plan, mut drift) = match plan_here(admitted, site, &seed, &sub_keys)? {
         Ok(plan) => {
@@ -276,7 +298,7 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
     // Inputs first, the source after them, structure last.
     let last = drift.iter().position(|drift| drift.code == DriftCode::StructureChanged).unwrap_or(drift.len());
     drift.splice(last..last, source_drift);
-    Ok(Replanned { plan, drift, source_checked, seed, sub_keys })
+    Ok(Replanned { plan, drift, source_checked, seed, sub_keys, opened_by })
 }
 
 /// Plans on a thread that alone is confined, under a seed and sub-keys. No step is ever started from it. The inner result is that of planning.
@@ -374,18 +396,18 @@ fn check_shell(shell: &str) -> Result<(), Refusal> {
         .help("install bash there, or make the contract where bash has the same path"))
 }
 
-fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<Seed, Refusal> {
+fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<(Seed, Identity), Refusal> {
     let contract = &admitted.contract;
     // Mostly the identity that was read for trust is the one: no other key is read then.
     if let (true, Some(own)) = (request.identities.is_empty(), &admitted.own)
         && let Ok(seed) = contract.unseal(&own.signing)
     {
-        return Ok(seed);
+        return Ok((seed, own.clone()));
     }
     let identities = identity::for_unsealing(&site.paths, &request.identities)?;
     for identity in &identities {
         if let Ok(seed) = contract.unseal(&identity.signing) {
-            return Ok(seed);
+            return Ok((seed, identity.clone()));
         }
     }
     let recipients: Vec<String> = contract.recipients.iter().map(PublicKey::fingerprint).collect();

@@ -28,6 +28,7 @@ pub mod lane;
 pub mod operations;
 pub mod plan;
 pub mod program;
+pub mod receipt;
 pub mod record;
 pub mod refusal;
 pub mod run;

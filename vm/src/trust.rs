@@ -19,6 +19,7 @@ pub mod policy;
 pub mod revoked;
 pub mod safe_path;
 pub mod signers;
+pub mod vouch;
 
 /// What the command line needs to know of an error besides its message.
 #[derive(Debug, Clone, PartialEq, Eq)]

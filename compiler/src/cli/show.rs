@@ -1,21 +1,30 @@
-//! `opalc show`: what a contract is, as `opal-vm inspect` says it, in any form.
+//! `opalc show`: what a contract is, as `opal-vm inspect` says it, in any form; and what a vouch or receipt is.
 
 use super::failure::{Failure, exit};
 use super::files::Destination;
-use super::{asked_color_of, console, contracts, files, options};
+use super::{asked_color_of, attestation, console, contracts, files, options, signer};
 use crate::view::{Page, write_page};
+use clap::ArgMatches;
+use opal_format::attestation::START;
+use opal_format::limits::FILE_SIZE;
+use opal_format::read_file::read_bytes;
+use opal_format::reader::RawPlan;
 use opal_vm::cli::inspect;
 use opal_vm::cli::output::write_document;
+use opal_vm::trust::vouch::Vouches;
 use opal_vm::view::Style;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub(super) fn command() -> clap::Command {
-    options::command("opalc show", "Show what a contract is; needs no key and no source")
-        .arg(options::path("file", "FILE", "The contract; `-` is standard input").required(true))
+    options::command("opalc show", "Show what a contract, a vouch or a receipt is; needs no key and no source")
+        .arg(options::path("file", "FILE", "The contract, vouch or receipt; `-` is standard input").required(true))
         .arg(options::format(options::VIEWS))
         .arg(options::flag("json", "The same as `--format json`"))
         .arg(options::flag("all", "Show all steps and values in a tree, however many"))
+        .arg(options::flag("in-toto", "Show a vouch or receipt as an in-toto statement in a DSSE envelope, signed now"))
+        .arg(signer::argument().requires("in-toto"))
+        .arg(options::repeated("vouch", "F", "A vouch for it or for its work").value_parser(clap::value_parser!(PathBuf)))
         .arg(options::path("output", "FILE", "Where the result goes; `-` is standard output").short('o').long("output"))
 }
 
@@ -30,15 +39,37 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     }
     let output = matches.get_one::<PathBuf>("output").cloned().unwrap_or_else(|| PathBuf::from(files::STANDARD));
     let destination = Destination::new(&output, &[&path])?;
-    let plan = contracts::authenticate(&path)?;
+    // One look at the file: what it is, is not asked of a second reading.
+    let bytes = read_bytes(&path, FILE_SIZE).map_err(|error| Failure::read_plan(&error, &path))?;
+    if bytes.starts_with(START) {
+        return show_attestation(&attestation::read(&bytes, &path)?, form, &matches, &destination);
+    }
+    if matches.get_flag("in-toto") {
+        return Err(Failure::usage("`--in-toto` shows a vouch or a receipt").with_help("`opalc vouch FILE.plan -o FILE` makes a vouch"));
+    }
+    let raw = RawPlan::new(bytes, FILE_SIZE).map_err(|error| Failure::format(&error, &path))?;
+    let plan = raw.authenticate().map_err(|error| Failure::format(&error, &path))?;
     let contract = contracts::decode(&plan, &path)?;
+    let named: Vec<PathBuf> = matches.get_many("vouch").into_iter().flatten().cloned().collect();
+    let vouches = Vouches::read(&named).and_then(|vouches| vouches.check(&contract.contract_hash, &contract.header.plan_hash));
+    let vouches = vouches.map_err(|error| Failure::host(&error))?;
     let style = match destination {
         Destination::Standard => console::stdout_style(asked_color_of(&matches)),
         _ => Style::Plain,
     };
     destination.write_with(|out| match form {
-        "json" => write_document(out, &inspect::document(&plan, &contract)),
-        "tree" => inspect::summary(out, &plan, &contract, style, if all { None } else { Some(inspect::SHOWN_MAX) }),
-        form => write_page(out, form, &Page { plan: inspect::plan_view(&contract), facts: inspect::facts(&plan, &contract) }),
+        "json" => write_document(out, &inspect::document(&plan, &contract, &vouches)),
+        "tree" => inspect::summary(out, &plan, &contract, &vouches, style, if all { None } else { Some(inspect::SHOWN_MAX) }),
+        form => write_page(out, form, &Page { plan: inspect::plan_view(&contract), facts: inspect::facts(&plan, &contract, &vouches) }),
     })
+}
+
+fn show_attestation(shown: &attestation::Shown, form: &str, matches: &ArgMatches, destination: &Destination) -> Result<(), Failure> {
+    let text = match form {
+        _ if matches.get_flag("in-toto") => format!("{:#}\n", shown.in_toto(&signer::from_matches(matches)?)?),
+        "json" => format!("{:#}\n", shown.document()),
+        "tree" => shown.text(),
+        form => return Err(Failure::usage(format!("a vouch or receipt is not shown as {form}")).with_help("`--json`, or `--in-toto`")),
+    };
+    destination.write(text.as_bytes())
 }

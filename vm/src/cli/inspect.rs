@@ -7,6 +7,7 @@ use crate::decorators::{Shape, value_decorator};
 use crate::duration;
 use crate::program::verify::verify;
 use crate::refusal::Refusal;
+use crate::trust::vouch::{Vouch, Vouches};
 use crate::view::{PlanJson, PlanView, Style, escape, scalar_text, write_tree};
 use clap::ArgMatches;
 use jiff::Timestamp;
@@ -32,15 +33,16 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
+    let vouches = Vouches::read(&request.vouches)?.check(&contract.contract_hash, &contract.header.plan_hash)?;
     if out.json {
-        let mut document = document(&plan, &contract);
+        let mut document = document(&plan, &contract, &vouches);
         document.insert("host", Host::probe().to_json());
         out.document(&document)?;
     } else {
         let most = if super::options::flag(matches, "all") { None } else { Some(SHOWN_MAX) };
         write_stdout(|to| {
             writeln!(to, "this host can enforce {}\n", Host::probe().to_text())?;
-            summary(to, &plan, &contract, out.style, most)
+            summary(to, &plan, &contract, &vouches, out.style, most)
         })?;
     }
     Ok(0)
@@ -146,7 +148,7 @@ fn signers(plan: &Authenticated) -> Vec<String> {
 
 /// The contract as one JSON document.
 #[must_use]
-pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>) -> PlanJson<'a> {
+pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vouch]) -> PlanJson<'a> {
     let terms = &contract.terms;
     let arguments: Vec<Value> =
         terms.arguments.iter().map(|argument| json!({ "name": argument.name, "value": argument_text(&argument.value) })).collect();
@@ -174,6 +176,7 @@ pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>) -> PlanJson<'
     let shown: Vec<Value> = unscrubbed(contract).into_iter().map(|(key, reason)| json!({ "key": key, "reason": reason })).collect();
     out.insert("unscrubbed", json!(shown));
     out.insert("signers", json!(plan.signers().map(|key| key.to_string()).collect::<Vec<_>>()));
+    out.insert("vouches", json!(vouches.iter().map(|vouch| super::verify::vouch_json(vouch, None)).collect::<Vec<_>>()));
     out.insert("recipients", json!(contract.recipients.iter().map(ToString::to_string).collect::<Vec<_>>()));
     let provenance = serde_json::from_str::<Value>(contract.provenance).unwrap_or(Value::Null);
     out.insert("provenance", provenance);
@@ -188,11 +191,12 @@ pub fn summary(
     to: &mut dyn Write,
     plan: &Authenticated,
     contract: &Contract<'_>,
+    vouches: &[Vouch],
     style: Style,
     most: Option<usize>,
 ) -> std::io::Result<()> {
     let shown = if most.is_some() { FACTS_MAX } else { usize::MAX };
-    for (label, values) in facts(plan, contract) {
+    for (label, values) in facts(plan, contract, vouches) {
         let more = values.len().saturating_sub(shown);
         let mut label = format!("{label}:");
         for value in values.into_iter().take(shown) {
@@ -209,7 +213,7 @@ pub fn summary(
 
 /// What a contract is and may touch: names, each with one text or several. Escaped.
 #[must_use]
-pub fn facts(plan: &Authenticated, contract: &Contract<'_>) -> Vec<(&'static str, Vec<String>)> {
+pub fn facts(plan: &Authenticated, contract: &Contract<'_>, vouches: &[Vouch]) -> Vec<(&'static str, Vec<String>)> {
     let terms = &contract.terms;
     let one = |text: &str| vec![text.to_owned()];
     let or = |list: Vec<String>, none: &str| if list.is_empty() { vec![none.to_owned()] } else { list };
@@ -229,6 +233,13 @@ pub fn facts(plan: &Authenticated, contract: &Contract<'_>) -> Vec<(&'static str
         ("expires", vec![terms.not_after.map_or_else(|| "never".to_owned(), time)]),
         ("runs", one(if terms.once { "once" } else { "as often as wanted until it expires" })),
         ("signed by", or(signers(plan), "nobody")),
+        (
+            "vouched by",
+            or(
+                vouches.iter().map(|vouch| format!("{} (for the {})", vouch.key.fingerprint(), vouch.about.name())).collect(),
+                "nobody here",
+            ),
+        ),
         ("opened by", or(contract.recipients.iter().map(opal_format::identity::PublicKey::fingerprint).collect(), "nobody")),
         ("shell", vec![format!("{}, umask {:04o}", escape(terms.shell.as_bytes(), false), terms.umask)]),
         ("regen root", or(regen_root(contract).into_iter().collect(), "none")),

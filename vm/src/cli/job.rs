@@ -5,6 +5,7 @@ use crate::admission::Site;
 use crate::confine::Host;
 use crate::lane::{Lane, LaneOptions};
 use crate::plan::{Plan, os_reason};
+use crate::receipt::{Place as ReceiptPlace, Receipt, ReceiptError};
 use crate::record::{self, About, Genuine, NoRecord, Place, Record, RecordError, Recorder, shelf};
 use crate::refusal::Refusal;
 use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
@@ -14,8 +15,9 @@ use crate::trust::ledger::Ledger;
 use crate::trust::lock::{LockError, RunLock};
 use crate::view::{PlanJson, PlanView, Style, tree};
 use opal_format::hash::Digest;
+use opal_format::identity::Identity;
 use opal_format::seed::Seed;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -55,6 +57,8 @@ pub struct Job<'a> {
     pub console: Console,
     /// The drift that `--force` accepted, for the record; null where there was none.
     pub forced: Value,
+    /// Where a receipt goes, and who signs it.
+    pub receipt: Option<(&'a Path, &'a Identity)>,
     /// What the caller wants.
     pub wishes: Wishes,
     /// The command that goes on with this run, if it can be gone on with and is recorded.
@@ -168,6 +172,7 @@ pub fn perform(
         let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
         signals.end_by_first();
     }
+    let place = job.receipt.map(|(path, _)| ReceiptPlace::take(path)).transpose().map_err(|error| refuse_receipt(&error))?;
     let mut record = match earlier {
         Some(earlier) => {
             let event = serde_json::json!({ "event": "resumed", "steps_before": start.labels.steps_before });
@@ -188,8 +193,17 @@ pub fn perform(
     }
     start.labels.run_id = job.run_id.to_owned();
     start.labels.resumable = job.resume.is_some() && record.is_some();
+    let about = about(job, &start);
     let recorder = record.as_mut().map_or(&mut none as &mut dyn Recorder, |record| record);
-    let report = execute(job, start, lock.as_ref(), spare, signals, out, recorder)?;
+    let (report, receipt) = match place.zip(job.receipt) {
+        None => (execute(job, start, lock.as_ref(), spare, signals, out, recorder)?, Ok(None)),
+        Some((place, (_, identity))) => {
+            let mut receipt = Receipt::begin(place, &about, identity, recorder);
+            let report = execute(job, start, lock.as_ref(), spare, signals, out, &mut receipt)?;
+            let receipt = receipt.finish(&report).map(Some);
+            (report, receipt)
+        }
+    };
     let kept = record.as_ref().map(|record| record.path().display().to_string());
     let closed = record.map_or(Ok(()), |record| record.finish(&report));
     // A run that did not succeed can be gone on with, so the contract's one run is not finished.
@@ -202,6 +216,16 @@ pub fn perform(
     {
         let _ = to_stderr(&out.painted(&format!("error[record_lost]: {error}\n")));
         exit = 74;
+    }
+    match &receipt {
+        Ok(Some(path)) => {
+            let _ = to_stderr(&format!("receipt: {}\n", crate::view::escape(path.as_os_str().as_encoded_bytes(), false)));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let _ = to_stderr(&out.painted(&format!("error[receipt_lost]: {error}\n")));
+            exit = if exit == 0 { 74 } else { exit };
+        }
     }
     if exit != 0 || !job.wishes.quiet {
         say(&report, job, kept.as_deref(), out);
@@ -278,6 +302,21 @@ fn say_interrupted(job: &Job<'_>, out: &Output) {
         None => text.push_str("help: its record says how far it came; a direct run cannot be resumed\n"),
     }
     let _ = to_stderr(&out.painted(&text));
+}
+
+/// What a receipt says of a run before it starts.
+fn about(job: &Job<'_>, start: &Start) -> Value {
+    let host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
+    json!({
+        "run_id": job.run_id, "contract_hash": job.contract_hash.map(|hash| hash.to_string()), "plan_hash": job.plan_hash.to_string(),
+        "target": job.target, "source": job.source_name, "steps": crate::view::step_count(job.plan.steps.view()), "host": host,
+        "uid": job.site.paths.euid.as_raw(), "forced": !job.forced.is_null(), "resumed": start.labels.resumed, "from": start.labels.from, "vm": concat!("opal-vm ", env!("CARGO_PKG_VERSION")),
+    })
+}
+
+fn refuse_receipt(error: &ReceiptError) -> Refusal {
+    Refusal::new("receipt_unusable", 74, error.to_string())
+        .help("name another file with `--receipt FILE`, in a directory that can be written")
 }
 
 /// The record that the caller wants; `none` keeps none.

@@ -33,7 +33,16 @@ pub fn command() -> Command {
             .value_parser(value_parser!(u32))
             .help("largest contract to read (default 64 MiB)")
     };
+    let vouch = || {
+        Arg::new("vouch")
+            .long("vouch")
+            .value_name("FILE")
+            .action(ArgAction::Append)
+            .value_parser(value_parser!(PathBuf))
+            .help("a vouch for the contract or its work (repeatable)")
+    };
     let trust = [
+        vouch(),
         Arg::new("source").long("source").value_name("FILE").value_parser(value_parser!(PathBuf)).help("where the source is here"),
         Arg::new("identity")
             .long("identity")
@@ -51,15 +60,9 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommand(
-            Command::new("inspect").about("Shows what a contract is and what it may touch; needs no keys, network or source").args([
-                plan(),
-                json(),
-                color(),
-                max_size(),
-                flag("all", "show all steps and values, however many").conflicts_with("json"),
-            ]),
-        )
+        .subcommand(Command::new("inspect").about("Shows what a contract is and what it may touch; needs no keys, network or source").args(
+            [plan(), json(), color(), max_size(), vouch(), flag("all", "show all steps and values, however many").conflicts_with("json")],
+        ))
         .subcommand(
             Command::new("verify")
                 .about("Does everything up to the comparison with this host, and runs nothing")
@@ -123,6 +126,13 @@ pub fn command() -> Command {
                         .help("where the record of the run goes, or `none` (default: the state directory)"),
                 )
                 .arg(
+                    Arg::new("receipt")
+                        .long("receipt")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("write a signed receipt of the run; FILE must not exist"),
+                )
+                .arg(
                     Arg::new("force")
                         .long("force")
                         .value_name("KEYS")
@@ -169,6 +179,7 @@ pub(super) fn request(matches: &ArgMatches) -> Result<Request, Refusal> {
         source: get("source"),
         identities: matches.try_get_many::<PathBuf>("identity").ok().flatten().map(|files| files.cloned().collect()).unwrap_or_default(),
         expect,
+        vouches: matches.try_get_many::<PathBuf>("vouch").ok().flatten().map(|files| files.cloned().collect()).unwrap_or_default(),
         allow_unsigned: flag(matches, "allow-unsigned"),
         max_size: matches.try_get_one::<u32>("max-size").ok().flatten().and_then(|size| usize::try_from(*size).ok()),
     })

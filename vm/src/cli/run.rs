@@ -4,13 +4,14 @@ use super::force;
 use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock};
 use super::output::{Output, to_stderr};
 use super::resume;
-use super::verify::{drift_text, report_drift, warnings};
+use super::verify::{drift_text, report_drift, vouch_lines, warnings};
 use crate::admission::{admit, read, replan};
 use crate::lane::Lane;
 use crate::refusal::Refusal;
 use crate::trust::ledger::Ledger;
 use clap::ArgMatches;
 use serde_json::Value;
+use std::path::PathBuf;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
     let force = force::asked(matches)?;
@@ -19,6 +20,9 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let request = super::options::request(matches)?;
     let file = read(&request)?;
     let admitted = admit(&file, &request, &site)?;
+    for line in vouch_lines(&admitted.vouches, &admitted.vouchers) {
+        let _ = to_stderr(&format!("vouched: {line}\n"));
+    }
     for warning in warnings(&admitted, &site) {
         let _ = to_stderr(&out.painted(&warning));
     }
@@ -70,6 +74,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         run_id: &run_id,
         ledger: ledger.as_ref(),
         console: Console::default(),
+        receipt: matches.get_one::<PathBuf>("receipt").map(|path| (path.as_path(), &replanned.opened_by)),
         forced: accepted,
         wishes: Wishes {
             record: matches.get_one("record").cloned(),

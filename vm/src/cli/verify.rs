@@ -7,9 +7,11 @@ use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use crate::compare::{Drift, DriftCode};
 use crate::confine::Host;
 use crate::refusal::{Refusal, place};
-use crate::trust::judge::Basis;
+use crate::trust::judge::{Assessment, Basis, Verdict};
+use crate::trust::vouch::Vouch;
 use crate::view::escape;
 use clap::ArgMatches;
+use opal_format::attestation::Vouched;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::HashAlgorithm;
 use opal_format::reader::Contract;
@@ -69,12 +71,14 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
             "target": contract.header.target,
             "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
             "trust": basis(&admitted.trust.basis), "source_checked": replanned.source_checked,
+            "vouches": admitted.vouches.iter().map(|vouch| vouch_json(vouch, Some(&admitted.vouchers))).collect::<Vec<_>>(),
             "guarded": site.is_guarded(), "host": Host::probe().to_json(), "steps": contract.steps.nodes.len(), "values": contract.slots.slots.len(),
         }))?;
         return Ok(0);
     }
+    let vouches: String = vouch_lines(&admitted.vouches, &admitted.vouchers).iter().map(|line| format!("  vouched:  {line}\n")).collect();
     let text = format!(
-        "✓ contract verified: `{}` would run {} on this host exactly as agreed\n  contract: {}\n  plan:     {}\n  trust:    {}\n  source:   {}\n  effects:  none\n",
+        "✓ contract verified: `{}` would run {} on this host exactly as agreed\n  contract: {}\n  plan:     {}\n  trust:    {}\n{vouches}  source:   {}\n  effects:  none\n",
         escape(contract.header.target.as_bytes(), false),
         count(contract),
         contract.contract_hash,
@@ -84,6 +88,32 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
     );
     to_stdout(&text)?;
     Ok(0)
+}
+
+/// A vouch for machines; `judged` says what those for the contract are worth, where that was asked.
+pub(super) fn vouch_json(vouch: &Vouch, judged: Option<&[Assessment]>) -> serde_json::Value {
+    let verdict = judged.and_then(|judged| judged.iter().find(|one| one.key == vouch.key && vouch.about == Vouched::Contract));
+    let principals = verdict.and_then(|one| match &one.verdict {
+        Verdict::Trusted { principals } => Some(principals),
+        _ => None,
+    });
+    json!({
+        "key": vouch.key.to_string(), "fingerprint": vouch.key.fingerprint(), "for": vouch.about.name(),
+        "counts_for": principals,
+    })
+}
+
+/// What the vouches are, a line each.
+pub(super) fn vouch_lines(vouches: &[Vouch], judged: &[Assessment]) -> Vec<String> {
+    let line = |vouch: &Vouch| {
+        let verdict = judged.iter().find(|one| one.key == vouch.key);
+        match (vouch.about, verdict) {
+            (Vouched::Plan, _) => format!("{} (for the plan, which counts for nothing)", vouch.key.fingerprint()),
+            (Vouched::Contract, None) => format!("{} (does not count beside the signatures)", vouch.key.fingerprint()),
+            (Vouched::Contract, Some(verdict)) => escape(verdict.to_string().as_bytes(), false),
+        }
+    };
+    vouches.iter().map(line).collect()
 }
 
 /// Number of steps, in words.

@@ -8,6 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 use opal_format::hash::Digest;
 use opal_format::identity::PublicKey;
+use opal_format::signature::NAMESPACE_PLAN;
 
 use super::locations::HostPaths;
 use super::pattern::matches;
@@ -237,6 +238,16 @@ pub enum Untrusted {
         /// The principal.
         principal: String,
     },
+    /// Too few principals vouch.
+    #[error("{have} of {need} required principals vouch for this contract{}", because(assessments))]
+    Vouches {
+        /// Distinct principals that vouch, none of whom signed.
+        have: u32,
+        /// How many are needed.
+        need: u32,
+        /// What each vouch is worth.
+        assessments: Vec<Assessment>,
+    },
     /// Too few principals.
     #[error("{have} of {need} required principals have signed")]
     Threshold {
@@ -267,6 +278,10 @@ impl Failure for Untrusted {
                 "signer_outside_entry",
                 format!("have another principal sign it, or widen the [[signer]] entry of `{principal}` in the policy"),
             ),
+            Self::Vouches { .. } => (
+                "vouches_unmet",
+                "have somebody who did not sign it vouch: `opalc vouch FILE -o FILE.vouch`, and pass `--vouch FILE.vouch`".to_owned(),
+            ),
             Self::Threshold { .. } => ("threshold_unmet", "have another principal sign it: `opalc sign FILE --key KEY`".to_owned()),
         };
         Report::new(code, exit::UNTRUSTED, help)
@@ -279,6 +294,13 @@ fn allow_help(assessments: &[Assessment]) -> String {
         Some(found) => format!("if you trust the signer, add a line to allowed_signers: `NAME {}`", found.key),
         None => "check the signer's line in allowed_signers".to_owned(),
     }
+}
+
+/// Why vouches that were given do not count.
+fn because(assessments: &[Assessment]) -> String {
+    let idle: Vec<String> =
+        assessments.iter().filter(|one| !matches!(one.verdict, Verdict::Trusted { .. })).map(ToString::to_string).collect();
+    if idle.is_empty() { String::new() } else { format!(" ({})", idle.join("; ")) }
 }
 
 fn list(assessments: &[Assessment]) -> String {
@@ -303,7 +325,7 @@ pub fn judge(question: &Question<'_>, trust: &TrustSet, rules: &Rules<'_>) -> Re
     let mut keys = question.verified.to_vec();
     keys.sort_unstable();
     keys.dedup();
-    let assess = |key: PublicKey| Assessment { key, verdict: assess(&key, question, trust, rules.entries) };
+    let assess = |key: PublicKey| Assessment { key, verdict: assess(&key, question, trust, rules.entries, NAMESPACE_PLAN) };
     let assessments: Vec<_> = keys.into_iter().take(SIGNATURES_MAX).map(assess).collect();
 
     let need = rules.threshold.max(1);
@@ -332,11 +354,18 @@ pub fn judge(question: &Question<'_>, trust: &TrustSet, rules: &Rules<'_>) -> Re
     })
 }
 
-fn assess(key: &PublicKey, question: &Question<'_>, trust: &TrustSet, entries: &[SignerEntry]) -> Verdict {
+/// What a key counts for in one namespace.
+pub(super) fn assess(
+    key: &PublicKey,
+    question: &Question<'_>,
+    trust: &TrustSet,
+    entries: &[SignerEntry],
+    namespace: &'static str,
+) -> Verdict {
     let mut allowed: Vec<String> = Vec::new();
     let mut verdict = Verdict::Unknown;
     for (_, signer) in trust.signers.iter().filter(|(_, signer)| signer.key == *key) {
-        if let Err(reason) = signer.check_active(question.now) {
+        if let Err(reason) = signer.check_active(namespace, question.now) {
             verdict = Verdict::Inactive(reason);
             continue;
         }
@@ -359,9 +388,15 @@ fn assess(key: &PublicKey, question: &Question<'_>, trust: &TrustSet, entries: &
     Verdict::Trusted { principals: allowed }
 }
 
+/// Whether two keys with these principals can belong to one: they share a name, or either is listed under a pattern.
+pub(super) fn may_be_same(a: &[String], b: &[String]) -> bool {
+    let is_pattern = |names: &[String]| names.iter().any(|name| name.contains(['*', '?', '!']));
+    is_pattern(a) || is_pattern(b) || a.iter().any(|name| b.contains(name))
+}
+
 /// The largest set of signers no two of which can be the same principal, one name for each. Two can be the
 /// same if they share a name, or if either is listed under a pattern.
-fn distinct_principals(assessments: &[Assessment]) -> Vec<String> {
+pub(super) fn distinct_principals(assessments: &[Assessment]) -> Vec<String> {
     let trusted: Vec<&[String]> = assessments
         .iter()
         .filter_map(|a| match &a.verdict {
@@ -369,8 +404,6 @@ fn distinct_principals(assessments: &[Assessment]) -> Vec<String> {
             _ => None,
         })
         .collect();
-    let is_pattern = |names: &[String]| names.iter().any(|name| name.contains(['*', '?', '!']));
-    let may_be_same = |a: &[String], b: &[String]| is_pattern(a) || is_pattern(b) || a.iter().any(|name| b.contains(name));
     // conflicts[i]: the signers, as bits, that signer i cannot be counted beside.
     let conflicts: Vec<u32> = trusted
         .iter()

@@ -95,6 +95,7 @@ const SANDBOX_LEVELS: &[&str] = &["none", "best-effort", "required"];
 pub const KEYS: &[Key] = &[
     key("trust.require_signature", Kind::Bool, Tighter::True, "false", "only signatures count, never flags"),
     key("trust.threshold", Kind::Count, Tighter::Larger, "1", "distinct principals that must have signed"),
+    key("trust.vouches", Kind::Count, Tighter::Larger, "none", "distinct principals, none of them a signer, that must vouch"),
     key("trust.own_identity", Kind::Bool, Tighter::False, "false", "the caller's own signature counts in guarded runs"),
     key("trust.direct", Kind::Bool, Tighter::False, "false", "runs without a contract in spite of require_signature"),
     key("plan.max_age", Kind::Duration, Tighter::Smaller, "no limit", "time since the contract was made"),
@@ -418,6 +419,12 @@ impl Policy {
         }
     }
 
+    /// `trust.vouches`, by default none.
+    #[must_use]
+    pub fn vouches(&self) -> u32 {
+        self.count("trust.vouches").unwrap_or(0)
+    }
+
     /// Whether steps may run without a contract.
     ///
     /// # Errors
@@ -701,6 +708,7 @@ mod tests {
         [trust]
         require_signature = true
         threshold = 2
+        vouches = 1
         own_identity = true
         direct = true
         [[signer]]
@@ -895,6 +903,7 @@ mod tests {
             ("plan.force", Setting::Bool(false), Setting::Bool(true), Setting::Bool(false)),
             ("run.timeout", Setting::Number(5), Setting::Number(9), Setting::Number(5)),
             ("run.timeout", Setting::Number(9), Setting::Number(5), Setting::Number(5)),
+            ("trust.vouches", Setting::Number(2), Setting::Number(1), Setting::Number(2)),
             ("trust.threshold", Setting::Number(1), Setting::Number(2), Setting::Number(2)),
             ("sandbox.level", Setting::Number(2), Setting::Number(0), Setting::Number(2)),
             ("decorators.allow", list(&["file", "env"]), list(&["file.read", "env", "shell"]), list(&["env", "file.read"])),
@@ -931,6 +940,8 @@ mod tests {
             "[plan]\ntypes = [\"adaptive\"]",
             "[plan]\ntypes = \"atomic\"",
             "[trust]\nthreshold = 0",
+            "[trust]\nvouches = 0",
+            "[trust]\nvouches = \"1\"",
             "[trust]\nthreshold = 4294967296",
             "[trust.threshold]\nx = 1",
             "[decorators]\ndeny = [\"@env\"]",

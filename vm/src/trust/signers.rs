@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use opal_format::identity::{ALGORITHM, KeyError, PublicKey};
-use opal_format::signature::NAMESPACE_PLAN;
 
 use super::pattern::list_accepts;
 use super::{Failure, Report, exit};
@@ -32,9 +31,9 @@ pub struct Signer {
 /// Why an entry does not count now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Inactive {
-    /// `namespaces=` leaves contracts out.
-    #[error("its entry is not for the namespace `opal-plan`")]
-    Namespace,
+    /// `namespaces=` leaves this purpose out.
+    #[error("its entry is not for the namespace `{0}`")]
+    Namespace(&'static str),
     /// `valid-after` has not come.
     #[error("its entry is not valid yet")]
     NotYet,
@@ -44,13 +43,13 @@ pub enum Inactive {
 }
 
 impl Signer {
-    /// Whether the entry counts for contracts at `now`.
+    /// Whether the entry counts for signatures in `namespace` at `now`.
     ///
     /// # Errors
     /// The first [`Inactive`] reason against it.
-    pub fn check_active(&self, now: Timestamp) -> Result<(), Inactive> {
-        if self.namespaces.as_ref().is_some_and(|list| !list_accepts(list, NAMESPACE_PLAN)) {
-            return Err(Inactive::Namespace);
+    pub fn check_active(&self, namespace: &'static str, now: Timestamp) -> Result<(), Inactive> {
+        if self.namespaces.as_ref().is_some_and(|list| !list_accepts(list, namespace)) {
+            return Err(Inactive::Namespace(namespace));
         }
         // Entries are written to the second.
         if self.valid_after.is_some_and(|after| now.as_second() < after.as_second()) {
@@ -276,6 +275,7 @@ fn unquoted(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opal_format::signature::NAMESPACE_PLAN;
     use proptest::prelude::*;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
@@ -346,15 +346,15 @@ mod tests {
     fn an_entry_counts_in_its_window_and_namespace_only() {
         let at = |time: &str, options: &str| {
             let signers = read(&format!("a {options} {KEY}")).expect("reads");
-            signers.first().expect("one").check_active(time.parse().expect("time"))
+            signers.first().expect("one").check_active(NAMESPACE_PLAN, time.parse().expect("time"))
         };
         let window = "valid-after=\"20260101Z\",valid-before=\"20260102Z\"";
         assert_eq!(at("2025-12-31T23:59:59.9Z", window), Err(Inactive::NotYet));
         assert_eq!(at("2026-01-01T00:00:00Z", window), Ok(()));
         assert_eq!(at("2026-01-02T00:00:00.9Z", window), Ok(()));
         assert_eq!(at("2026-01-02T00:00:01Z", window), Err(Inactive::Expired));
-        assert_eq!(at("2026-01-01T00:00:00Z", "namespaces=\"git\""), Err(Inactive::Namespace));
-        assert_eq!(at("2026-01-01T00:00:00Z", "namespaces=\"\""), Err(Inactive::Namespace));
+        assert_eq!(at("2026-01-01T00:00:00Z", "namespaces=\"git\""), Err(Inactive::Namespace(NAMESPACE_PLAN)));
+        assert_eq!(at("2026-01-01T00:00:00Z", "namespaces=\"\""), Err(Inactive::Namespace(NAMESPACE_PLAN)));
         assert_eq!(at("2026-01-01T00:00:00Z", "namespaces=\"git,opal-plan\""), Ok(()));
     }
 
@@ -394,7 +394,7 @@ mod tests {
             std::fs::write(&list, &line).expect("written");
             for time in times {
                 let now = parse_time(time, &TimeZone::UTC).expect("time");
-                let ours = read(&line).is_ok_and(|signers| signers.iter().all(|signer| signer.check_active(now).is_ok()));
+                let ours = read(&line).is_ok_and(|signers| signers.iter().all(|signer| signer.check_active(NAMESPACE_PLAN, now).is_ok()));
                 let verify = Command::new("ssh-keygen")
                     .args(["-Y", "verify", "-n", NAMESPACE_PLAN, "-I", "a", "-O", &format!("verify-time={time}")])
                     .args([std::ffi::OsStr::new("-f"), list.as_os_str(), std::ffi::OsStr::new("-s"), armor.as_os_str()])

@@ -150,6 +150,7 @@ impl Ready {
             run_id: &run_id,
             ledger: None,
             console: Console::direct(),
+            receipt: None,
             forced: serde_json::Value::Null,
             wishes: self.wishes.clone(),
             // What was planned is in no contract that a later run could be compared with.
