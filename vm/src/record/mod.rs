@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use crate::plan::Plan;
 use crate::run::RunReport;
 use crate::trust::locations::HostPaths;
-use crate::trust::safe_path::{SafeDir, SafePathError, forbid};
+use crate::trust::safe_path::{PathCause, SafeDir, SafePathError, forbid};
 
 const PLAN: &str = "plan.json";
 const EVENTS: &str = "events.jsonl";
@@ -414,7 +414,10 @@ impl Earlier {
         let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         lock(&file, &name)?;
         let mut bytes = Vec::new();
-        io::Read::by_ref(&mut file).take(EVENTS_MAX).read_to_end(&mut bytes)?;
+        io::Read::by_ref(&mut file).take(EVENTS_MAX.saturating_add(1)).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > EVENTS_MAX) {
+            return Err(PathCause::TooLarge(EVENTS_MAX).at(dir.path().join(EVENTS)).into());
+        }
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let head: Value = serde_json::from_slice(line).unwrap_or_default();
         if head.get("event").and_then(Value::as_str) != Some("record") {

@@ -85,7 +85,7 @@ pub enum PathCause {
 }
 
 impl PathCause {
-    pub(super) fn at(self, path: impl Into<PathBuf>) -> SafePathError {
+    pub(crate) fn at(self, path: impl Into<PathBuf>) -> SafePathError {
         SafePathError { path: path.into(), cause: self }
     }
 }
