@@ -365,7 +365,7 @@ fn a_step_in_flight_is_unknown_and_the_next_run_says_what_was_interrupted() {
 #[test]
 fn after_an_orderly_end_a_run_goes_on_at_the_outermost_block_that_could_have_dealt_with_it() {
     let host = host(
-        r#"
+        &r#"
 echo SITE
 X=$(echo made | tee -a log)
 @parallel {
@@ -375,10 +375,12 @@ X=$(echo made | tee -a log)
 try {
     echo body >> log
     @retry(2) { echo attempt >> log; test -e go2 }
+    test -e go3 || { DIE; }
 } finally {
     echo finally >> log
 }
-"#,
+"#
+        .replace("DIE", DIE),
         &[],
     );
     let failed = run(&host, &["--json"]);
@@ -392,11 +394,16 @@ try {
     assert_eq!(words(&host.read("log")), words("made done branch-made body attempt attempt finally"));
     host.write("go2", "");
     host.write("log", "");
-    let done = run(&host, &["--resume", "latest", "--json"]);
+    // A death after that is a death of this part: what the failed part did counts no more.
+    run(&host, &["--resume", &run_id]).expect(128 + 9);
+    assert_eq!(words(&host.read("log")), words("body attempt"));
+    host.write("go3", "");
+    unknown(&resume(&host, &[]));
+    let done = resume(&host, &["--rerun-unknown", "--json"]);
     done.expect(0);
     assert_eq!(words(&host.read("log")), words("body attempt finally"));
     let last: Value = serde_json::from_str(done.stdout.lines().last().expect("events")).expect("JSON");
-    assert_eq!((&last["resumed_from"], &last["resumable"], &last["steps_before"]), (&run_id.as_str().into(), &false.into(), &4.into()));
+    assert_eq!((&last["resumed_from"], &last["resumable"], &last["steps_before"]), (&run_id.as_str().into(), &false.into(), &6.into()));
     assert_eq!(run_id, latest(&host), "it is the same run");
 }
 
@@ -482,6 +489,25 @@ fn a_record_that_is_not_of_this_contract_or_not_genuine_is_refused() {
     host.write("go", "");
     run(&host, &["--resume", &run_id]).expect(0);
     assert_eq!(host.read("log").lines().count(), 1);
+}
+
+#[test]
+fn a_direct_run_that_died_is_spoken_of_by_the_next() {
+    let host = Host::new();
+    host.write("commands.opl", host.named(&format!("die: {{\n    test SITE -a -e go || {{ {DIE}; }}\n}}\n")));
+    host.run("opal", &["die"]).expect(128 + 9);
+    let run_id = latest(&host);
+    host.write("go", "");
+    let started = Instant::now();
+    let next = loop {
+        let ended = host.run("opal", &["die"]);
+        if ended.status != 75 {
+            break ended;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{ended:?}");
+    };
+    next.expect(0).says(&format!("warning: run {run_id} of the same work")).says("a direct run cannot be resumed");
+    assert!(!host.run("opal", &["die"]).expect(0).stderr.contains("warning: run"));
 }
 
 #[test]

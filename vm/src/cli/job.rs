@@ -351,7 +351,9 @@ pub(super) fn refuse_record(error: RecordError, named: bool) -> Refusal {
     let (code, exit, help) = match error {
         // The state directory is wrong, which is for its owner to set right.
         RecordError::Path(error) if !named => return Refusal::from(error),
-        RecordError::Taken(_) => ("record_unusable", 74, "name another place with `--record DIR`, or go on with that run: `--resume latest`"),
+        RecordError::Taken(_) => {
+            ("record_unusable", 74, "name another place with `--record DIR`, or go on with that run: `--resume latest`")
+        }
         RecordError::Path(_) | RecordError::Write(_) => {
             ("record_unusable", 74, "name another place with `--record DIR`, or keep none with `--record none`")
         }

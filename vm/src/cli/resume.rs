@@ -144,7 +144,7 @@ pub(super) fn begin(earlier: Genuine, matches: &ArgMatches, contract: &Contract<
             .help(format!("`cd {base}` first")));
     }
     if !unknown.is_empty() && !matches.get_flag("rerun-unknown") {
-        return Err(refuse_unknown(&run_id, &unknown, contract, plan));
+        return Err(refuse_unknown(&run_id, &unknown, &command(matches, &run_id), contract, plan));
     }
     let from = earlier.head().get("from").and_then(Value::as_str).map(str::to_owned);
     let start = partial(from.as_deref(), plan, site)?;
@@ -152,7 +152,7 @@ pub(super) fn begin(earlier: Genuine, matches: &ArgMatches, contract: &Contract<
     Ok(Begin { record: Some(earlier), start: Start { history: Mutex::new(history), labels, ..start } })
 }
 
-fn refuse_unknown(run_id: &str, unknown: &[usize], contract: &Contract<'_>, plan: &Plan) -> Refusal {
+fn refuse_unknown(run_id: &str, unknown: &[usize], resume: &str, contract: &Contract<'_>, plan: &Plan) -> Refusal {
     /// Steps that are listed.
     const SHOWN_MAX: usize = 8;
     let nodes = &plan.steps.nodes;
@@ -169,8 +169,9 @@ fn refuse_unknown(run_id: &str, unknown: &[usize], contract: &Contract<'_>, plan
     let more = if unknown.len() > SHOWN_MAX { ", …" } else { "" };
     let steps = if unknown.len() == 1 { "step" } else { "steps" };
     let message = format!("run {run_id} ended in the middle of {steps} {}{more}, and nobody knows what was done of it", paths.join(", "));
-    let mut refusal = Refusal::new("step_unknown", 64, message)
-        .help("find out whether it took effect; if it may run again, add `--rerun-unknown`, else make a new contract without it");
+    let mut refusal = Refusal::new("step_unknown", 64, message).help(format!(
+        "find out whether it took effect; if it may run again: `{resume} --rerun-unknown`; else make a new contract without it"
+    ));
     for (node, path) in unknown.iter().zip(&paths) {
         let span = nodes.get(*node).map_or(opal_format::record::Span::NONE, |node| node.span);
         refusal =
