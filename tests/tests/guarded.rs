@@ -422,6 +422,49 @@ fn direct_runs_obey_the_policy_too() {
 }
 
 #[test]
+fn a_run_goes_on_as_it_was_judged_when_policy_and_signers_are_replaced() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]).policy("");
+    let script = "go: {\n    echo 'decorators.deny = [\"shell\"]' > /etc/opal/policy.toml\n    : > /etc/opal/allowed_signers\n    echo SITE > ran\n}\n";
+    here.contract(script, &["go"]);
+    let ended = here.run_as("", &[]);
+    ended.expect(0).says("3 of 3 steps");
+    here.run_as("", &[]).expect(20);
+    here.trust(&[("ops", "own")]).run_as("", &[]).expect(24);
+}
+
+#[test]
+fn runs_race_with_policies_and_signers_that_are_replaced() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]).policy("");
+    let signers = [std::fs::read_to_string(here.etc("allowed_signers")).expect("there"), String::new()];
+    let policies = ["", "decorators.deny = [\"shell\"]", "garbage"];
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut seen = std::collections::BTreeSet::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let replace = |name: &str, text: &str| {
+                std::fs::write(here.etc("swap"), text).expect("written");
+                std::fs::rename(here.etc("swap"), here.etc(name)).expect("renamed");
+            };
+            for round in (0_usize..).take_while(|_| !stop.load(std::sync::atomic::Ordering::Relaxed)) {
+                replace("policy.toml", policies[round % 3]);
+                replace("allowed_signers", &signers[round / 3 % 2]);
+                std::thread::sleep(std::time::Duration::from_millis(3));
+            }
+        });
+        for _ in 0..60 {
+            let ended = here.run_as("", &["--record", "none"]);
+            assert!([0, 20, 24, 78].contains(&ended.status), "{ended:?}");
+            assert_eq!(here.host.work().join("ran").exists(), ended.status == 0, "{ended:?}");
+            seen.insert(ended.status);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(seen.len() > 1, "{seen:?}");
+}
+
+#[test]
 fn a_policy_check_explains_every_key_in_one_document() {
     let here = guarded!();
     here.policy("plan.types = [\"matrix\"]\nrun.timeout = \"1h\"\nplan.max_age = \"0s\"").trust(&[("ops", "own")]);
