@@ -186,20 +186,28 @@ pub fn trust_of(plan: &Authenticated, contract: &Contract<'_>, request: &Request
     Ok(decision)
 }
 
-/// The validity time, judged once.
+/// How far the clock of a host may be behind that of the planner.
+const CLOCK_BEHIND: i64 = 86_400;
+
+/// The validity time, judged once. A contract that ends is not judged by a clock that is before its beginning: such a clock was never set, and would
+/// bring what has expired back to life.
 ///
 /// # Errors
-/// A contract that has expired.
+/// A contract that has expired, or one from the future.
 pub fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refusal> {
-    match contract.terms.not_after {
-        // The moment itself is still inside; what follows it, by however little, is not.
-        Some(end) if now.as_nanosecond() > i128::from(end).saturating_mul(1_000_000_000) => {
-            let when = Timestamp::from_second(end).map_or_else(|_| end.to_string(), |end| end.to_string());
-            Err(Refusal::new("contract_expired", 21, format!("the contract expired at {when}"))
-                .help("make a new one, with `--expires` for another period"))
-        }
-        _ => Ok(()),
+    let Some(end) = contract.terms.not_after else { return Ok(()) };
+    let text = |second: i64| Timestamp::from_second(second).map_or_else(|_| second.to_string(), |time| time.to_string());
+    let made = contract.header.timestamp;
+    // The moment itself is still inside; what follows it, by however little, is not.
+    if now.as_nanosecond() > i128::from(end).saturating_mul(1_000_000_000) {
+        return Err(Refusal::new("contract_expired", 21, format!("the contract expired at {}", text(end)))
+            .help("make a new one, with `--expires` for another period"));
     }
+    if now.as_second() < made.saturating_sub(CLOCK_BEHIND) {
+        let message = format!("the contract was made at {}, and the clock of this host says {now:.0}", text(made));
+        return Err(Refusal::new("contract_from_the_future", 21, message).help("set the clock: `date`"));
+    }
+    Ok(())
 }
 
 /// Everything that policy says before the source is looked at, in the order of judgement.

@@ -37,7 +37,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     };
     let once = contract.terms.once || site.policy.single_use();
     let lock = take_lock(&site, &contract.header.plan_hash, &run_id, once, out)?;
-    let ledger = if once { Some(Ledger::open(&site.paths)?) } else { None };
+    let ledger = if once { Some(Ledger::open(&site.paths, contract.terms.not_after)?) } else { None };
     if let Some(ledger) = &ledger {
         let resumed = earlier.as_ref().map(|_| run_id.as_str());
         ledger.check_unused(&contract.contract_hash, resumed).map_err(|error| resume::refuse_used(error, matches, &site))?;

@@ -2,6 +2,8 @@
 //!
 //! An entry is made once, as *started*, by an operation that fails if one is there, and becomes *finished* at an
 //! orderly end. A run that died leaves its entry started: the contract is neither forgotten nor repeated.
+//!
+//! Entries of contracts that expired long ago go when there are many: what they would refuse is refused by its date.
 
 use jiff::Timestamp;
 use opal_format::hash::Digest;
@@ -13,6 +15,10 @@ use super::{Failure, Report, exit};
 
 const ENTRY_SIZE_MAX: u64 = 4096;
 const SCHEMA: &str = "opal-ledger/v1";
+/// Entries up to which none is removed.
+const KEPT: usize = 256;
+/// How long after its contract's end an entry stays, in seconds: a clock that is set back by less brings nothing back to life.
+const KEPT_FOR: i64 = 30 * 86_400;
 
 /// One use of a contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +29,8 @@ pub struct Entry {
     pub started: Timestamp,
     /// Whether it came to an orderly end.
     pub finished: bool,
+    /// Last second (Unix time) at which the contract may run; `None` for no end.
+    pub not_after: Option<i64>,
 }
 
 /// Why a single-use contract must not run now.
@@ -70,15 +78,34 @@ impl Failure for LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     dir: SafeDir,
+    not_after: Option<i64>,
 }
 
 impl Ledger {
-    /// Opens the ledger and makes its directory if it is not there.
+    /// Opens the ledger, to count contracts with this end, and makes its directory if it is not there.
     ///
     /// # Errors
     /// [`LedgerError::Unusable`].
-    pub fn open(paths: &HostPaths) -> Result<Self, LedgerError> {
-        Ok(Self { dir: paths.make_ledger_dir()? })
+    pub fn open(paths: &HostPaths, not_after: Option<i64>) -> Result<Self, LedgerError> {
+        Ok(Self { dir: paths.make_ledger_dir()?, not_after })
+    }
+
+    /// Removes entries that nothing can need any more, where there are many. What cannot be read or removed stays.
+    fn prune(&self, now: Timestamp) {
+        let names: Vec<_> = std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        if names.len() <= KEPT {
+            return;
+        }
+        let over = |bytes: Vec<u8>| {
+            let end = serde_json::from_slice::<Value>(&bytes).ok()?.get("not_after")?.as_i64()?;
+            Some(end.saturating_add(KEPT_FOR) < now.as_second())
+        };
+        for name in names.iter().filter_map(|name| name.to_str()) {
+            let entry = self.dir.read_file(name, forbid::WRITING, ENTRY_SIZE_MAX).ok().flatten();
+            if entry.and_then(over) == Some(true) {
+                let _ = std::fs::remove_file(self.dir.path().join(name));
+            }
+        }
     }
 
     /// The use of a contract, if there was one.
@@ -109,7 +136,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::AlreadyRun`] if there is an entry, or [`LedgerError::Unusable`].
     pub fn start(&self, contract: &Digest, run_id: &str, now: Timestamp) -> Result<(), LedgerError> {
-        let entry = Entry { run_id: run_id.to_owned(), started: now, finished: false };
+        self.prune(now);
+        let entry = Entry { run_id: run_id.to_owned(), started: now, finished: false, not_after: self.not_after };
         match self.write(contract, &entry, false) {
             Err(error) if error.cause == PathCause::Exists => {
                 let name = file_name(contract);
@@ -136,6 +164,7 @@ impl Ledger {
             "contract_hash": contract.to_string(),
             "run_id": entry.run_id,
             "started": entry.started.to_string(),
+            "not_after": entry.not_after,
             "state": if entry.finished { "finished" } else { "started" },
         });
         self.dir.write_file(&file_name(contract), format!("{text}\n").as_bytes(), 0o600, replace)
@@ -153,7 +182,8 @@ fn decode(bytes: &[u8], contract: &Digest) -> Option<Entry> {
         "finished" => true,
         _ => return None,
     };
-    Some(Entry { run_id: text("run_id")?.to_owned(), started: text("started")?.parse().ok()?, finished })
+    let not_after = value.get("not_after").and_then(Value::as_i64);
+    Some(Entry { run_id: text("run_id")?.to_owned(), started: text("started")?.parse().ok()?, finished, not_after })
 }
 
 #[cfg(test)]
@@ -172,12 +202,12 @@ mod tests {
     #[test]
     fn a_contract_is_used_once_and_the_refusal_names_the_run() {
         let (paths, _temp) = fixture::host();
-        let ledger = Ledger::open(&paths).expect("usable");
+        let ledger = Ledger::open(&paths, None).expect("usable");
         ledger.check_unused(&contract(), None).expect("unused");
         ledger.start(&contract(), "R1", now()).expect("recorded");
         ledger.finish(&contract()).expect("recorded");
         // A new process sees the same.
-        let ledger = Ledger::open(&paths).expect("usable");
+        let ledger = Ledger::open(&paths, None).expect("usable");
         for refused in [
             ledger.check_unused(&contract(), None).expect_err("used"),
             ledger.check_unused(&contract(), Some("R1")).expect_err("finished"),
@@ -191,7 +221,7 @@ mod tests {
     #[test]
     fn a_run_that_died_stays_in_the_ledger_and_only_its_resumption_goes_on() {
         let (paths, _temp) = fixture::host();
-        let ledger = Ledger::open(&paths).expect("usable");
+        let ledger = Ledger::open(&paths, None).expect("usable");
         ledger.start(&contract(), "R1", now()).expect("recorded");
         let refused = ledger.check_unused(&contract(), None).expect_err("used");
         assert!(refused.to_string().ends_with("by run R1, which did not finish"), "{refused}");
@@ -203,7 +233,7 @@ mod tests {
     #[test]
     fn an_entry_that_cannot_be_read_stops_the_run() {
         let (paths, temp) = fixture::host();
-        let ledger = Ledger::open(&paths).expect("usable");
+        let ledger = Ledger::open(&paths, None).expect("usable");
         ledger.start(&contract(), "R1", now()).expect("recorded");
         let file = temp.path().join("lib/opal/ledger").join(file_name(&contract()));
         let entry = std::fs::read_to_string(&file).expect("entry");
@@ -216,9 +246,32 @@ mod tests {
     }
 
     #[test]
+    fn only_entries_of_contracts_that_expired_long_ago_go_and_only_where_there_are_many() {
+        let (paths, temp) = fixture::host();
+        let digest = |n: usize| -> Digest { format!("sha256:{n:064x}").parse().expect("hash") };
+        let count = || std::fs::read_dir(temp.path().join("lib/opal/ledger")).expect("ledger").count();
+        let end = now().as_second();
+        let open = |not_after| Ledger::open(&paths, not_after).expect("usable");
+        for n in 0..KEPT {
+            let not_after = [None, Some(end), Some(end - 1), Some(end + 1_000_000)][n % 4];
+            open(not_after).start(&digest(n), "R", now()).expect("recorded");
+        }
+        let later = |seconds: i64| Timestamp::from_second(end + KEPT_FOR + seconds).expect("time");
+        open(None).start(&digest(KEPT), "R", later(1_000)).expect("recorded");
+        assert_eq!(count(), KEPT + 1, "few are left alone");
+        open(None).start(&digest(KEPT + 1), "R", later(0)).expect("recorded");
+        assert_eq!(count(), KEPT + 2 - KEPT / 4, "those before this moment went");
+        open(None).check_unused(&digest(2), None).expect("gone; its date refuses it");
+        for n in [0, 1, 3] {
+            open(None).check_unused(&digest(n), None).expect_err("kept");
+        }
+        assert_eq!(open(None).entry(&digest(1)).expect("readable").and_then(|entry| entry.not_after), Some(end));
+    }
+
+    #[test]
     fn of_many_starts_at_once_one_succeeds() {
         let (paths, _temp) = fixture::host();
-        let ledger = Ledger::open(&paths).expect("usable");
+        let ledger = Ledger::open(&paths, None).expect("usable");
         let started = std::thread::scope(|scope| {
             let runs: Vec<_> = (0..8)
                 .map(|i| {

@@ -2,12 +2,15 @@
 //!
 //! The lock is `flock` on a file named after `plan_hash`. It belongs to the open file description, not to a process:
 //! whoever holds a duplicate of the descriptor holds the lock, so that it lasts until the last watcher is gone, even
-//! when the VM was killed. Nothing unlocks it but closing, and the file stays, because removing a file that another
-//! process is about to lock would let two runs in.
+//! when the VM was killed. Nothing unlocks it but closing. The file stays until there are many; then old ones go, each by whoever holds its lock,
+//! and a lock on a file that is no longer there counts for nothing, so that two runs never hold one lock.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use opal_format::hash::Digest;
@@ -20,6 +23,10 @@ use super::{Failure, Report, exit};
 const HOLDER_SIZE: usize = 127;
 
 const HOLDER_SIZE_MAX: u64 = 4096;
+/// Lock files up to which none is removed.
+const KEPT: usize = 512;
+/// How long a lock file stays after it was last taken.
+const KEPT_FOR: Duration = Duration::from_secs(86_400);
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +68,7 @@ impl RunLock {
         let path = dir.path().join(&name);
         let mut file = dir.open_or_create_file(&name)?;
         match file.try_lock() {
+            Ok(()) if is_gone(&file) => return Self::acquire(paths, plan, run_id, now),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let text = read_capped(&file, &path, HOLDER_SIZE_MAX).unwrap_or_default();
@@ -75,7 +83,29 @@ impl RunLock {
         // holder and the file need not be truncated, which makes some file systems write it out when it is closed.
         let holder = format!("run {run_id}, pid {}, since {now:.0}", std::process::id());
         file.write_all(format!("{holder:<HOLDER_SIZE$}\n").as_bytes()).map_err(|error| PathCause::Write(errno_of(&error)).at(path))?;
+        prune(dir.path(), &name);
         Ok(Self { file })
+    }
+}
+
+/// Whether the file was removed after it was opened.
+fn is_gone(file: &File) -> bool {
+    file.metadata().is_ok_and(|data| data.nlink() == 0)
+}
+
+/// Removes lock files that nobody has taken for long, where there are many. What cannot be removed stays.
+fn prune(dir: &Path, mine: &str) {
+    let names: Vec<_> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+    if names.len() <= KEPT {
+        return;
+    }
+    for name in names.iter().filter(|name| *name != mine && name.to_str().is_some_and(|name| name.ends_with(".lock"))) {
+        let path = dir.join(name);
+        let Ok(file) = File::open(&path) else { continue };
+        let old = file.metadata().and_then(|data| data.modified()).ok().and_then(|taken| taken.elapsed().ok()) > Some(KEPT_FOR);
+        if old && file.try_lock().is_ok() && !is_gone(&file) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -125,6 +155,46 @@ mod tests {
         drop(child.stdin.take());
         child.wait().expect("cat ends");
         RunLock::acquire(&paths, &plan("a"), "R3", now()).expect("free again");
+    }
+
+    #[test]
+    fn old_lock_files_that_nobody_holds_go_where_there_are_many() {
+        let (paths, temp) = fixture::host();
+        let dir = temp.path().join("run/opal");
+        let held = RunLock::acquire(&paths, &plan("a"), "R1", now()).expect("free");
+        drop(RunLock::acquire(&paths, &plan("b"), "R2", now()).expect("free"));
+        let old = std::time::SystemTime::now() - KEPT_FOR * 2;
+        let names: Vec<_> = std::fs::read_dir(&dir).expect("locks").flatten().map(|entry| entry.path()).collect();
+        for path in &names {
+            File::options().write(true).open(path).and_then(|file| file.set_modified(old)).expect("aged");
+        }
+        let other = dir.join("other");
+        File::create(&other).and_then(|file| file.set_modified(old)).expect("made");
+        drop(RunLock::acquire(&paths, &plan("c"), "R3", now()).expect("free"));
+        assert_eq!(names.iter().filter(|path| path.exists()).count(), 2, "few are left alone");
+        for n in 0..KEPT {
+            File::create(dir.join(format!("young{n}.lock"))).expect("made");
+        }
+        drop(RunLock::acquire(&paths, &plan("c"), "R4", now()).expect("free"));
+        assert_eq!(names.iter().filter(|path| path.exists()).count(), 1, "the one that is held");
+        assert!(other.exists() && dir.join("young0.lock").exists());
+        assert!(matches!(RunLock::acquire(&paths, &plan("a"), "R5", now()), Err(LockError::Held { .. })));
+        drop(held);
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_was_removed_counts_for_nothing() {
+        let (paths, temp) = fixture::host();
+        let first = RunLock::acquire(&paths, &plan("a"), "R1", now()).expect("free");
+        let path = temp.path().join("run/opal").join(format!("{}.lock", file_name(&plan("a"))));
+        let opened = File::open(&path).expect("there");
+        assert!(!is_gone(&opened));
+        std::fs::remove_file(&path).expect("removed");
+        assert!(is_gone(&opened));
+        drop(first);
+        let second = RunLock::acquire(&paths, &plan("a"), "R2", now()).expect("free");
+        assert!(opened.try_lock().is_ok() && path.exists());
+        drop(second);
     }
 
     #[test]
