@@ -326,6 +326,16 @@ fn a_binding_is_read_by_later_steps_and_never_shown() {
 }
 
 #[test]
+fn what_a_binding_held_in_an_earlier_attempt_is_still_a_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let (count, kept) = (dir.path().join("count"), dir.path().join("kept"));
+    let token = format!("T=$(echo x >> {0}; echo token-$(wc -l < {0}))", count.display());
+    let (keep, enough) = (format!(" >> {}", kept.display()), format!("test $(wc -l < {}) -ge 3", count.display()));
+    let inside = vec![let_("T", &token), shell(vec![Part::Text("echo "), Part::Binding(1, Word), Part::Text(&keep)]), sh(&enough)];
+    assert_eq!(ok(vec![retry(5, inside), sh(&format!("cat {}", kept.display()))]), "@let.T\n@let.T\n@let.T\n");
+}
+
+#[test]
 fn values_arrive_byte_for_byte_in_every_position() {
     let nasty: Vec<&[u8]> = vec![
         b"plain",

@@ -225,7 +225,8 @@ impl<'s, 'p> Worker<'s, 'p> {
 
     fn script(&self, node: &Node) -> Result<Script, FailureCause> {
         let parts = node.parts.of(&self.shared.plan.steps.parts).ok_or(FailureCause::NoValue)?;
-        render(self.shared.plan, parts, |binding| locked(&self.shared.bindings).get(&binding).cloned())
+        let held = |binding| locked(&self.shared.bindings).iter().rev().find(|(node, _)| *node == binding).map(|(_, value)| value.clone());
+        render(self.shared.plan, parts, held)
     }
 
     /// A runtime binding: the step assigns, then says what it assigned.
@@ -251,7 +252,11 @@ impl<'s, 'p> Worker<'s, 'p> {
             self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": null, "cause": cause.to_string() }));
             return self.failed(index, cause, b"", started.elapsed());
         }
-        locked(&self.shared.bindings).insert(number, Zeroizing::new(capture.bytes.to_vec()));
+        {
+            let mut bindings = locked(&self.shared.bindings);
+            bindings.retain(|(of, value)| *of != number || **value != *capture.bytes);
+            bindings.push((number, Zeroizing::new(capture.bytes.to_vec())));
+        }
         self.shared.compile_patterns();
         let sealed = locked(&self.shared.recorder).seal(&capture.bytes).unwrap_or_default();
         self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": sealed }));

@@ -18,7 +18,6 @@ mod script;
 mod terminal;
 mod transform;
 
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -179,8 +178,8 @@ struct Shared<'p> {
     direct: Arc<Direct>,
     names: OnceLock<Arc<[String]>>,
     patterns: Mutex<Arc<Patterns>>,
-    /// What the runtime bindings hold, by their node.
-    bindings: Mutex<HashMap<u32, Zeroizing<Vec<u8>>>>,
+    /// What runtime bindings have come to hold, with their nodes, in that order. What one held in an earlier attempt is still a secret.
+    bindings: Mutex<Vec<(u32, Zeroizing<Vec<u8>>)>>,
     recorder: Mutex<&'p mut dyn Recorder>,
     /// Whether anybody reads events.
     recording: bool,
@@ -203,7 +202,8 @@ impl<'p> Shared<'p> {
         let files = [options.stdout.try_clone()?, options.stderr.try_clone()?];
         let recording = options.json || recorder.is_recording();
         let mut history = std::mem::take(&mut *locked(&options.start.history));
-        let bindings = std::mem::take(&mut history.bindings);
+        let mut bindings: Vec<_> = std::mem::take(&mut history.bindings).into_iter().collect();
+        bindings.sort_by_key(|(node, _)| *node);
         let tally = Tally { done: std::mem::take(&mut history.ran), ..Tally::default() };
         let shared = Self {
             plan,
