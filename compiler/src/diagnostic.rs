@@ -7,7 +7,7 @@ mod sarif;
 mod suggest;
 
 pub use code::Code;
-pub use explain::{Example, Explanation, Verdict, explanation, explanations};
+pub use explain::{Example, Explanation, Verdict, explanation, explanations, refusals};
 pub use render::{escape, render_human, render_json, render_line, to_json};
 pub use sarif::to_sarif;
 pub use suggest::nearest;

@@ -1,7 +1,16 @@
-//! What `opalc explain` prints: the sections of `spec/diagnostics.md`, which is written by hand and checked by tests.
+//! What `opalc explain` prints: the sections of `spec/diagnostics.md` and `spec/refusals.md`, which are written by hand and checked by tests, and
+//! the rules that a plan file and its program must keep.
 
-/// The text that the sections come from.
-const TEXT: &str = include_str!("../../../spec/diagnostics.md");
+use std::sync::OnceLock;
+
+/// The text that the sections about sources come from.
+const DIAGNOSTICS: &str = include_str!("../../../spec/diagnostics.md");
+/// The text that the sections about everything else come from.
+const REFUSALS: &str = include_str!("../../../spec/refusals.md");
+/// What there is to say about every rule of a plan file.
+const RULE: &str =
+    "The plan file breaks a rule that every file keeps which Opal wrote, so it is damaged or somebody else wrote it. It ends with 65,
+and nothing was run. Take it again from where it was made, or make a new one: `opalc FILE.opl --resolve -o FILE.plan`.";
 
 /// What there is to say about one code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +43,31 @@ pub struct Example {
     pub text: &'static str,
 }
 
-/// Every section, in the order of the file.
+/// Everything that can be explained: what messages about sources say, then refusals, then the rules of plan files.
 pub fn explanations() -> impl Iterator<Item = Explanation> {
-    TEXT.split("\n## ").skip(1).filter_map(|section| {
+    sections(DIAGNOSTICS).chain(refusals())
+}
+
+/// What is not about a line of a source. It has no examples.
+pub fn refusals() -> impl Iterator<Item = Explanation> {
+    static RULES: OnceLock<Vec<(&str, String)>> = OnceLock::new();
+    let rules = RULES.get_or_init(|| {
+        let of_tables = opal_format::error::Rule::ALL.iter().map(|rule| (rule.code(), rule.to_string()));
+        let of_programs = opal_vm::program::verify::Rule::ALL.iter().map(|rule| (rule.code(), rule.message().to_owned()));
+        // A code that a section has already is not explained twice.
+        let known: Vec<&str> = sections(REFUSALS).map(|section| section.code).collect();
+        of_tables.chain(of_programs).filter(|(code, _)| !known.contains(code)).collect()
+    });
+    sections(REFUSALS).chain(rules.iter().map(|(code, title)| Explanation { code, title, body: RULE }))
+}
+
+/// The sections of a file, in its order.
+fn sections(text: &'static str) -> impl Iterator<Item = Explanation> {
+    text.split("\n## ").skip(1).filter_map(|section| {
         // The heading of the next part stands at the end of the last section of a part.
         let section = section.split("\n# ").next().unwrap_or(section);
         let (head, body) = section.split_once('\n')?;
+        // A code may hold a colon: `infra_missing:seed_keystore`.
         let (code, title) = head.split_once(": ")?;
         Some(Explanation { code, title, body: body.trim() })
     })
