@@ -89,6 +89,9 @@ pub(crate) fn steps(view: StepsView<'_>, slots: usize, offset: usize) -> Result<
     Ok(())
 }
 
+/// The parameter of `@retry` that takes an Array of Ints.
+const RETRY_ON: u8 = 4;
+
 struct StepChecker<'a> {
     view: StepsView<'a>,
     slots: usize,
@@ -163,8 +166,13 @@ impl StepChecker<'_> {
     fn arguments(&mut self, node: &Node) -> Result<(), Rule> {
         let args = claim(node.args, self.view.args, &mut self.args)?;
         // The elements of one Array argument follow one another under its parameter.
-        let is_string = |arg: &Arg| arg.value_type == ValueType::String.number();
-        let ascends = |a: &Arg, b: &Arg| a.param < b.param || (a.param == b.param && is_string(a) && is_string(b));
+        let retry = node.kind.to_native() == NodeKind::Retry.number();
+        let element = |arg: &Arg| match ValueType::from_number(arg.value_type) {
+            Some(ValueType::String) => true,
+            Some(ValueType::Int) => retry && arg.param == RETRY_ON,
+            _ => false,
+        };
+        let ascends = |a: &Arg, b: &Arg| a.param < b.param || (a.param == b.param && a.value_type == b.value_type && element(a));
         require(args.is_sorted_by(ascends), Rule::ArgOrder)?;
         for arg in args {
             require(arg.reserved.to_native() == 0, Rule::Reserved)?;

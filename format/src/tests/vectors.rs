@@ -591,6 +591,19 @@ fn steps() -> Vec<Vector> {
             "arg_order",
             built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[(0, ValueType::String, 0), (0, ValueType::Int, 3)], &[])),
         ),
+        ("valid_ints-of-one-argument", "ok", {
+            let mut sample = Sample::new();
+            let mut builder = Builder::default();
+            builder.node(NodeKind::Retry, 2, &[(0, ValueType::Int, 3), (4, ValueType::Int, 7), (4, ValueType::Int, 75)], &[]);
+            builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            sample.steps = builder.0;
+            sample.signed(&[1])
+        }),
+        (
+            "arg_ints-and-string",
+            "arg_order",
+            built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[(4, ValueType::Int, 3), (4, ValueType::String, 0)], &[])),
+        ),
         ("valid_strings-of-one-argument", "ok", {
             let mut sample = Sample::new();
             let mut builder = Builder::default();

@@ -109,7 +109,7 @@ impl StepFailure {
     /// Whether what a confined step said reads as if a rule had denied it something. A guess from its words.
     #[must_use]
     pub fn denial_likely(&self) -> bool {
-        const SIGNS: [&str; 5] = ["permission denied", "not permitted", "could not resolve", "name resolution", "socket"];
+        const SIGNS: [&str; 4] = ["permission denied", "not permitted", "could not resolve", "name resolution"];
         let said = self.stderr.to_ascii_lowercase();
         !self.confined_by.is_empty() && SIGNS.iter().any(|sign| said.contains(sign))
     }
