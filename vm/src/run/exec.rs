@@ -266,15 +266,15 @@ impl<'s, 'p> Worker<'s, 'p> {
     /// Runs one process and judges how it ended.
     fn step(&mut self, index: usize, script: &Script, scope: Scope<'_>, capture: Option<&mut Capture>) -> Flow {
         self.scrubbers.refresh(self.shared);
+        let mut sheet = match scope.rules.map(Sheet::new).transpose() {
+            Ok(sheet) => sheet,
+            Err(error) => return self.failed(index, FailureCause::NotConfined(error.to_string()), b"", Duration::ZERO),
+        };
         if let Err(flow) = self.begin(index, scope) {
             return flow;
         }
         let started = Instant::now();
         let mut tail = Vec::new();
-        let mut sheet = match scope.rules.map(Sheet::new).transpose() {
-            Ok(sheet) => sheet,
-            Err(error) => return self.failed(index, FailureCause::NotConfined(error.to_string()), b"", Duration::ZERO),
-        };
         if self.tty {
             self.shared.signals.lend();
         }
@@ -294,8 +294,10 @@ impl<'s, 'p> Worker<'s, 'p> {
         self.left(index, outcome.leftovers, true);
         self.left(index, outcome.survivors, false);
         let (ended, stopped) = (outcome.ended, outcome.stopped);
+        let unconfined = sheet.as_mut().and_then(Sheet::refusal);
         self.shared.note("step_done", Some(index), || {
             let (exit, signal) = match ended {
+                _ if unconfined.is_some() => (None, None),
                 Ended::Exit(code) => (Some(code), None),
                 Ended::Signal(signal) => (None, Some(signal)),
                 Ended::NoProgram(_) | Ended::NoDirectory(_) => (None, None),
@@ -307,6 +309,9 @@ impl<'s, 'p> Worker<'s, 'p> {
                 Stopped::Output(_) => "output_lost",
             });
             let (result, cause) = match (&stopped, ended) {
+                (None, _) if unconfined.is_some() => {
+                    (Ending::Failed, unconfined.clone().map(|why| FailureCause::NotConfined(why).to_string()))
+                }
                 (None, Ended::Exit(0)) => (Ending::Done, None),
                 (None, ended) => (Ending::Failed, Some(FailureCause::Ended(ended).to_string())),
                 (Some(Stopped::Timeout), _) => (Ending::TimedOut, None),
@@ -329,7 +334,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             None if interrupted && self.shared.signals.check() > scope.seen => return Flow::Stopped,
             None => {}
         }
-        if let Some(why) = sheet.as_mut().and_then(Sheet::refusal) {
+        if let Some(why) = unconfined {
             return self.failed(index, FailureCause::NotConfined(why), &tail, elapsed);
         }
         locked(&self.shared.tally).done.insert(index);
