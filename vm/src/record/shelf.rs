@@ -25,7 +25,7 @@ const UNFINISHED_MAX: usize = 200;
 const NOTICED: &str = "noticed";
 
 /// Longest first event that is looked at without being verified, in bytes.
-const HEAD_MAX: u64 = 1 << 20;
+const HEAD_MAX: u64 = 1 << 27;
 
 /// Whether a text has the form of a run's name: `20260506T070809Z-0a1b2c3d`.
 #[must_use]
