@@ -4,6 +4,7 @@
 mod agent;
 mod attestation;
 mod check;
+mod commit;
 mod compile;
 mod completions;
 mod console;

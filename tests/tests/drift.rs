@@ -355,6 +355,43 @@ const UNSIGNED_SOURCE: Scenario = Scenario {
 };
 
 #[test]
+fn files_of_the_kernel_are_not_read() {
+    let host = Host::new();
+    symlink("/proc/self/environ", host.work().join("innocent")).expect("a link");
+    for path in ["/proc/self/environ", "/proc/self/../self/status", "/sys/kernel/uevent_seqnum", "innocent", "../../../../proc/version"] {
+        for decorator in ["read", "sha256"] {
+            host.write("deploy.opl", host.named(&format!("echo SITE @file.{decorator}(\"{path}\")\n")));
+            let ended = host.opalc(&["deploy.opl", "--resolve", "-o", "prod.plan"]);
+            assert!(
+                ended.status == 65 && (path.starts_with("..") || ended.stderr.contains("below /proc and /sys")),
+                "{path}: {}",
+                ended.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn a_value_whose_name_looks_secret_is_public_only_where_the_planner_says_so() {
+    let mut host = Host::new();
+    for name in ["API_TOKEN", "MY_SECRET", "DB_PASSWORD", "SSH_KEY", "CREDENTIALS", "token"] {
+        host.set(name, "shown-value");
+        host.write("deploy.opl", host.named(&format!("echo SITE @env.{name}(public=true)\n")));
+        let ended = host.opalc(&["deploy.opl", "--resolve", "-o", "prod.plan"]);
+        ended.expect(65).says(&format!("`{name}`")).says("looks like a secret").says(&format!("--public {name}"));
+        assert!(!host.work().join("prod.plan").exists() && !ended.stderr.contains("shown-value"));
+        host.opalc(&["deploy.opl", "--resolve", "--public", "OTHER", "-o", "prod.plan"]).expect(65);
+        host.opalc(&["deploy.opl", "--resolve", "--public", name, "-o", "prod.plan"]).expect(0);
+        assert!(host.vm(&["inspect", "--plan", "prod.plan"]).stdout.contains("shown-value"));
+        host.vm(&["verify", "--plan", "prod.plan"]).expect(0);
+        // For changes that nobody has reviewed, nothing is.
+        host.opalc(&["deploy.opl", "--resolve", "--no-public", "-o", "prod.plan"]).expect(0);
+        assert!(!host.vm(&["inspect", "--plan", "prod.plan"]).stdout.contains("shown-value"));
+        std::fs::remove_file(host.work().join("prod.plan")).expect("there");
+    }
+}
+
+#[test]
 fn a_shell_that_went_away_is_missing_here() {
     let mut host = Host::new();
     let bin = host.path().join("bin");

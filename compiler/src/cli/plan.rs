@@ -5,7 +5,7 @@ use super::failure::{Failure, exit};
 use super::files::{self, Destination};
 use super::signer::Signer;
 use super::words;
-use super::{compile, console, contracts, host, keys, options, regen_root};
+use super::{commit, compile, console, contracts, host, keys, options, regen_root};
 use crate::contract::{Conditions, Manner, PlanFailure, Work};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::Compiled;
@@ -288,6 +288,7 @@ impl Request {
             provenance: json!({
                 "compiler": concat!("opalc ", env!("CARGO_PKG_VERSION")),
                 "generated_by": keys::user_at_host(),
+                "source_commit": commit::of(path),
             })
             .to_string(),
         };
