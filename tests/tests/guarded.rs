@@ -492,3 +492,50 @@ fn a_policy_check_explains_every_key_in_one_document() {
     check(&["--policy", "draft.toml"]).expect(78).says("draft.toml");
     check(&["--policy", "none.toml"]).expect(66);
 }
+
+#[test]
+fn a_policy_counts_vouches_of_people_who_did_not_sign() {
+    let Some(host) = Guarded::new() else { return };
+    for name in ["alice", "bob", "carol"] {
+        host.host.opalc(&["keygen", "-o", name]).expect(0);
+        host.host.opalc(&["vouch", "prod.plan", "--key", name, "-o", &format!("{name}.vouch")]).expect(0);
+    }
+    host.host.opalc(&["sign", "prod.plan", "--key", "alice"]).expect(0);
+    host.host.opalc(&["vouch", "prod.plan", "--plan-hash", "--key", "carol", "-o", "plan.vouch"]).expect(0);
+    host.policy("[trust]\nvouches = 1\n").trust(&[("alice", "alice"), ("bob", "bob"), ("carol namespaces=\"opal-plan\"", "carol")]);
+    let verify = |vouches: &[&str]| {
+        let mut words = vec!["verify", "--plan", "prod.plan"];
+        vouches.iter().for_each(|vouch| words.extend(["--vouch", vouch]));
+        host.inside("", "opal-vm", &words)
+    };
+    verify(&[]).expect(20).says("error[vouches_unmet]").says("opalc vouch");
+    verify(&["alice.vouch"]).expect(20).says("error[vouches_unmet]");
+    verify(&["carol.vouch"]).expect(20).says("error[vouches_unmet]").says("opal-vouch");
+    verify(&["plan.vouch"]).expect(20).says("error[vouches_unmet]");
+    let counted = verify(&["bob.vouch", "plan.vouch"]);
+    counted.expect(0);
+    assert!(counted.stdout.contains("trusted as `bob`"), "{}", counted.stdout);
+    // No flag stands in for vouches, and vouches stand in for no signature.
+    host.inside("", "opal-vm", &["verify", "--plan", "prod.plan", "--expect", &host.hash()]).expect(20).says("error[vouches_unmet]");
+    host.policy("[trust]\nvouches = 1\nthreshold = 2\n");
+    verify(&["bob.vouch"]).expect(20).says("error[threshold_unmet]");
+    host.policy("[trust]\nvouches = 1\n").put("revoked", &host.public("bob"));
+    verify(&["bob.vouch"]).expect(20).says("error[key_revoked]");
+}
+
+#[test]
+fn root_signs_a_receipt_with_the_key_of_the_host() {
+    let Some(host) = Guarded::new() else { return };
+    std::fs::create_dir(host.host.path().join("etc/ssh")).expect("a directory");
+    let key = host.host.path().join("etc/ssh/ssh_host_ed25519_key");
+    host.host.opalc(&["keygen", "-o", &key.display().to_string()]).expect(0);
+    let public = std::fs::read_to_string(key.with_extension("pub")).expect("a public key");
+    host.host.write("host.pub", &public);
+    host.contract("go: echo SITE @env.A\n", &["go", "--recipient", "host.pub"]);
+    host.trust(&[("me", "own")]);
+    std::fs::remove_file(host.host.path().join("config/opal/identity")).expect("an identity");
+    host.inside("", "opal-vm", &["run", "--plan", "prod.plan", "--receipt", "run.receipt"]).expect(0);
+    let shown = host.host.opalc(&["show", "run.receipt", "--json"]);
+    let document: Value = serde_json::from_str(&shown.expect(0).stdout).expect("JSON");
+    assert!(public.starts_with(document["signer"]["key"].as_str().expect("a key")));
+}

@@ -192,3 +192,64 @@ fn generate_key(args: &[Argument], random: &mut Random<'_, '_>) -> Result<Scalar
     let text = identity.to_openssh().map_err(|_| Cause::Internal("a key that cannot be written"))?;
     Ok(Scalar::String(Zeroizing::new(text.as_bytes().to_vec())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Mode, Options};
+    use super::*;
+    use opal_format::regen::Regen;
+    use opal_format::seed::Seed;
+
+    fn text(param: u8, text: &str) -> Argument {
+        Argument { param, value: Value::bytes(text.as_bytes()), text: Some(Zeroizing::new(text.as_bytes().to_vec())) }
+    }
+
+    fn drawn(seed: &Seed, alphabet: &str, ordinal: u64, length: i64) -> Vec<u8> {
+        let options = Options {
+            mode: Mode::Resolve,
+            seed,
+            regen: Regen::None,
+            arguments: &[],
+            pass_env: &[],
+            public_names: None,
+            no_public: false,
+            fuel: 0,
+        };
+        let mut used = SubKeys::default();
+        let mut random = Random { options: &options, key: "k", ordinal, regen_key: None, used: &mut used };
+        let length = Argument { param: 0, value: Value::plain(Data::Int(length)), text: None };
+        match password(&[length, text(1, alphabet)], &mut random).expect("a password") {
+            Scalar::String(bytes) => bytes.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_character_of_an_alphabet_is_as_likely_as_any_other() {
+        for alphabet in ["ab", "a-c", "0-9", "A-Za-z0-9", "!-~"] {
+            let seed = Seed::from_bytes([5; 32]);
+            let mut counts = std::collections::BTreeMap::<u8, f64>::new();
+            for ordinal in 0..200 {
+                for character in drawn(&seed, alphabet, ordinal, 1024) {
+                    *counts.entry(character).or_default() += 1.0;
+                }
+            }
+            let size = super::alphabet(alphabet.as_bytes()).expect("an alphabet").len();
+            assert_eq!(counts.len(), size, "{alphabet}");
+            let expected = 200.0 * 1024.0 / size as f64;
+            let chi_squared: f64 = counts.values().map(|count| (count - expected).powi(2) / expected).sum();
+            // Mean n - 1 and deviation sqrt(2(n - 1)); bytes taken modulo 94 would give thousands.
+            let freedom = size as f64 - 1.0;
+            assert!(chi_squared < freedom + 6.0 * (2.0 * freedom).sqrt(), "{alphabet}: {chi_squared}");
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_one_value_for_each_resolution() {
+        let (a, b) = (Seed::from_bytes([1; 32]), Seed::from_bytes([2; 32]));
+        let first = drawn(&a, "A-Z", 1, 32);
+        assert_eq!(first, drawn(&a, "A-Z", 1, 32));
+        assert_ne!(first, drawn(&a, "A-Z", 2, 32));
+        assert_ne!(first, drawn(&b, "A-Z", 1, 32));
+    }
+}
