@@ -337,7 +337,7 @@ fn on_a_terminal_steps_read_it_and_get_its_interrupt_once() {
 #[test]
 fn a_command_that_has_the_terminal_handles_its_interrupt_itself() {
     let host = host();
-    let script = "go: {\n    @tty { bash -c 'trap \"echo handled\" INT; echo ready; sleep 300; echo left' }\n    echo next SITE\n}\nends: {\n    try { @tty { echo ready; sleep 300 } } finally { echo cleaned }\n    echo next SITE\n}\n";
+    let script = "go: {\n    @tty { bash -c 'trap \"echo handled; done=1\" INT; echo ready; until test \"$done\"; do sleep 0.1; done; echo left' }\n    echo next SITE\n}\nends: {\n    try { @tty { echo ready; sleep 300 } } finally { echo cleaned }\n    echo next SITE\n}\n";
     host.write("commands.opl", host.named(script));
     let (ended, shown) = on_a_terminal(&host, &["opal", "go"], &[("ready", "\u{3}")]);
     assert!(ended == 0 && shown.contains("handled") && shown.contains("left") && shown.contains("next"), "{ended}: {shown}");

@@ -80,9 +80,17 @@ fn settled(output: &str, host: &Host) -> String {
         if line.starts_with("this host can enforce") {
             return "this host can enforce …\n".to_owned();
         }
-        // A time: `2026-01-31T12:00:00Z`.
-        let words: Vec<&str> =
-            line.split(' ').map(|word| if word.len() == 20 && word.ends_with('Z') && word.contains('T') { "…" } else { word }).collect();
+        // A time (`2026-01-31T12:00:00Z`), and how long a step took (`(4ms)`, `after 4ms)`).
+        let took = |word: &str| word.ends_with("s)") && word.starts_with(|char: char| char.is_ascii_digit());
+        let words: Vec<&str> = line
+            .split(' ')
+            .map(|word| match word.strip_prefix('(') {
+                Some(rest) if took(rest) => "(…)",
+                None if took(word) => "…)",
+                _ if word.len() == 20 && word.ends_with('Z') && word.contains('T') => "…",
+                _ => word,
+            })
+            .collect();
         words.join(" ") + "\n"
     });
     lines.collect()

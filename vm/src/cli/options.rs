@@ -14,24 +14,24 @@ pub fn command() -> Command {
             .value_name("FILE")
             .required(true)
             .value_parser(value_parser!(PathBuf))
-            .help("the contract; - is standard input")
+            .help("The contract; - is standard input")
     };
     let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
-    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("write JSON for machines");
+    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Write JSON for machines");
     let color = || {
         Arg::new("color")
             .long("color")
             .value_name("WHEN")
             .value_parser(["auto", "always", "never"])
             .default_value("auto")
-            .help("use colour")
+            .help("Use colour")
     };
     let max_size = || {
         Arg::new("max-size")
             .long("max-size")
             .value_name("BYTES")
             .value_parser(value_parser!(u32))
-            .help("largest contract to read (default 64 MiB)")
+            .help("Largest contract to read (default 64 MiB)")
     };
     let vouch = || {
         Arg::new("vouch")
@@ -39,19 +39,19 @@ pub fn command() -> Command {
             .value_name("FILE")
             .action(ArgAction::Append)
             .value_parser(value_parser!(PathBuf))
-            .help("a vouch for the contract or its work (repeatable)")
+            .help("A vouch for the contract or its work (repeatable)")
     };
     let trust = [
         vouch(),
-        Arg::new("source").long("source").value_name("FILE").value_parser(value_parser!(PathBuf)).help("where the source is here"),
+        Arg::new("source").long("source").value_name("FILE").value_parser(value_parser!(PathBuf)).help("Where the source is here"),
         Arg::new("identity")
             .long("identity")
             .value_name("FILE")
             .action(ArgAction::Append)
             .value_parser(value_parser!(PathBuf))
-            .help("a private key that opens the contract (repeatable)"),
-        Arg::new("expect").long("expect").value_name("HASH").help("the contract hash that was reviewed"),
-        Arg::new("allow-unsigned").long("allow-unsigned").action(ArgAction::SetTrue).help("take a contract without a trusted signature"),
+            .help("A private key that opens the contract (repeatable)"),
+        Arg::new("expect").long("expect").value_name("HASH").help("The contract hash that was reviewed"),
+        Arg::new("allow-unsigned").long("allow-unsigned").action(ArgAction::SetTrue).help("Take a contract without a trusted signature"),
     ];
     Command::new("opal-vm")
         .version(env!("CARGO_PKG_VERSION"))
@@ -61,7 +61,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(Command::new("inspect").about("Shows what a contract is and what it may touch; needs no keys, network or source").args(
-            [plan(), json(), color(), max_size(), vouch(), flag("all", "show all steps and values, however many").conflicts_with("json")],
+            [plan(), json(), color(), max_size(), vouch(), flag("all", "Show all steps and values, however many").conflicts_with("json")],
         ))
         .subcommand(
             Command::new("verify")
@@ -73,7 +73,7 @@ pub fn command() -> Command {
                         .long("reveal")
                         .value_name("KEY")
                         .conflicts_with("json")
-                        .help("show what this value is here and now; on a terminal only"),
+                        .help("Show what this value is here and now; on a terminal only"),
                 ),
         )
         .subcommand(
@@ -88,14 +88,14 @@ pub fn command() -> Command {
                         .value_name("NEW")
                         .required(true)
                         .value_parser(value_parser!(PathBuf))
-                        .help("where the new contract goes; - is standard output"),
+                        .help("Where the new contract goes; - is standard output"),
                 )
                 .arg(
                     Arg::new("recipient")
                         .long("recipient")
                         .value_name("R")
                         .action(ArgAction::Append)
-                        .help("who may run it too: an ssh-ed25519 public key or a file with such (repeatable)"),
+                        .help("Who may run it too: an ssh-ed25519 public key or a file with such (repeatable)"),
                 ),
         )
         .subcommand(
@@ -109,7 +109,7 @@ pub fn command() -> Command {
                             .long("policy")
                             .value_name("FILE")
                             .value_parser(value_parser!(PathBuf))
-                            .help("a policy to try out in the place of the host's"),
+                            .help("A policy to try out in the place of the host's"),
                     ),
             ),
         )
@@ -123,14 +123,14 @@ pub fn command() -> Command {
                         .long("record")
                         .value_name("DIR")
                         .value_parser(value_parser!(PathBuf))
-                        .help("where the record of the run goes, or `none` (default: the state directory)"),
+                        .help("Where the record of the run goes, or `none` (default: the state directory)"),
                 )
                 .arg(
                     Arg::new("receipt")
                         .long("receipt")
                         .value_name("FILE")
                         .value_parser(value_parser!(PathBuf))
-                        .help("write a signed receipt of the run; FILE must not exist"),
+                        .help("Write a signed receipt of the run; FILE must not exist"),
                 )
                 .arg(
                     Arg::new("force")
@@ -142,26 +142,26 @@ pub fn command() -> Command {
                         .conflicts_with("resume")
                         .action(ArgAction::Append)
                         .help(
-                            "run in spite of these values that moved (without KEYS: ask, on a terminal), where the work is the agreed one",
+                            "Run in spite of these values that moved (without KEYS: ask, on a terminal), where the work is the agreed one",
                         ),
                 )
                 .arg(
                     Arg::new("resume")
                         .long("resume")
                         .value_name("RUN_ID")
-                        .help("go on with this run where it stopped or died; `latest` is the latest of this contract"),
+                        .help("Go on with this run where it stopped or died; `latest` is the latest of this contract"),
                 )
-                .arg(flag("rerun-unknown", "run steps again of which nobody knows whether they took effect").requires("resume"))
+                .arg(flag("rerun-unknown", "Run steps again of which nobody knows whether they took effect").requires("resume"))
                 .arg(
                     Arg::new("from")
                         .long("from")
                         .value_name("PATH")
                         .conflicts_with("resume")
-                        .help("begin at this step (`2.1`, as the views show it) and skip what is before it"),
+                        .help("Begin at this step (`2.1`, as the views show it) and skip what is before it"),
                 )
-                .arg(flag("quiet", "say nothing but what the steps say, unless something fails").short('q'))
-                .arg(flag("confirm", "show the plan and ask before it is run; needs a terminal"))
-                .arg(flag("yes", "answer that question")),
+                .arg(flag("quiet", "Say nothing but what the steps say, unless something fails").short('q'))
+                .arg(flag("confirm", "Show the plan and ask before it is run; needs a terminal"))
+                .arg(flag("yes", "Answer that question")),
         )
 }
 
@@ -170,7 +170,7 @@ pub(super) fn request(matches: &ArgMatches) -> Result<Request, Refusal> {
     let get = |name| matches.try_get_one::<PathBuf>(name).ok().flatten().cloned();
     let expect = match matches.try_get_one::<String>("expect").ok().flatten() {
         Some(text) => Some(text.parse().map_err(|error| {
-            Refusal::new("usage", 64, format!("`--expect {text}`: {error}")).help("give the contract hash as `opal-vm inspect` prints it")
+            Refusal::new("usage", 64, format!("`--expect {text}`: {error}")).help("Give the contract hash as `opal-vm inspect` prints it")
         })?),
         None => None,
     };
