@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use aho_corasick::automaton::{Automaton as _, StateID};
 use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Anchored, MatchKind};
+use aho_corasick::{Anchored, MatchKind, PatternID};
 
 /// Values shorter than this many bytes are not looked for: they would be found everywhere.
 pub const VALUE_MIN: usize = forms::FORM_MIN;
@@ -32,6 +32,9 @@ pub const VALUE_MIN: usize = forms::FORM_MIN;
 /// How many bytes of the beginning of a form the fast scan looks at.
 const WINDOW: usize = 4;
 const _: () = assert!(WINDOW == forms::FORM_MIN);
+
+/// Of forms longer than twice this only so many bytes are in the automaton, which takes some hundred bytes for each; the rest is compared.
+const HEAD: usize = 64;
 
 /// Bits of the fast scan's table, as a power of two: with a thousand secrets about one place in a hundred is looked at for nothing.
 const FILTER_BITS: u32 = 20;
@@ -64,6 +67,8 @@ struct Compiled {
     leaves: HashSet<StateID>,
     /// By pattern: which replacement.
     owners: Vec<usize>,
+    /// By pattern: the form, if the pattern is only the head of it.
+    long: Vec<Option<Vec<u8>>>,
     replacements: Vec<Vec<u8>>,
     /// A bit for each hash of the first [`WINDOW`] bytes of a form.
     filter: Box<[u8]>,
@@ -84,7 +89,7 @@ impl Patterns {
             }
             replacements.push(replacement.as_bytes().to_vec());
         }
-        Self { automaton: Compiled::new(&patterns, owners, replacements) }
+        Self { automaton: Compiled::new(patterns, owners, replacements) }
     }
 
     /// Whether there is nothing to replace.
@@ -105,17 +110,21 @@ impl Patterns {
 }
 
 impl Compiled {
-    fn new(patterns: &[Vec<u8>], owners: Vec<usize>, replacements: Vec<Vec<u8>>) -> Option<Self> {
-        if patterns.is_empty() {
+    fn new(forms: Vec<Vec<u8>>, owners: Vec<usize>, replacements: Vec<Vec<u8>>) -> Option<Self> {
+        if forms.is_empty() {
             return None;
         }
+        let is_long = |form: &Vec<u8>| form.len() > HEAD.saturating_mul(2);
+        let patterns: Vec<Vec<u8>> =
+            forms.iter().map(|form| form.get(..HEAD).filter(|_| is_long(form)).map_or_else(|| form.clone(), <[u8]>::to_vec)).collect();
+        let long = forms.into_iter().map(|form| is_long(&form).then_some(form)).collect();
         // Building fails only beyond 2^31 states: 2 GiB of forms, above every limit on values.
-        let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok()?;
+        let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&patterns).ok()?;
         let start = nfa.start_state(Anchored::No).ok()?;
         let mut depths = Vec::new();
         let mut leaves = HashSet::new();
         let mut filter = vec![0; 1 << (FILTER_BITS - 3)].into_boxed_slice();
-        for pattern in patterns {
+        for pattern in &patterns {
             let mut state = start;
             for (depth, byte) in (1u32..).zip(pattern) {
                 state = nfa.next_state(Anchored::No, state, *byte);
@@ -134,14 +143,14 @@ impl Compiled {
                 }
             }
         }
-        for pattern in patterns {
+        for pattern in &patterns {
             let mut state = start;
             for byte in pattern {
                 leaves.remove(&state);
                 state = nfa.next_state(Anchored::No, state, *byte);
             }
         }
-        Some(Self { nfa, start, depths, leaves, owners, replacements, filter })
+        Some(Self { nfa, start, depths, leaves, owners, long, replacements, filter })
     }
 
     fn depth(&self, state: StateID) -> usize {
@@ -189,10 +198,19 @@ impl Compiled {
         at
     }
 
+    /// The patterns that end in `state`: heads of longer forms, or whole ones.
+    fn ending(&self, state: StateID, heads: bool) -> impl Iterator<Item = PatternID> {
+        let patterns = (0..self.nfa.match_len(state)).map(move |n| self.nfa.match_pattern(state, n));
+        patterns.filter(move |pattern| self.long_form(pattern.as_usize()).is_some() == heads)
+    }
+
+    fn long_form(&self, pattern: usize) -> Option<&[u8]> {
+        self.long.get(pattern)?.as_deref()
+    }
+
     /// The longest form that ends in `state`, and its replacement.
     fn longest(&self, state: StateID) -> Option<(usize, usize)> {
-        (0..self.nfa.match_len(state))
-            .map(|n| self.nfa.match_pattern(state, n))
+        self.ending(state, false)
             .map(|pattern| (self.nfa.pattern_len(pattern), self.owners.get(pattern.as_usize()).copied().unwrap_or(0)))
             .reduce(|a, b| if b.0 > a.0 { b } else { a })
     }
@@ -211,6 +229,14 @@ struct Found {
     replacement: usize,
 }
 
+/// A long form whose head is in the held text, and everything behind it that has come so far.
+struct Followed {
+    start: usize,
+    /// Bytes that are known to be the same.
+    same: usize,
+    pattern: usize,
+}
+
 /// Scrubs one stream.
 pub struct Scrubber {
     patterns: Arc<Patterns>,
@@ -219,13 +245,15 @@ pub struct Scrubber {
     held: Vec<u8>,
     /// Occurrences in `held`, in order, disjoint.
     found: Vec<Found>,
+    /// What may become an occurrence of a long form, in order.
+    followed: Vec<Followed>,
 }
 
 impl Scrubber {
     /// A scrubber at the beginning of a stream.
     #[must_use]
     pub fn new(patterns: Arc<Patterns>) -> Self {
-        Self { patterns, state: None, held: Vec::new(), found: Vec::new() }
+        Self { patterns, state: None, held: Vec::new(), found: Vec::new(), followed: Vec::new() }
     }
 
     /// Goes on with other patterns. Call it after [`Scrubber::finish`]: what is held is judged by the new ones only
@@ -264,15 +292,20 @@ impl Scrubber {
             let Some(byte) = self.held.get(at) else { break };
             state = compiled.nfa.next_state(Anchored::No, state, *byte);
             at = at.saturating_add(1);
-            if compiled.nfa.is_match(state)
-                && let Some((length, replacement)) = compiled.longest(state)
-            {
+            if !compiled.nfa.is_match(state) {
+                continue;
+            }
+            if let Some((length, replacement)) = compiled.longest(state) {
                 self.note(Found { range: at.saturating_sub(length)..at, length, replacement });
             }
+            let start = at.saturating_sub(HEAD);
+            self.followed.extend(compiled.ending(state, true).map(|head| Followed { start, same: HEAD, pattern: head.as_usize() }));
         }
+        self.follow(compiled);
         let state = compiled.beyond_leaf(&self.held, state);
         self.state = Some(state);
         let certain = self.held.len().saturating_sub(compiled.depth(state));
+        let certain = self.followed.first().map_or(certain, |first| first.start.min(certain));
         self.put_out(certain, compiled, out);
     }
 
@@ -283,13 +316,37 @@ impl Scrubber {
             self.put_out(self.held.len(), compiled, out);
         }
         self.state = None;
+        self.followed.clear();
+    }
+
+    /// Compares what has come with the long forms that have begun.
+    fn follow(&mut self, compiled: &Compiled) {
+        let mut followed = std::mem::take(&mut self.followed);
+        followed.retain_mut(|one| {
+            let text = self.held.get(one.start..).unwrap_or_default();
+            let Some(form) = compiled.long_form(one.pattern) else { return false };
+            let end = text.len().min(form.len());
+            let same = text.get(one.same..end) == form.get(one.same..end);
+            one.same = end;
+            if same && end == form.len() {
+                let replacement = compiled.owners.get(one.pattern).copied().unwrap_or(0);
+                // It may not be the last to end: those behind it are added anew.
+                let last = one.start.saturating_add(end);
+                let behind = self.found.iter().position(|found| found.range.end > last).unwrap_or(self.found.len());
+                let behind = self.found.split_off(behind);
+                self.note(Found { range: one.start..last, length: end, replacement });
+                behind.into_iter().for_each(|found| self.note(found));
+            }
+            same && end < form.len()
+        });
+        self.followed = followed;
     }
 
     /// Adds an occurrence that ends last, and merges those that it overlaps.
     fn note(&mut self, mut new: Found) {
         while let Some(last) = self.found.pop_if(|last| last.range.end > new.range.start) {
             let start = last.range.start.min(new.range.start);
-            if (last.range.start, std::cmp::Reverse(last.length)) < (new.range.start, std::cmp::Reverse(new.length)) {
+            if (last.range.start, std::cmp::Reverse(last.length)) <= (new.range.start, std::cmp::Reverse(new.length)) {
                 new.length = last.length;
                 new.replacement = last.replacement;
             }
@@ -317,6 +374,9 @@ impl Scrubber {
         out.extend_from_slice(self.held.get(at..end).unwrap_or_default());
         let end = end.max(at);
         self.held.drain(..end);
+        for one in &mut self.followed {
+            one.start = one.start.saturating_sub(end);
+        }
         for found in &mut self.found {
             found.range = found.range.start.saturating_sub(end)..found.range.end.saturating_sub(end);
         }
