@@ -54,3 +54,16 @@ fn the_decorators_of_the_spec_are_those_of_the_code() {
         assert_eq!(&spec[start..stop], expected, "run with BLESS=1 to rewrite spec/language.md");
     }
 }
+
+#[test]
+fn what_confined_steps_always_reach_is_what_the_spec_lists() {
+    let spec = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/language.md")).expect("the spec");
+    let start = spec.find("### Isolation").expect("the section");
+    let section = &spec[start..start + spec[start..].find("\n## ").expect("its end")];
+    let words: Vec<&str> = section.split(|c: char| c.is_whitespace() || c == '`').filter(|word| word.starts_with('/')).collect();
+    for path in opal_vm::confine::SYSTEM.iter().chain(opal_vm::confine::DEVICES) {
+        assert!(words.contains(path), "{path} is not in the spec");
+    }
+    let known = |word: &&&str| !opal_vm::confine::SYSTEM.contains(word) && !opal_vm::confine::DEVICES.contains(word);
+    assert_eq!(words.iter().filter(known).copied().collect::<Vec<_>>(), ["/tmp"], "the spec lists what is not in the code");
+}

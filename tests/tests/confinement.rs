@@ -272,6 +272,18 @@ fn listed_places_are_looked_up_when_the_block_begins() {
     // A step that puts something else in the place of a listed directory gains nothing.
     let swap = "fun main() { @isolated.filesystem(read=[\"sub/in\"], write=[\"sub\"]) {\n  rm -r sub/in && ln -s ../away sub/in\n  cat sub/in/secret\n} }";
     fails(&host, swap).says("not started, since it cannot be confined").says("another file has taken its name");
+    // Nor is it told by which name, where that is a secret.
+    let mut host = Host::new();
+    host.write("sub/in-hunter2/text", "text\n");
+    host.set("PLACE", "in-hunter2");
+    let secret = swap
+        .replace("\"sub/in\"", "\"sub/\" + @env.PLACE")
+        .replace("rm -r sub/in && ln -s ../away sub/in", "rm -r sub/in*; ln -s / sub/@env.PLACE")
+        .replace("cat sub/in/secret", "true");
+    let ended = fails(&host, &secret);
+    ended.says("another file has taken its name");
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    host.write("away/secret", "text\n");
     let swap = swap.replace("read=[\"sub/in\"], ", "");
     host.write("sub/in2/x", "");
     fails(&host, &swap.replace("rm -r sub/in && ", "").replace("sub/in", "sub/link")).says("Permission denied");

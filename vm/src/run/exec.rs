@@ -294,7 +294,9 @@ impl<'s, 'p> Worker<'s, 'p> {
         self.left(index, outcome.leftovers, true);
         self.left(index, outcome.survivors, false);
         let (ended, stopped) = (outcome.ended, outcome.stopped);
-        let unconfined = sheet.as_mut().and_then(Sheet::refusal);
+        // It may name a place that a secret names.
+        let plain = |why: String| String::from_utf8_lossy(&self.shared.patterns().scrub(why.as_bytes())).into_owned();
+        let unconfined = sheet.as_mut().and_then(Sheet::refusal).map(plain);
         self.shared.note("step_done", Some(index), || {
             let (exit, signal) = match ended {
                 _ if unconfined.is_some() => (None, None),
