@@ -263,8 +263,7 @@ impl Lane {
         self.request.push(
             flag(options.new_session, hello::SESSION)
                 | flag(options.stdin.is_some(), hello::STDIN)
-                | flag(options.lock.is_some(), hello::LOCK)
-                | flag(sys::is_ignored(Signal::SIGHUP), hello::HUP_IGNORED),
+                | flag(options.lock.is_some(), hello::LOCK),
         );
         wire::put_u32(&mut self.request, millis(options.grace));
         let fds: Vec<_> = [options.stdin, options.lock].into_iter().flatten().collect();
@@ -394,7 +393,7 @@ impl Lane {
 
     /// The signal that steps have not had yet.
     fn to_pass_on(&self, first: Option<First>) -> Option<Signal> {
-        first.filter(|first| !(first.from_terminal && self.shares_terminal)).map(|first| first.signal)
+        first.filter(|first| !(first.from_terminal && self.shares_terminal)).map(|first| first.for_steps())
     }
 
     /// Tells the watcher to end the step: `signal`, `grace`, KILL.

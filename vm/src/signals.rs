@@ -1,4 +1,6 @@
-//! INT, TERM and HUP while steps run (DESIGN §9): the first one cancels, a second one kills.
+//! The signals that ask a run to stop (DESIGN §9): the first one cancels, a second one kills.
+//!
+//! They are taken from when the first step may start. Before that nothing has had an effect, and each ends this process as it would any other.
 //!
 //! The signals are blocked in every thread and taken from a descriptor by whoever waits, so there is
 //! no handler and no thread for them. Whoever waits for something that may take long polls
@@ -21,6 +23,26 @@ use crate::watcher::wait_readable;
 /// The same signal again counts as insisting only after this long: service managers and terminals
 /// may deliver one wish twice.
 const INSIST_AFTER: Duration = Duration::from_secs(1);
+
+/// The signals by which terminals, service managers and operators ask programs to stop. Steps get them as they are.
+const STOPPING: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// The others that end a program which is not prepared: timers, batch systems that announce its end, limits on its time. They ask a run to stop
+/// as well, since it would leave its cleanup undone otherwise.
+const ENDING: [Signal; 8] =
+    [Signal::SIGALRM, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGXCPU, Signal::SIGVTALRM, Signal::SIGPROF, Signal::SIGIO, Signal::SIGPWR];
+
+/// Those of the signals that `nohup` and the `&` of a shell ignore for a program which this process was started with: it and its steps keep
+/// ignoring them.
+#[must_use]
+pub fn ignored_at_start() -> Vec<Signal> {
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT].into_iter().filter(|signal| sys::is_ignored(*signal)).collect()
+}
+
+/// Lets signals through that the caller of this program has left blocked: until they are taken, they are to end it as they would any other.
+pub fn unblock() {
+    let _ = SigSet::all().thread_unblock();
+}
 
 /// How far the run has been asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +67,14 @@ pub struct First {
     pub at: Instant,
 }
 
+impl First {
+    /// What asks steps to stop: the same, or TERM in place of signals that may mean anything to a program (`dd`, `nginx` on USR1).
+    #[must_use]
+    pub fn for_steps(&self) -> Signal {
+        if STOPPING.contains(&self.signal) { self.signal } else { Signal::SIGTERM }
+    }
+}
+
 /// Takes and remembers the signals that stop a run.
 pub struct Signals {
     fd: SignalFd,
@@ -66,16 +96,15 @@ const LENT: u8 = 1;
 const INTERRUPTED: u8 = 2;
 
 impl Signals {
-    /// Blocks the signals in this thread, and so in those it starts from now on. A HUP that is
-    /// ignored now stays ignored.
+    /// Blocks the signals in this thread, and so in those it starts from now on; those of [`ignored_at_start`] stay ignored. A limit on the
+    /// size of files shows as an error of the write from now on.
     ///
     /// # Errors
     /// When descriptors run out.
     pub fn install() -> Result<Self, Errno> {
-        let mut watched = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
-        if !sys::is_ignored(Signal::SIGHUP) {
-            watched.add(Signal::SIGHUP);
-        }
+        let ignored = ignored_at_start();
+        let watched: SigSet = STOPPING.into_iter().chain(ENDING).filter(|signal| !ignored.contains(signal)).collect();
+        sys::ignore(Signal::SIGXFSZ);
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let cancel = EventFd::from_flags(flags)?;
         let kill = EventFd::from_flags(flags)?;
@@ -142,7 +171,7 @@ impl Signals {
                 *first = Some(First { signal, from_terminal, at });
                 Phase::Cancel
             }
-            Some(_) if signal == Signal::SIGINT => Phase::Kill,
+            Some(_) if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => Phase::Kill,
             Some(earlier) if earlier.signal == signal => {
                 if at.saturating_duration_since(earlier.at) < INSIST_AFTER {
                     return;
@@ -219,7 +248,7 @@ mod tests {
     #[test]
     fn a_first_signal_cancels() {
         assert_eq!(after(&[]), Phase::Run);
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        for signal in STOPPING.into_iter().chain(ENDING) {
             assert_eq!(after(&[(signal, 0)]), Phase::Cancel);
         }
     }
@@ -228,6 +257,7 @@ mod tests {
     fn an_interrupt_after_any_signal_kills() {
         assert_eq!(after(&[(Signal::SIGINT, 0), (Signal::SIGINT, 1)]), Phase::Kill);
         assert_eq!(after(&[(Signal::SIGTERM, 0), (Signal::SIGINT, 1)]), Phase::Kill);
+        assert_eq!(after(&[(Signal::SIGINT, 0), (Signal::SIGQUIT, 1)]), Phase::Kill);
     }
 
     #[test]

@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::IsTerminal as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -228,7 +229,7 @@ pub fn perform(
         }
     }
     if exit != 0 || !job.wishes.quiet {
-        say(&report, job, kept.as_deref(), out);
+        say(&report, job, kept.as_deref(), signals, out);
     }
     // The lock is held by the watchers too, so it outlasts this process where a step does.
     drop(lock);
@@ -434,12 +435,23 @@ fn refuse_run(error: &RunError) -> Refusal {
     Refusal::new(code, 69, error.to_string()).help(help)
 }
 
+/// A stream to write to. A terminal that stands still (^S) blocks a write although `poll` says that it has room; opened anew it does not, and
+/// for others that have it nothing changes.
 fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
+    let anew = || {
+        let path = format!("/proc/self/fd/{}", stream.as_fd().as_raw_fd());
+        File::options().write(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)
+    };
+    if nix::unistd::isatty(stream.as_fd()).unwrap_or(false)
+        && let Ok(file) = anew()
+    {
+        return Ok(file);
+    }
     stream.as_fd().try_clone_to_owned().map(File::from).map_err(|error| system("use the standard streams", &error))
 }
 
 /// Says on standard error how the run ended.
-fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, out: &Output) {
+fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals, out: &Output) {
     let mut text = report.failures_text(job.source_name);
     match &report.outcome {
         Outcome::Succeeded | Outcome::Failed(_) => {}
@@ -465,5 +477,5 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, out: &Output) {
     if let Some(command) = job.resume.as_ref().filter(|_| report.is_resumable()) {
         let _ = writeln!(text, "help: to go on with it: `{}`", crate::view::escape(command.as_bytes(), false));
     }
-    let _ = to_stderr(&out.painted(&text));
+    let _ = duplicate(&std::io::stderr()).map(|mut stderr| crate::run::deliver(&mut stderr, out.painted(&text).as_bytes(), signals));
 }

@@ -15,7 +15,6 @@ use std::path::PathBuf;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
     let force = force::asked(matches)?;
-    let signals = signals()?;
     let site = super::site()?;
     let request = super::options::request(matches)?;
     let file = read(&request)?;
@@ -87,5 +86,5 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     if forced && (job.wishes.yes || !job.wishes.confirm) {
         let _ = to_stderr(&show(&job));
     }
-    perform(&job, begin, lock, spare, &signals, out)
+    perform(&job, begin, lock, spare, &signals()?, out)
 }

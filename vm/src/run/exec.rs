@@ -597,10 +597,12 @@ impl<'s, 'p> Worker<'s, 'p> {
         // Cleanup that has begun is finished: neither a limit that is up nor a first signal interrupts it.
         let cleanup = Scope { deadline: None, seen: Phase::Cancel, ..scope };
         let ended = self.block(children(nodes, Some(finally)), cleanup);
-        if flow != Flow::Done {
+        if ended == Flow::Killed {
             let path = self.shared.path(Some(finally));
-            let mut tally = locked(&self.shared.tally);
-            if ended == Flow::Killed { tally.cleanup_skipped.push(path) } else { tally.cleaned_up.push(path) }
+            locked(&self.shared.tally).cleanup_skipped.push(path);
+        } else if flow != Flow::Done {
+            let path = self.shared.path(Some(finally));
+            locked(&self.shared.tally).cleaned_up.push(path);
         }
         match (flow, ended) {
             (_, Flow::Killed) => Flow::Killed,

@@ -45,6 +45,8 @@ pub use environment::{EnvPolicy, environment};
 pub use replay::{Labels, Start};
 pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
 
+pub(crate) use output::deliver;
+
 use exec::Worker;
 use output::{Direct, Put};
 use progress::{Event, Progress};

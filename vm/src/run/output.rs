@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::json;
@@ -24,6 +24,9 @@ const BUFFER_MAX: usize = 1 << 20;
 
 /// What a pipe that is ready takes without blocking.
 const PIPE_BUF: usize = 4096;
+
+/// How long a reader that does not read may hold up a run that is to stop (DESIGN §9).
+const READER_MAX: Duration = Duration::from_secs(2);
 
 /// How much of a step's last stderr is kept for the report.
 const TAIL_MAX: usize = 2048;
@@ -79,12 +82,13 @@ impl Direct {
                 mid.store(bytes.last().is_some_and(|byte| *byte != b'\n'), Ordering::Release);
             }
         }
-        let mut write = |bytes: &[u8]| write_all(file, bytes, &self.signals, Phase::Cancel, None);
+        let mut write = |bytes: &[u8]| deliver(file, bytes, &self.signals);
         let done = match &self.progress {
             Some(progress) => progress.output(stream, bytes, &mut write),
             None => write(bytes),
         };
-        if done.is_err() && needed {
+        // A reader that has been waited for is not waited for again.
+        if done.as_ref().is_err_and(|error| needed || error.kind() == io::ErrorKind::TimedOut) {
             *files = None;
         }
         done
@@ -106,13 +110,31 @@ impl Put for Direct {
     }
 }
 
-/// Writes all of `bytes`. A reader that does not read must not keep a signal beyond `seen`, or a deadline, from ending the run.
-pub(super) fn write_all(file: &mut File, mut bytes: &[u8], signals: &Signals, seen: Phase, deadline: Option<Instant>) -> io::Result<()> {
+/// Writes all of `bytes`, however long that takes; once the run is to stop, for [`READER_MAX`] at most.
+///
+/// # Errors
+/// Those of writing; `TimedOut`, or `Interrupted` by a signal that kills.
+pub(crate) fn deliver(file: &mut File, mut bytes: &[u8], signals: &Signals) -> io::Result<()> {
+    if signals.check() == Phase::Run {
+        match write_all(file, &mut bytes, signals, Phase::Run, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+    let seen = signals.phase().max(Phase::Cancel);
+    write_all(file, &mut bytes, signals, seen, Instant::now().checked_add(READER_MAX))
+}
+
+/// Writes all of `bytes`, of which the rest is left in it. A reader that does not read must not keep a signal beyond `seen`, or a deadline, from ending the run.
+pub(super) fn write_all(file: &mut File, bytes: &mut &[u8], signals: &Signals, seen: Phase, deadline: Option<Instant>) -> io::Result<()> {
     while !bytes.is_empty() {
         let [arrived, kill] = signals.poll_fds(seen);
         let mut fds =
             [PollFd::new(file.as_fd(), PollFlags::POLLOUT), PollFd::new(arrived, PollFlags::POLLIN), PollFd::new(kill, PollFlags::POLLIN)];
-        match poll(&mut fds, poll_timeout(deadline)) {
+        // Nothing is beyond the last phase, and its descriptor stays readable.
+        let [output, _, _] = &mut fds;
+        let waited = if seen == Phase::Kill { std::slice::from_mut(output) } else { &mut fds };
+        match poll(waited, poll_timeout(deadline)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -129,7 +151,7 @@ pub(super) fn write_all(file: &mut File, mut bytes: &[u8], signals: &Signals, se
         let (chunk, _) = bytes.split_at(bytes.len().min(PIPE_BUF));
         match file.write(chunk) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Ok(written) => *bytes = bytes.get(written..).unwrap_or_default(),
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
         }

@@ -103,7 +103,8 @@ impl Worker<'_, '_> {
         let [_, pipe] = &self.pipes;
         if let Some(pipe) = pipe.as_ref().filter(|_| stream == Stream::Stdout) {
             let signals = &self.shared.signals;
-            let written = pipe.try_clone().and_then(|pipe| write_all(&mut File::from(pipe), bytes, signals, scope.seen, scope.deadline));
+            let written =
+                pipe.try_clone().and_then(|pipe| write_all(&mut File::from(pipe), &mut { bytes }, signals, scope.seen, scope.deadline));
             return match written {
                 Ok(()) => Flow::Done,
                 Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::TimedOut) => {

@@ -71,6 +71,13 @@ pub fn is_ignored(signal: Signal) -> bool {
     old.sa_sigaction == libc::SIG_IGN
 }
 
+/// Ignores a signal from now on, and in programs that are started until [`default_dispositions`].
+pub fn ignore(signal: Signal) {
+    let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: ignoring runs no code of this process, so no handler can break an invariant.
+    let _ = unsafe { sigaction(signal, &ignored) };
+}
+
 /// Gives every signal but those in `keep` its default disposition.
 pub fn default_dispositions(keep: &[Signal]) {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());

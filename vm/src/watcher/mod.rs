@@ -36,6 +36,7 @@ use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 pub use tree::Process;
 
+use crate::signals::ignored_at_start;
 use crate::sys::{self, WaitStatus};
 use wire::{Body, Fill, Reader, ended, hello, kind, start};
 
@@ -166,8 +167,7 @@ impl Watcher {
             dup2_stdin(&stdin)?;
         }
         let lock = take(hello::LOCK);
-        let keep: &[Signal] = if has(hello::HUP_IGNORED) { &[Signal::SIGHUP] } else { &[] };
-        sys::default_dispositions(keep);
+        sys::default_dispositions(&ignored_at_start());
 
         let session = has(hello::SESSION);
         let mut attributes = PosixSpawnAttr::init()?;

@@ -29,7 +29,6 @@ pub(crate) mod hello {
     pub(crate) const SESSION: u8 = 1;
     pub(crate) const STDIN: u8 = 2;
     pub(crate) const LOCK: u8 = 4;
-    pub(crate) const HUP_IGNORED: u8 = 8;
 }
 
 /// Bits of the flag byte in START. `FD0 << n` says that a descriptor for `n` comes along, for `n` below `FDS`.
