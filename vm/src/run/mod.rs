@@ -154,7 +154,6 @@ pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -
         let mut event = options.start.labels.to_json();
         event.insert("schema".to_owned(), json!("opal/events/v1"));
         event.insert("steps".to_owned(), json!(crate::view::step_count(plan.steps.view())));
-        event.insert("steps_done".to_owned(), json!(locked(&shared.tally).done.len()));
         event.insert("forced".to_owned(), json!(!options.forced.is_null()));
         event.insert("accepted_drift".to_owned(), options.forced.clone());
         Value::Object(event)

@@ -53,7 +53,7 @@ pub struct Lines {
 #[derive(Debug, Default)]
 struct Count {
     total: u64,
-    /// Done in runs that this one goes on with.
+    /// Done before, in runs that this one goes on with, or skipped.
     before: u64,
     done: HashSet<usize>,
 }
@@ -86,7 +86,7 @@ impl Progress for Lines {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         if event.name == "run_starts" {
             let number = |name| field(name).and_then(Value::as_u64).unwrap_or(0);
-            (count.total, count.before) = (number("steps"), number("steps_done"));
+            (count.total, count.before) = (number("steps"), number("steps_before").saturating_add(number("steps_skipped")));
         }
         let node = event.node.filter(|_| event.name == "step_done")?;
         let result = field("result").and_then(Value::as_str).unwrap_or_default();
