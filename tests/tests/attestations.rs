@@ -195,6 +195,16 @@ fn a_run_that_fails_or_is_interrupted_has_a_receipt_too() {
     let end = records.as_array().and_then(|records| records.last()).expect("an end").clone();
     assert_eq!((&end["outcome"], &end["detail"], &end["exit"]), (&"cancelled".into(), &"SIGTERM".into(), &143.into()));
 
+    // What went on with an earlier part, or began in the middle, says so.
+    host.vm(&["run", "--plan", "prod.plan", "--from", "9", "--receipt", "no-step"]).expect(64);
+    assert!(!host.work().join("no-step").exists());
+    host.contract("run: {\n    echo SITE\n    test -e go\n}\n", &["run"]);
+    host.vm(&["run", "--plan", "prod.plan"]).expect(1);
+    host.write("go", "");
+    host.vm(&["run", "--plan", "prod.plan", "--from", "2", "--receipt", "partial"]).expect(0);
+    let text = host.opalc(&["show", "partial"]).expect(0).stdout.clone();
+    assert!(text.contains("partial:    it began at step 2"), "{text}");
+
     // Where nothing was run there is nothing to say.
     host.vm(&["run", "--plan", "failed", "--receipt", "none"]).expect(65);
     assert!(!host.work().join("none").exists());

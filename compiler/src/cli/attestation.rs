@@ -168,6 +168,12 @@ fn receipt_text(records: &[Value], signer: &str) -> String {
     if run["forced"] == true {
         let _ = writeln!(text, "{:<12}it ran in spite of drift", "forced:");
     }
+    if run["resumed"] == true {
+        let _ = writeln!(text, "{:<12}it went on with an earlier part of this run, which is not in here", "resumed:");
+    }
+    if !run["from"].is_null() {
+        let _ = writeln!(text, "{:<12}it began at step {}", "partial:", field(run, "from"));
+    }
     for record in records.iter().filter(|record| record["record"] == "step_done") {
         let how = match (&record["stopped"], &record["signal"], &record["exit"]) {
             (Value::String(stopped), ..) => escape(stopped.as_bytes(), false),
