@@ -90,6 +90,8 @@ pub(crate) struct Generator {
     next_id: u32,
     /// Commands that hold a step whose end depends on how often it has run.
     stateful: Vec<bool>,
+    /// Commands in which several branches run at once.
+    concurrent: Vec<bool>,
     budget: u32,
 }
 
@@ -101,6 +103,8 @@ struct Place {
     bindings: Vec<u32>,
     /// Several things run at once around it, so that nothing may depend on how often something has run.
     concurrent: bool,
+    /// Its output goes into a pipe, where branches that run at once write in no order.
+    piped: bool,
     /// Directly in `@parallel`, where no binding may stand.
     branch: bool,
     /// Inside a directory, so that there is one beside it.
@@ -115,7 +119,7 @@ impl Place {
 
 impl Generator {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed, next_id: 1, stateful: Vec::new(), budget: 0 }
+        Self { state: seed, next_id: 1, stateful: Vec::new(), concurrent: Vec::new(), budget: 0 }
     }
 
     pub(crate) fn plan(mut self) -> Plan {
@@ -124,6 +128,7 @@ impl Generator {
         for number in 0..count {
             self.budget = if number + 1 == count { 16 } else { 4 };
             self.stateful.push(false);
+            self.concurrent.push(false);
             commands.push(self.block(&Place { depth: if number + 1 == count { 0 } else { 2 }, ..Place::default() }));
         }
         Plan { commands }
@@ -186,8 +191,13 @@ impl Generator {
     fn call(&mut self, place: &Place) -> Option<Stmt> {
         let callable = u32::try_from(self.stateful.len() - 1).expect("small");
         let number = usize::try_from(self.below(callable.max(1))).expect("small");
-        if callable == 0 || (place.concurrent && self.stateful[number]) {
+        if callable == 0 || (place.concurrent && self.stateful[number]) || (place.piped && self.concurrent[number]) {
             return None;
+        }
+        if self.concurrent[number]
+            && let Some(concurrent) = self.concurrent.last_mut()
+        {
+            *concurrent = true;
         }
         if self.stateful[number]
             && let Some(stateful) = self.stateful.last_mut()
@@ -258,6 +268,11 @@ impl Generator {
 
     fn parallel(&mut self, inner: &Place) -> Stmt {
         let at_once = 1 + self.below(4);
+        if at_once > 1
+            && let Some(concurrent) = self.concurrent.last_mut()
+        {
+            *concurrent = true;
+        }
         let mut place = Place { branch: true, concurrent: inner.concurrent || at_once > 1, ..inner.clone() };
         let mut inside = self.block(&place);
         if self.one_in(3) {
@@ -337,7 +352,7 @@ impl Generator {
             })
             .collect();
         let pipes = operators.iter().skip(1).any(|operator| *operator == Operator::Pipe);
-        let place = Place { concurrent: place.concurrent || pipes, ..place.clone() };
+        let place = Place { concurrent: place.concurrent || pipes, piped: place.piped || pipes, ..place.clone() };
         let construct = self.below(count);
         let mut operands = Vec::new();
         for (number, operator) in (0..count).zip(operators) {
@@ -367,7 +382,7 @@ impl Generator {
         let operations = operations.into_iter().chain(checked).collect();
         let step = match self.below(3) {
             0 => Stmt::Retry(2, vec![Stmt::Step(step)]),
-            1 => self.call(place).unwrap_or(Stmt::Step(step)),
+            1 => self.call(&Place { piped: true, ..place.clone() }).unwrap_or(Stmt::Step(step)),
             _ => Stmt::Step(step),
         };
         Stmt::Pipeline(Box::new(step), operations)
