@@ -220,3 +220,71 @@ fn no_shape_survives_any_ending_anywhere() {
     let wrong = wrong.into_inner().expect("no panic");
     assert!(wrong.is_empty(), "{} of {total}:\n{}", wrong.len(), wrong.join("\n\n"));
 }
+
+/// A control group that belongs to [`NOBODY`], as a session manager would give one to a user. Removed when dropped.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    fn new() -> Option<Self> {
+        let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+            .map(Path::new)
+            .into_iter()
+            .find(|root| root.join("cgroup.subtree_control").exists())?;
+        let group = root.join(format!("test-{}", marker()));
+        std::fs::create_dir(&group).ok()?;
+        give_to(&group, NOBODY);
+        let group = Self(group);
+        group.0.join("cgroup.kill").exists().then_some(group)
+    }
+
+    fn groups_inside(&self) -> usize {
+        std::fs::read_dir(&self.0).expect("a directory").flatten().filter(|entry| entry.path().is_dir()).count()
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn where_groups_can_be_made_what_became_another_user_is_killed_too_and_no_group_stays() {
+    let group = nix::unistd::geteuid().is_root().then(Delegated::new).flatten();
+    let Some((group, setpriv)) = group.zip(Some("/usr/bin/setpriv").filter(|path| Path::new(path).exists())) else {
+        eprintln!("skipped: needs root, control groups of version 2 with `cgroup.kill`, and `setpriv`");
+        return;
+    };
+    let (directory, program) = public_copy();
+    let host = Host::new();
+    let mark = Marked(marker());
+    let become_root = directory.path().join("setpriv");
+    std::fs::copy(setpriv, &become_root).expect("a copy");
+    std::fs::set_permissions(&become_root, std::fs::Permissions::from_mode(0o4755)).expect("its mode");
+    let step = format!("{} --reuid 0 --regid 0 --clear-groups bash -c \"trap '' TERM; touch became; sleep 600; :\"", become_root.display());
+    host.write("script.opl", format!(": {}\n@timeout(1s) {{ {step} }}\n", mark.0));
+    // What a watcher that was killed in the middle left behind.
+    let stale = group.0.join("opal-4194305");
+    std::fs::create_dir(&stale).expect("a group");
+    give_to(host.path(), NOBODY);
+    let enter =
+        format!("echo $$ >{}/cgroup.procs && exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups \"$@\"", group.0.display());
+    let run = std::process::Command::new("bash")
+        .args(["-c", &enter, "enter"])
+        .arg(&program)
+        .args(["--record", "none", "./script.opl"])
+        .current_dir(host.work())
+        .envs([("HOME", host.path().as_os_str()), ("OPAL_TEST_MARK", mark.0.as_ref())])
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_STATE_HOME")
+        .env_remove("XDG_RUNTIME_DIR")
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(host.work().join("became").exists(), "{said}");
+    assert!(!said.contains("cannot be ended"), "{said}");
+    assert_eq!(processes_marked(&mark.0), [0; 0], "{said}");
+    assert_eq!(group.groups_inside(), 0, "directories of groups stay");
+}

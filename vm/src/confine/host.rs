@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::sys;
 use crate::trust::policy::SandboxLevel;
+use crate::watcher::cgroup;
 use opal_format::kind::NodeKind;
 
 /// The first Landlock interface that holds back truncation (Linux 6.2).
@@ -59,7 +60,7 @@ impl Host {
         let (any, files) = (self.missing(false).is_none(), self.missing(true).is_none());
         json!({
             "landlock_abi": self.landlock, "seccomp": self.seccomp,
-            "no_new_privs": nix::sys::prctl::get_no_new_privs().is_ok(), "cgroup_kill": cgroup_kill(),
+            "no_new_privs": nix::sys::prctl::get_no_new_privs().is_ok(), "cgroup_kill": cgroup::available(),
             "signals_scoped": self.landlock >= LANDLOCK_SCOPES,
             "enforces": { "network": any, "filesystem": files, "privileges": any },
         })
@@ -74,15 +75,6 @@ impl Host {
             (_, Some(why)) => format!("nothing: {why}"),
         }
     }
-}
-
-/// Whether this process may end the processes of its own control group at once.
-fn cgroup_kill() -> bool {
-    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
-    let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-    let usable = |path: &std::path::Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
-    own.is_some_and(|own| roots.iter().any(|root| usable(&std::path::Path::new(root).join(own).join("cgroup.kill"))))
 }
 
 /// How the owner of the host wants every step confined (`[sandbox]` of the policy).

@@ -10,12 +10,12 @@
 //! socket, so it cannot hang on a full pipe.
 //!
 //! Limits: a process of the same user that kills its watcher first, one that the watcher may not
-//! signal (another uid), one in uninterruptible sleep. What cannot be ended is reported. No cgroup is
-//! used: moving each step into one costs more than starting it. Times are on the monotonic clock,
-//! which stands still while the machine is suspended.
+//! signal (another uid, where no control group can be made), one in uninterruptible sleep. What cannot be ended is reported.
+//! Times are on the monotonic clock, which stands still while the machine is suspended.
 //!
 //! Tests: `vm/tests/watcher.rs`, with real processes.
 
+pub(crate) mod cgroup;
 mod tree;
 pub(crate) mod wire;
 
@@ -131,6 +131,8 @@ struct Watcher {
     populated: bool,
     /// The process group of the latest step.
     last: Option<i32>,
+    /// What is being killed, where control groups can be made.
+    group: Option<cgroup::Group>,
     /// The VM is gone.
     closed: bool,
 }
@@ -193,6 +195,7 @@ impl Watcher {
             job: None,
             populated: false,
             last: None,
+            group: None,
             closed: false,
         })
     }
@@ -403,10 +406,15 @@ impl Watcher {
     }
 
     /// Kills everything below, again while the walk finds processes it had not seen.
-    fn kill_round(&self) {
+    fn kill_round(&mut self) {
         let mut before = Vec::new();
+        self.group = self.group.take().or_else(cgroup::Group::make);
         for _ in 0..64 {
             let now = tree::descendants();
+            if let Some(group) = &self.group {
+                group.take(&now);
+                group.kill();
+            }
             self.signal(&now, Signal::SIGKILL);
             if now.iter().all(|pid| before.contains(pid)) {
                 break;
@@ -416,6 +424,7 @@ impl Watcher {
     }
 
     fn answer(&mut self, survivors: Vec<Process>) -> Next {
+        self.group = None;
         let Some(job) = self.job.take() else {
             return Next::Idle;
         };
