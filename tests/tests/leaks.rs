@@ -22,8 +22,12 @@ fn watch(script: &str) {
     static_program::write(&tiny).expect("a file");
     host.set("TMPDIR", host.work().to_str().expect("text"));
     host.write("script.opl", script);
-    let mut run =
-        host.command("opal", ["--record", "none", "./script.opl"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut run = host
+        .command("opal", ["--quiet", "--record", "none", "./script.opl"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     let mut seen: HashMap<u32, Seen> = HashMap::new();
     let mut zombies: Vec<u32> = Vec::new();
     while run.try_wait().expect("a status").is_none() {

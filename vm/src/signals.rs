@@ -32,11 +32,11 @@ const STOPPING: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM,
 const ENDING: [Signal; 8] =
     [Signal::SIGALRM, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGXCPU, Signal::SIGVTALRM, Signal::SIGPROF, Signal::SIGIO, Signal::SIGPWR];
 
-/// Those of the signals that `nohup` and the `&` of a shell ignore for a program which this process was started with: it and its steps keep
-/// ignoring them.
+/// HUP, if `nohup` has this process ignore it: it and its steps keep ignoring it. INT and QUIT, which the `&` of a script ignores, are taken
+/// all the same: who sends them by `kill` means this run.
 #[must_use]
 pub fn ignored_at_start() -> Vec<Signal> {
-    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT].into_iter().filter(|signal| sys::is_ignored(*signal)).collect()
+    [Signal::SIGHUP].into_iter().filter(|signal| sys::is_ignored(*signal)).collect()
 }
 
 /// Lets signals through that the caller of this program has left blocked: until they are taken, they are to end it as they would any other.
