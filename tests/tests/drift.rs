@@ -433,6 +433,36 @@ scenarios! {
     the_source_of_an_unsigned_contract: UNSIGNED_SOURCE,
 }
 
+#[test]
+fn steps_before_a_change_of_structure_are_shown_as_they_would_be_now() {
+    let mut host = Host::new();
+    host.set("STAGE", "blue");
+    host.contract("go: {\n  deploy @env.STAGE\n  if @env.STAGE == \"green\" { echo more }\n  echo @env.STAGE\n}\n", &["go"]);
+    host.set("STAGE", "green");
+    let report: Value = serde_json::from_str(&host.vm(&["verify", "--plan", "prod.plan", "--json"]).expect(3).stdout).expect("JSON");
+    let steps = report["drift"][0]["steps"].as_array().expect("steps");
+    assert!(steps[0]["actual"].as_str().is_some_and(|actual| actual.starts_with("deploy opal:secret:")), "{report:#}");
+    assert_ne!(steps[0]["actual"], steps[0]["expected"]);
+    assert_eq!(steps[1]["actual"], Value::Null, "what stands elsewhere now is compared with nothing");
+    assert_eq!(report["drift"][1]["steps"][0]["actual"], "@if(@env.STAGE == \"green\")");
+}
+
+#[test]
+fn a_changed_source_is_reported_with_what_stands_behind_the_program_and_how_to_go_on() {
+    let host = Host::new();
+    for (options, trust, says) in [
+        (&[][..], &[][..], "still as it was signed"),
+        (&["--unsigned"], &["--allow-unsigned"], "the program inside the contract is signed by nobody"),
+    ] {
+        host.contract("echo SITE\n", options);
+        host.write("old.opl", host.read("deploy.opl"));
+        host.write("deploy.opl", host.named("echo SITE # more\n"));
+        let ended = host.vm(&[&["verify", "--plan", "prod.plan"], trust].concat());
+        ended.expect(3).says("error[source_changed]").says(says).says("`--source FILE`");
+        host.vm(&[&["verify", "--plan", "prod.plan", "--source", "old.opl"], trust].concat()).expect(0);
+    }
+}
+
 /// What `opalc diff` says of the contract that a change of environment, arguments or source gives.
 fn difference(change: impl FnOnce(&mut Host), arguments: &[&str]) -> (i32, Value, String) {
     let source = "fun go(n: Int = 2) = {\n    for i in 1...@var.n { echo @var.i }\n    deploy @env.TOKEN @env.STAGE(public=true)\n    echo last\n}\n";
@@ -535,7 +565,9 @@ fn a_value_is_revealed_on_a_terminal_only() {
     let ended = host.vm(&words("env.TOKEN"));
     ended.expect(64).says("error[no_terminal]").says("effects: none");
     assert!(!ended.stdout.contains("secret-words") && !ended.stderr.contains("secret-words"));
-    for (key, status, shown) in [("env.TOKEN", 3, "env.TOKEN = other-secret-words"), ("env.OTHER", 64, "")] {
+    for (key, status, shown) in
+        [("env.TOKEN", 3, "env.TOKEN = other-secret-words"), ("TOKEN", 3, "env.TOKEN = other-secret-words"), ("env.OTHER", 64, "")]
+    {
         let terminal = nix::pty::openpty(None, None).expect("a terminal");
         let mut child =
             host.command("opal-vm", words(key)).stdout(terminal.slave).stderr(std::process::Stdio::null()).spawn().expect("starts");

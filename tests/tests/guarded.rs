@@ -303,6 +303,15 @@ fn each_key_of_the_plan_refuses_what_it_names() {
 }
 
 #[test]
+fn a_run_that_takes_longer_than_the_policy_allows_says_whose_limit_that_is() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]).contract("go: {\n    sleep 60 # SITE\n    echo @env.A\n}\n", &["go"]);
+    let ended = here.policy("run.timeout = \"200ms\"").run_as("", &[]);
+    ended.expect(1).says("error[step_failed]: the run failed: not done after 200ms").says("limit:   `run.timeout` of this host's policy");
+    ended.says("effects: started (stopped after 0 of 2 steps)");
+}
+
+#[test]
 fn control_flow_and_operators_are_no_decorators() {
     let here = guarded!();
     here.trust(&[("ops", "own")]);

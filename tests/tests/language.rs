@@ -473,3 +473,18 @@ fn a_secret_that_bounds_a_loop_is_named_as_it_is_written() {
     host.opalc(&["loop.opl"]).expect(0);
     host.opalc(&["loop.opl", "--no-public"]).expect(65).says("help: plan without `--no-public`");
 }
+
+#[test]
+fn a_generated_value_that_decides_a_branch_is_named_as_it_is_written() {
+    let host = Host::new();
+    host.write("branch.opl", "var N = @random.password(length=8)\nif @var.N + @env.A(default=\"\") == \"x\" {\n    echo x\n}\n");
+    let ended = host.opalc(&["branch.opl", "--hash"]);
+    ended.expect(65).says("error[secret_structure]: which steps run depends on `random.password(8)#1`, which is secret");
+    ended.says("help: if the value may be shown, write `public=true` at `@random.password(8)`");
+    // Only the generated value asks for it: that a secret of the environment decides a branch is listed, and allowed.
+    host.write(
+        "branch.opl",
+        "var N = @random.password(length=8, public=true)\nif @var.N + @env.A(default=\"\") == \"x\" {\n    echo x\n}\n",
+    );
+    host.opalc(&["branch.opl", "--hash"]).expect(0);
+}

@@ -283,6 +283,50 @@ fn drift_names_the_command_that_makes_the_contract_anew() {
     let options = ["--pass-env", "PROMISED", "--once", "--hash-algo", "blake3"];
     let command = help("go: echo @env.STAGE\n", &options);
     assert_eq!(command, "deploy.opl go --pass-env PROMISED --once --hash-algo blake3 --resolve -o prod.plan");
+    let command = help("go: echo @env.STAGE\n", &["--no-public", "--expires", "1h30m"]);
+    assert_eq!(command, "deploy.opl go --no-public --expires 1h30m --resolve -o prod.plan", "a new contract is no less restricted");
+    let command = help("go: echo @env.STAGE\n", &["--expires", "never"]);
+    assert_eq!(command, "deploy.opl go --expires never --resolve -o prod.plan");
+}
+
+#[test]
+fn a_new_contract_is_sealed_to_those_who_could_open_the_old_one() {
+    let mut host = Host::new();
+    host.set("STAGE", "production");
+    let keys: Vec<String> = ["one", "two"].map(|name| host.opalc(&["keygen", "-o", name]).expect(0).stdout.trim().to_owned()).into();
+    host.contract("go: echo @env.STAGE\n", &["--recipient", "one.pub", "--recipient", "two.pub"]);
+    host.set("STAGE", "development");
+    let ended = host.vm(&["verify", "--plan", "prod.plan", "--identity", "two"]);
+    let line = ended.expect(3).stderr.lines().find_map(|line| line.strip_prefix("help: ")).unwrap_or_default().to_owned();
+    for key in keys {
+        let words: Vec<&str> = key.split(' ').take(2).collect();
+        assert!(line.contains(&format!("--recipient '{}'", words.join(" "))), "{line}");
+    }
+}
+
+#[test]
+fn an_envelope_of_another_contract_is_said_to_be_one() {
+    let mut host = Host::new();
+    host.set("STAGE", "production");
+    let section = |name: &str| {
+        let bytes = std::fs::read(host.work().join(name)).expect("a plan");
+        let at = bytes.windows(4).position(|tag| tag == b"ENVL").expect("an envelope");
+        (bytes, at)
+    };
+    for name in ["one.plan", "two.plan"] {
+        host.contract("go: echo @env.STAGE\n", &["--unsigned"]);
+        std::fs::rename(host.work().join("prod.plan"), host.work().join(name)).expect("renamed");
+    }
+    // The same source and key give plans of the same layout: one frame, and an entry of 112 bytes.
+    let (mut one, at) = section("one.plan");
+    let (two, other) = section("two.plan");
+    let length = 16 + 112;
+    one[at..at + length].copy_from_slice(&two[other..other + length]);
+    host.write("mixed.plan", one);
+    host.vm(&["verify", "--plan", "mixed.plan", "--allow-unsigned"])
+        .expect(69)
+        .says("infra_missing:seed_keystore")
+        .says("put together from others");
 }
 
 #[test]

@@ -64,4 +64,9 @@ fn verify_states_both_names_and_expect_takes_only_its_own_contract() {
         host.vm(&["run", "--plan", "first.plan", "--expect", other]).expect(20).says("error[unexpected_contract]").says("effects: none");
     }
     host.vm(&["run", "--plan", "first.plan", "--expect", "sha256:00"]).expect(64).says("--expect");
+    // What was meant can be pasted.
+    let digits = first.strip_prefix("sha256:").expect("the algorithm");
+    for text in [digits.to_owned(), digits.to_uppercase(), first.to_uppercase()] {
+        host.vm(&["verify", "--plan", "first.plan", "--expect", &text]).expect(64).says(&format!("help: `--expect {first}`"));
+    }
 }

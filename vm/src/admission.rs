@@ -13,6 +13,7 @@ use crate::trust::judge::{Assessment, Basis, Decision, Question, Rules, TrustSet
 use crate::trust::locations::HostPaths;
 use crate::trust::policy::{Policy, Refused};
 use crate::trust::vouch::{Vouch, Vouches, judge_vouches};
+use crate::view::escape;
 use jiff::Timestamp;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::Digest;
@@ -356,9 +357,14 @@ fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site:
     match digest_source(&path, contract) {
         Ok(true) => Ok((true, None)),
         Ok(false) => {
+            let program = match basis {
+                Basis::Signed { .. } => "still as it was signed",
+                Basis::Expected => "still the one that was expected",
+                Basis::Unsigned => "signed by nobody",
+            };
             let message = format!(
-                "`{}` is not the source that the contract was made from; the program inside the contract is still as it was signed",
-                path.display()
+                "`{}` is not the source that the contract was made from; the program inside the contract is {program}",
+                escape(path.as_os_str().as_encoded_bytes(), false)
             );
             Ok((true, Some(Drift::plain(DriftCode::SourceChanged, Some(name), message))))
         }
@@ -417,6 +423,15 @@ fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<(Se
         if let Ok(seed) = contract.unseal(&identity.signing) {
             return Ok((seed, identity.clone()));
         }
+    }
+    if let Some(named) = identities.iter().find(|identity| contract.recipients.contains(&identity.public())) {
+        let message = format!(
+            "this contract names {} and does not open to it: it is damaged, or put together from others",
+            named.public().fingerprint()
+        );
+        return Err(
+            Refusal::new("infra_missing:seed_keystore", 69, message).help("take the file again from where it was made, or make a new one")
+        );
     }
     let recipients: Vec<String> = contract.recipients.iter().map(PublicKey::fingerprint).collect();
     let sealed = if recipients.is_empty() { "nobody".to_owned() } else { recipients.join(", ") };

@@ -121,10 +121,9 @@ pub fn compare(contract: &Contract<'_>, fresh: &Plan, fresh_hash: Digest) -> Vec
     let expected = view(contract.header.target, contract.steps, contract.slots);
     let actual = view(contract.header.target, fresh.steps.view(), fresh.slots.view());
     let structure = fresh_hash != contract.header.plan_hash;
-    let same_shape = expected.steps.nodes.len() == actual.steps.nodes.len();
     let reach = || {
-        let same = same_shape && first_difference(&expected, &actual).is_none();
-        Reach::new(expected, same.then_some(actual))
+        let aligned = first_difference(&expected, &actual).unwrap_or(expected.steps.nodes.len());
+        Reach::new(expected, Some((actual, aligned)))
     };
     let mut drifts = moved(&expected, &actual, reach);
     if structure {
@@ -254,8 +253,8 @@ struct Users {
 /// The steps that use each slot, found in one pass over the plan however many slots drifted.
 struct Reach<'a> {
     expected: PlanView<'a>,
-    /// The fresh plan, where it has the same structure.
-    actual: Option<PlanView<'a>>,
+    /// The fresh plan, and how many of its first nodes stand where the contract has them.
+    actual: Option<(PlanView<'a>, usize)>,
     paths: PathTable,
     users: HashMap<u32, Users>,
     /// Bytes of text that the report may still take.
@@ -263,7 +262,7 @@ struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    fn new(expected: PlanView<'a>, actual: Option<PlanView<'a>>) -> Self {
+    fn new(expected: PlanView<'a>, actual: Option<(PlanView<'a>, usize)>) -> Self {
         let steps = expected.steps;
         let mut users: HashMap<u32, Users> = HashMap::new();
         for (index, node) in steps.nodes.iter().enumerate() {
@@ -290,8 +289,8 @@ impl<'a> Reach<'a> {
         for &index in &users.first {
             let Some(node) = self.expected.steps.nodes.get(index) else { continue };
             let expected = node_text(&self.expected, node, Style::Plain);
-            let actual = self.actual.as_ref();
-            let actual = actual.and_then(|actual| actual.steps.nodes.get(index).map(|node| node_text(actual, node, Style::Plain)));
+            let actual = self.actual.as_ref().filter(|(_, aligned)| index < *aligned);
+            let actual = actual.and_then(|(plan, _)| plan.steps.nodes.get(index).map(|node| node_text(plan, node, Style::Plain)));
             let path = self.paths.path(index);
             let length = [expected.len(), actual.as_ref().map_or(0, String::len), path.len()]
                 .iter()

@@ -70,11 +70,13 @@ pub(super) fn not_accepted<'a>(names: &[String], drift: &'a [Drift]) -> Vec<&'a 
     keys.filter(|key| !names.is_empty() && !names.iter().any(|name| accepts(name, key))).collect()
 }
 
-/// A key is named with or without its options; a bare name is that of a variable, promised or not.
-fn accepts(name: &str, key: &str) -> bool {
-    let is = |name: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('('));
+/// A key is named with or without its options; a bare name is that of a variable, promised or not. Nothing names several files at once.
+pub(super) fn accepts(name: &str, key: &str) -> bool {
     let variable = if name.contains('.') { name.strip_prefix("env.") } else { Some(name) };
-    is(name) || variable.is_some_and(|name| is(&format!("env.{name}")) || is(&format!("pass_env.{name}")))
+    let is = |name: String| key.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('('));
+    // `file.read("f")` stands for `file.read("f", public=true)`.
+    let argument = name.strip_suffix(')').and_then(|name| key.strip_prefix(name)).is_some_and(|rest| rest.starts_with(", "));
+    name == key || argument || variable.is_some_and(|name| is(format!("env.{name}")) || is(format!("pass_env.{name}")))
 }
 
 /// What the record and the event stream say of a forced run: each key with the ids of its value before and now.
@@ -117,7 +119,10 @@ mod tests {
             ("env.A(default=2)", "env.A(default=1)", false),
             ("env", "env.A", false),
             ("file.read(\"a\")", "file.read(\"a\")", true),
-            ("file.read", "file.read(\"a\")", true),
+            ("file.read(\"a\")", "file.read(\"a\", public=true)", true),
+            ("file.read(\"a\")", "file.read(\"ab\")", false),
+            ("file.read", "file.read(\"a\")", false),
+            ("pass_env", "pass_env.A", false),
             ("", "env.A", false),
         ] {
             assert_eq!(accepts(name, key), yes, "{name} {key}");

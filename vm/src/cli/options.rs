@@ -2,7 +2,9 @@
 
 use crate::admission::Request;
 use crate::refusal::Refusal;
+use crate::view::escape;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use opal_format::hash::Digest;
 use std::path::{Path, PathBuf};
 
 /// The command line, as help, manual and completions show it.
@@ -170,7 +172,12 @@ pub(super) fn request(matches: &ArgMatches) -> Result<Request, Refusal> {
     let get = |name| matches.try_get_one::<PathBuf>(name).ok().flatten().cloned();
     let expect = match matches.try_get_one::<String>("expect").ok().flatten() {
         Some(text) => Some(text.parse().map_err(|error| {
-            Refusal::new("usage", 64, format!("`--expect {text}`: {error}")).help("Give the contract hash as `opal-vm inspect` prints it")
+            // Digits alone, or in upper case, are those of `sha256sum` and of mail: what was meant can be pasted.
+            let lower = text.to_ascii_lowercase();
+            let meant = [format!("sha256:{lower}"), lower].into_iter().find(|text| text.parse::<Digest>().is_ok());
+            let help = meant
+                .map_or_else(|| "give the contract hash as `opal-vm inspect` prints it".to_owned(), |text| format!("`--expect {text}`"));
+            Refusal::new("usage", 64, format!("`--expect {}`: {error}", escape(text.as_bytes(), false))).help(help)
         })?),
         None => None,
     };

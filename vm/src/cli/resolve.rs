@@ -46,7 +46,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     }
     let contract = &admitted.contract;
     let replanned = replan(&admitted, &request, &site)?;
-    let Some(compared) = &replanned.plan else { return report_drift(contract, &replanned, &request, None, out) };
+    let Some(compared) = &replanned.plan else { return report_drift(&admitted, &replanned, &request, None, out) };
     let no_random = |error: &dyn std::fmt::Display| Refusal::new("no_random", 69, error.to_string());
     let seed = Seed::generate().map_err(|error| no_random(&error))?;
     let moved = || {

@@ -49,7 +49,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let forced = !replanned.drift.is_empty();
     if forced {
         if !force::accepted(force.as_deref(), &replanned) {
-            return report_drift(contract, &replanned, &request, force.as_deref(), out);
+            return report_drift(&admitted, &replanned, &request, force.as_deref(), out);
         }
         let text = drift_text("drift", contract, &replanned.drift);
         let _ = to_stderr(&out.painted(&format!("{text}forced: the fresh plan runs with the values that this host has now\n")));

@@ -15,7 +15,6 @@ use opal_format::attestation::Vouched;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::HashAlgorithm;
 use opal_format::reader::Contract;
-use opal_format::slots::Slot;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -41,7 +40,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
         reveal(key, &replanned)?;
     }
     if !replanned.drift.is_empty() {
-        return report_drift(&admitted.contract, &replanned, &request, None, out);
+        return report_drift(&admitted, &replanned, &request, None, out);
     }
     for warning in replanned.plan.as_ref().map(|plan| unconfined(plan, &site)).transpose()?.unwrap_or_default() {
         let _ = to_stderr(&out.painted(&warning));
@@ -56,10 +55,12 @@ fn reveal(key: &str, replanned: &Replanned) -> Result<(), Refusal> {
             .help("give a key as the report of drift or `opal-vm inspect` prints it")
     };
     let plan = replanned.plan.as_ref().ok_or_else(unknown)?;
-    let named = |slot: &&Slot| slot.key.of(&plan.slots.text) == Some(key.as_bytes());
-    let at = plan.slots.slots.iter().position(|slot| named(&slot)).ok_or_else(unknown)?;
+    let keys: Vec<_> = plan.slots.slots.iter().map(|slot| escape(slot.key.of(&plan.slots.text).unwrap_or_default(), false)).collect();
+    let exactly = keys.iter().position(|other| other == key);
+    let at = exactly.or_else(|| keys.iter().position(|other| force::accepts(key, other))).ok_or_else(unknown)?;
     let value = plan.values.get(at).and_then(Option::as_ref).ok_or_else(unknown)?;
-    let shown = Zeroizing::new(format!("{} = {}\n", escape(key.as_bytes(), false), *Zeroizing::new(escape(&value.text(), false))));
+    let key = keys.get(at).map_or(key, String::as_str);
+    let shown = Zeroizing::new(format!("{key} = {}\n", *Zeroizing::new(escape(&value.text(), false))));
     to_stdout(&shown)
 }
 
@@ -145,13 +146,14 @@ pub(super) fn warnings(admitted: &Admitted<'_>, site: &Site) -> Vec<String> {
 
 /// Shows what moved and returns the exit status of drift. `force` is what `--force` named, which does not cover it all.
 pub(super) fn report_drift(
-    contract: &Contract<'_>,
+    admitted: &Admitted<'_>,
     replanned: &Replanned,
     request: &Request,
     force: Option<&[String]>,
     out: &Output,
 ) -> Result<u8, Refusal> {
-    let command = new_plan_command(contract, &request.plan.display().to_string());
+    let contract = &admitted.contract;
+    let command = new_plan_command(admitted, &request.plan.display().to_string());
     let drift = &replanned.drift;
     let forcible = force::possible(replanned);
     let missing = force.map_or_else(Vec::new, |names| force::not_accepted(names, drift));
@@ -172,6 +174,9 @@ pub(super) fn report_drift(
         let _ = writeln!(text, "`--force` does not name: {}", missing.join(", "));
     }
     let _ = writeln!(text, "effects: none (contract and host differ: nothing was run)");
+    if drift.iter().any(|one| one.code == DriftCode::SourceChanged) {
+        let _ = writeln!(text, "help: to go on with the source that the contract names, say where it is: `--source FILE`");
+    }
     let _ = writeln!(text, "help: if the change is wanted, make a new contract and have it reviewed: {command}");
     let _ = to_stderr(&out.painted(&text));
     Ok(DRIFT)
@@ -211,8 +216,12 @@ fn describe(text: &mut String, contract: &Contract<'_>, drift: &Drift) {
     }
 }
 
-/// The command that makes a new contract for the same work.
-fn new_plan_command(contract: &Contract<'_>, plan: &str) -> String {
+/// Seconds for which a contract holds without `--expires`.
+const EXPIRES_DEFAULT: i64 = 7 * 24 * 3600;
+
+/// The command that makes a new contract for the same work, under the same restrictions.
+fn new_plan_command(admitted: &Admitted<'_>, plan: &str) -> String {
+    let contract = &admitted.contract;
     let quote = |text: &str| {
         let quoted = crate::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, true);
         escape(&quoted, false)
@@ -226,8 +235,25 @@ fn new_plan_command(contract: &Contract<'_>, plan: &str) -> String {
     for name in &terms.pass_env {
         let _ = write!(out, " --pass-env {}", quote(name));
     }
+    // What restricts the contract restricts the next one too.
+    if terms.no_public {
+        out.push_str(" --no-public");
+    }
     if terms.once {
         out.push_str(" --once");
+    }
+    match terms.not_after.map(|end| end.saturating_sub(contract.header.timestamp)) {
+        None => out.push_str(" --expires never"),
+        Some(EXPIRES_DEFAULT) => {}
+        Some(seconds) => {
+            let _ = write!(out, " --expires {}", crate::duration::format(seconds.saturating_mul(1_000_000_000)));
+        }
+    }
+    // Sealed to whoever signed is what happens by itself.
+    if !matches!(contract.recipients.as_slice(), [only] if admitted.trust.assessments.iter().any(|one| one.key == *only)) {
+        for recipient in &contract.recipients {
+            let _ = write!(out, " --recipient {}", quote(&recipient.to_string()));
+        }
     }
     if contract.header.algorithm != HashAlgorithm::Sha256 {
         let _ = write!(out, " --hash-algo {}", contract.header.algorithm.name());

@@ -84,7 +84,8 @@ impl Candidates {
         let mut open = self.origins(value);
         while let Some(candidate) = open.pop() {
             let entry = self.entry_mut(candidate)?;
-            if entry.seeded && !entry.public {
+            // What a value was computed from says more, and comes next.
+            if entry.seeded && !entry.public && entry.decorator != 0 {
                 return Err(Cause::SecretStructure { what: "which steps run", key: entry.key.clone() });
             }
             if !entry.shapes {

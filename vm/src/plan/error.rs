@@ -175,7 +175,11 @@ impl Cause {
                 format!("set it (`--env {name}=…` states what the target will have), or write `@env.{name}(default=\"…\")`")
             }
             Self::SecretStructure { key, .. } if key.contains("public=true") => "plan without `--no-public`".to_owned(),
-            Self::SecretStructure { key, .. } => format!("if the value may be shown, write `public=true` at `@{key}`"),
+            Self::SecretStructure { key, .. } => {
+                // Without the ordinal of its resolution, a key is as the source has it.
+                let written = key.rsplit_once('#').filter(|(head, _)| head.ends_with(')')).map_or(key.as_str(), |(head, _)| head);
+                format!("if the value may be shown, write `public=true` at `@{written}`")
+            }
             Self::NoRegenRoot => "make one, `opalc keygen --regen-root`, or copy that of those who plan with you; without `regen_key` the value changes with every contract".to_owned(),
             Self::PublicSecret(name) => format!("add `--public {name}` if the value may really be shown"),
             Self::DivisionByZero => "ask with `if` whether it is 0 before".to_owned(),

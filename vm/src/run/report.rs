@@ -251,7 +251,11 @@ impl RunReport {
             if failure.span.line.to_native() != 0 {
                 let _ = writeln!(out, "  --> {source}:{}:{}", failure.span.line.to_native(), failure.span.column.to_native());
             }
-            let _ = writeln!(out, "  command: {}", failure.command.replace('\n', "\n           "));
+            if failure.node.is_some() {
+                let _ = writeln!(out, "  command: {}", failure.command.replace('\n', "\n           "));
+            } else {
+                let _ = writeln!(out, "  limit:   `run.timeout` of this host's policy");
+            }
             let _ = writeln!(out, "  took:    {}", shown(failure.elapsed));
             if !failure.confined_by.is_empty() {
                 let rules: Vec<String> = failure.confined_by.iter().map(|rule| rule.to_text(source)).collect();

@@ -390,7 +390,7 @@ pub(super) fn assess(
 
 /// Whether two keys with these principals can belong to one: they share a name, or either is listed under a pattern.
 pub(super) fn may_be_same(a: &[String], b: &[String]) -> bool {
-    let is_pattern = |names: &[String]| names.iter().any(|name| name.contains(['*', '?', '!']));
+    let is_pattern = |names: &[String]| names.iter().any(|name| name.contains(['*', '?']));
     is_pattern(a) || is_pattern(b) || a.iter().any(|name| b.contains(name))
 }
 

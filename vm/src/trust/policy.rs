@@ -504,7 +504,7 @@ impl Policy {
     /// [`Refused`] with the key.
     pub fn check_decorator(&self, name: &str) -> Result<(), Refused> {
         let named_in = |list: &[String]| list.iter().any(|entry| covers(entry, name) || (name == "pass_env" && covers(entry, "env")));
-        let subject = || format!("the contract uses `@{name}`");
+        let subject = || format!("the plan uses `@{name}`");
         refuse_if(self.list("decorators.deny").is_some_and(named_in), "decorators.deny", subject)?;
         refuse_if(self.list("decorators.allow").is_some_and(|list| !named_in(list)), "decorators.allow", subject)
     }

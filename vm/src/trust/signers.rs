@@ -162,7 +162,10 @@ pub(super) fn content_lines<T>(bytes: &[u8], file: &Path, mut read: impl FnMut(&
 
 fn parse_line(line: &str, zone: &TimeZone) -> Result<Signer, LineCause> {
     let (principals, rest) = split_field(line)?;
-    let principals: Vec<String> = unquoted(principals).split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    // As OpenSSH's list of patterns: a negated one names nobody, and takes away what it matches.
+    let list = unquoted(principals);
+    let principals: Vec<String> =
+        list.split(',').filter(|name| !name.starts_with('!') && list_accepts(list, name)).map(str::to_owned).collect();
     if principals.is_empty() {
         return Err(LineCause::NoPrincipal);
     }
@@ -310,6 +313,14 @@ mod tests {
     }
 
     #[test]
+    fn a_negated_principal_names_nobody_and_takes_away_what_it_matches() {
+        let names = |list: &str| read(&format!("{list} {KEY}")).expect("reads").first().map(|signer| signer.principals.join(","));
+        assert_eq!(names("alice,!mallory").as_deref(), Some("alice"));
+        assert_eq!(names("alice,bob,!b*").as_deref(), Some("alice"));
+        assert_eq!(names("*@example.com,!eve@example.com").as_deref(), Some("*@example.com"));
+    }
+
+    #[test]
     fn each_defect_has_its_own_cause_and_the_line_is_named() {
         assert_eq!(cause(&format!("a cert-authority {KEY}")), LineCause::CertAuthority);
         assert_eq!(cause(&format!("a cert-authority,namespaces=\"x\" {KEY}")), LineCause::CertAuthority);
@@ -321,6 +332,9 @@ mod tests {
         assert_eq!(cause("alice"), LineCause::NoKey);
         assert_eq!(cause("alice namespaces=\"x\""), LineCause::NoKey);
         assert_eq!(cause(&format!(", {KEY}")), LineCause::NoPrincipal);
+        for nobody in ["!a", "a,!a", "a,b,!*", "*@x,!*@x"] {
+            assert_eq!(cause(&format!("{nobody} {KEY}")), LineCause::NoPrincipal, "{nobody}");
+        }
         assert_eq!(cause("a ssh-ed25519 AAAA"), LineCause::Key(KeyError::PublicMalformed));
         assert!(matches!(cause("a ssh-rsa AAAAB3NzaC1yc2E="), LineCause::Key(KeyError::Unsupported { .. })));
         for time in ["", "2026", "20261301", "20260230", "2026010125", "202601012560", "20260101Q", "２０２６０１０１"] {
