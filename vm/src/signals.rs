@@ -39,9 +39,11 @@ pub fn ignored_at_start() -> Vec<Signal> {
     [Signal::SIGHUP].into_iter().filter(|signal| sys::is_ignored(*signal)).collect()
 }
 
-/// Lets signals through that the caller of this program has left blocked: until they are taken, they are to end it as they would any other.
-pub fn unblock() {
+/// Lets signals through that the caller of this program has left blocked: until they are taken, they are to end it as they would any other. A limit
+/// on the size of files shows as an error of the write from now on.
+pub fn at_start() {
     let _ = SigSet::all().thread_unblock();
+    sys::ignore(Signal::SIGXFSZ);
 }
 
 /// How far the run has been asked to stop.
@@ -68,6 +70,12 @@ pub struct First {
 }
 
 impl First {
+    /// The exit status for it where it does not end the process: what a shell would see.
+    #[must_use]
+    pub fn exit(&self) -> u8 {
+        u8::try_from((self.signal as i32).saturating_add(128)).unwrap_or(1)
+    }
+
     /// What asks steps to stop: the same, or TERM in place of signals that may mean anything to a program (`dd`, `nginx` on USR1).
     #[must_use]
     pub fn for_steps(&self) -> Signal {
@@ -96,15 +104,13 @@ const LENT: u8 = 1;
 const INTERRUPTED: u8 = 2;
 
 impl Signals {
-    /// Blocks the signals in this thread, and so in those it starts from now on; those of [`ignored_at_start`] stay ignored. A limit on the
-    /// size of files shows as an error of the write from now on.
+    /// Blocks the signals in this thread, and so in those it starts from now on; those of [`ignored_at_start`] stay ignored.
     ///
     /// # Errors
     /// When descriptors run out.
     pub fn install() -> Result<Self, Errno> {
         let ignored = ignored_at_start();
         let watched: SigSet = STOPPING.into_iter().chain(ENDING).filter(|signal| !ignored.contains(signal)).collect();
-        sys::ignore(Signal::SIGXFSZ);
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let cancel = EventFd::from_flags(flags)?;
         let kill = EventFd::from_flags(flags)?;

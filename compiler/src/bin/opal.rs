@@ -5,6 +5,6 @@ fn main() -> std::process::ExitCode {
     // Steps run under this executable in another mode.
     opal_vm::watcher::maybe_run();
     opal_vm::confine::maybe_run();
-    opal_vm::signals::unblock();
+    opal_vm::signals::at_start();
     opalc::cli::opal::main()
 }

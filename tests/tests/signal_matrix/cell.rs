@@ -220,6 +220,8 @@ impl Cell {
             host.write("deploy.opl", host.named(&self.script()));
         }
         host.set("ROUNDS", if self.goes_on() { SHORT } else { ENDLESS });
+        // As on a terminal that a person looks at, where lines are drawn.
+        host.set("TERM", "xterm");
         let fifo = host.path().join("fifo");
         let input = if self.state == State::Load { fifo.display().to_string() } else { "/dev/null".to_owned() };
         for fifo in [&fifo, &host.path().join("leave")] {

@@ -157,6 +157,10 @@ pub fn perform(
     out: &Output,
 ) -> Result<u8, Refusal> {
     check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
+    if !Path::new("/proc/self/exe").exists() {
+        return Err(Refusal::new("no_proc", 69, "`/proc` is not there, without which the processes of a step cannot be found and ended")
+            .help("mount it: `mount -t proc proc /proc`"));
+    }
     for warning in unconfined(job.plan, job.site)? {
         let _ = to_stderr(&out.painted(&warning));
     }
@@ -172,6 +176,8 @@ pub fn perform(
     if signals.check() > Phase::Run {
         let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
         signals.end_by_first();
+        // The first process of a container outlives its own signals.
+        return Ok(signals.first().map_or(1, |first| first.exit()));
     }
     let place = job.receipt.map(|(path, _)| ReceiptPlace::take(path)).transpose().map_err(|error| refuse_receipt(&error))?;
     let mut record = match earlier {

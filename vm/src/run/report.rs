@@ -170,7 +170,7 @@ impl RunReport {
         match &self.outcome {
             Outcome::Succeeded => 0,
             Outcome::Failed(_) | Outcome::Interrupted => 1,
-            Outcome::Cancelled(first) => u8::try_from((first.signal as i32).saturating_add(128)).unwrap_or(1),
+            Outcome::Cancelled(first) => first.exit(),
             Outcome::OutputLost(_) | Outcome::RecordLost(_) => 74,
         }
     }
