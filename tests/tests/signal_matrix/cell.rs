@@ -167,7 +167,7 @@ impl Cell {
             }
             State::Catch | State::Finally => "false\n".to_owned(),
             State::Grace => "./hold grace stay\n".to_owned(),
-            State::Flush => "touch at-flush; head -c 400000 /dev/zero\n".to_owned(),
+            State::Flush => "touch at-flush; seq 80000\n".to_owned(),
         }
     }
 
