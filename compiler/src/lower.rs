@@ -41,6 +41,17 @@ pub struct Compiled {
     pub values: Vec<CanonicalValue>,
     /// Warnings, sorted.
     pub diagnostics: Vec<Diagnostic>,
+    /// Places in the source that the target does not reach: other commands, other variables, the body of the script.
+    pub unreached: Vec<Span>,
+}
+
+impl Compiled {
+    /// Drops the warnings about what the target does not reach. A check of the file has them; a run of one command has no use for them.
+    pub fn keep_relevant(&mut self) {
+        let Self { diagnostics, unreached, .. } = self;
+        diagnostics
+            .retain(|diagnostic| !unreached.iter().any(|place| place.start <= diagnostic.span.start && diagnostic.span.end <= place.end));
+    }
 }
 
 /// Why there is no program.
@@ -74,7 +85,7 @@ pub fn compile(source: &Source, file: &File, request: &Entry) -> Result<Compiled
         return Err(Failure::Source(diagnostics));
     }
     let start = entry::resolve(source, file, &unit, request).map_err(|usage| Failure::Usage(Box::new(usage)))?;
-    let (program, errors) = Lowerer::new(source, &unit, start.command.is_none()).program(&start);
+    let (program, errors, unreached) = Lowerer::new(source, &unit, start.command.is_none()).program(&start);
     if !errors.is_empty() {
         diagnostics.extend(errors);
         sort(&mut diagnostics);
@@ -93,7 +104,7 @@ pub fn compile(source: &Source, file: &File, request: &Entry) -> Result<Compiled
         return Err(Failure::Source(diagnostics));
     }
     let Start { target, bound, .. } = start;
-    let mut compiled = Compiled { program, target, arguments: Vec::new(), values: Vec::new(), diagnostics };
+    let mut compiled = Compiled { program, target, arguments: Vec::new(), values: Vec::new(), diagnostics, unreached };
     for Bound { name, value, encoded, .. } in bound {
         compiled.arguments.push(BoundArgument { name, value: encoded });
         compiled.values.push(value);
@@ -130,7 +141,7 @@ impl<'u> Lowerer<'u> {
         }
     }
 
-    fn program(mut self, start: &Start) -> (Program, Vec<Diagnostic>) {
+    fn program(mut self, start: &Start) -> (Program, Vec<Diagnostic>, Vec<Span>) {
         let unit = self.unit;
         let script = unit.script.as_ref().filter(|_| start.command.is_none());
         let calls =
@@ -151,7 +162,20 @@ impl<'u> Lowerer<'u> {
             (None, None) => 0,
         };
         self.tables.program.entry = entry;
-        (self.tables.program, self.errors)
+        let unreached = self.unreached();
+        (self.tables.program, self.errors, unreached)
+    }
+
+    /// Places of what was not lowered.
+    fn unreached(&self) -> Vec<Span> {
+        let commands = self.unit.commands.iter().enumerate().filter(|(number, _)| !self.functions.contains_key(number));
+        let mut places: Vec<Span> = commands.map(|(_, command)| command.span).collect();
+        if !self.is_script {
+            let globals = (0u32..).zip(&self.unit.globals).filter(|(number, _)| !self.globals.contains_key(number));
+            places.extend(globals.map(|(_, global)| global.span.to(global.initial.span)));
+            places.extend(self.unit.script.iter().flat_map(|script| &script.body).map(|statement| statement.span));
+        }
+        places
     }
 
     /// Takes in the globals that are used, and lowers their first values, each after those that it reads.

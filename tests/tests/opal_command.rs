@@ -197,6 +197,47 @@ fn a_file_can_be_a_script_or_a_command_file_with_arguments() {
     opal(&host, &["./hi", "argument"]).expect(64).says("takes no arguments").says("help: ");
 }
 
+#[test]
+fn a_script_can_come_from_standard_input_and_from_run() {
+    let host = host();
+    let piped = |words: &[&str], script: &str| {
+        host.write("piped", host.named(script));
+        let mut command = host.command("opal", words);
+        command.stdin(File::open(host.work().join("piped")).expect("a file"));
+        Ended::from(command.output().expect("starts"))
+    };
+    assert_eq!(piped(&["-q", "-"], "echo piped SITE; cat\n").expect(0).stdout, host.named("piped SITE\n"), "the steps find it read");
+    assert_eq!(
+        piped(&["-", "-q", "two", "x"], "one: echo 1 SITE\nfun two(a) = echo @var.a SITE\n").expect(0).stdout,
+        host.named("x SITE\n")
+    );
+    assert!(piped(&["plan", "-", "--hash"], "echo piped SITE\n").expect(0).stdout.starts_with("sha256:"));
+    host.write("only.opl", host.named("fun only(n: Int = 1) = echo only @var.n SITE\n"));
+    // Where the command file has a `run`, that is meant.
+    opal(&host, &["run", "only.opl"]).expect(64);
+    fs::remove_file(host.work().join("commands.opl")).expect("removed");
+    assert_eq!(out(&host, &["run", "only.opl", "--n", "2", "-q"]), "only 2 SITE\n");
+    opal(&host, &["run", "missing.opl"]).expect(66).says("error[file_not_found]");
+}
+
+#[test]
+fn help_for_a_command_can_be_asked_for_before_its_name() {
+    let host = host();
+    let text = out(&host, &["hello", "--help"]);
+    assert!(text.starts_with("Says hello\nto somebody.\n"), "{text}");
+    assert_eq!(out(&host, &["--help", "hello"]), text);
+    assert_eq!(out(&host, &["help", "hello"]), text);
+    assert!(out(&host, &["help"]).contains("opal TARGET [ARGS]"));
+    opal(&host, &["helo", "--help"]).expect(64).says("did you mean `hello`?");
+}
+
+#[test]
+fn a_byte_order_mark_leaves_the_first_comment_readable() {
+    let host = Host::new();
+    host.write("commands.opl", "\u{feff}# First.\r\nfirst: echo 1\r\n");
+    assert_eq!(out(&host, &[]), "  first   First.\n");
+}
+
 trait Scripts {
     fn set_script(&self, name: &str, text: &str);
 }

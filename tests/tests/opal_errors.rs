@@ -167,3 +167,72 @@ fn a_script_takes_its_arguments_and_flags_from_its_own_command_line() {
     assert!(run(&["--help"]).expect(0).stdout.contains("--wait <Duration>"));
     assert_eq!(run(&["bob", "--dry-run"]).expect(0).stdout, "greet:\n└─ echo bob false 0s\n");
 }
+
+#[test]
+fn a_run_warns_of_what_it_reaches_and_a_check_of_the_whole_file() {
+    let host = Host::new();
+    host.write(
+        "commands.opl",
+        host.named(
+            "var UNREAD = 1\nvar TOKEN = @env.HOME(public=true)\nfun other(unread) = echo SITE\nfun called(spare) = cd /\nmain: called(1)\nplain: echo @var.TOKEN SITE\n",
+        ),
+    );
+    let warnings = |ended: &Ended| -> Vec<String> {
+        let of = |line: &str| Some(line.strip_prefix("warning[")?.split_once(']')?.0.to_owned());
+        ended.stderr.lines().filter_map(of).collect()
+    };
+    for words in [&["plain"] as &[&str], &["plain", "--dry-run"], &["plain", "--dry-run", "--resolve", "--hash"]] {
+        assert_eq!(warnings(host.run("opal", words).expect(0)), [] as [&str; 0], "{words:?}");
+    }
+    let mut reached = warnings(host.run("opal", &["main"]).expect(0));
+    reached.sort();
+    assert_eq!(reached, ["lone_cd", "unused_parameter"], "a command that is called is reached");
+    assert_eq!(warnings(host.opalc(&["commands.opl", "other", "x"]).expect(0)), ["unused_parameter"]);
+    let mut all = warnings(&host.opalc(&["check", "commands.opl"]));
+    all.sort();
+    assert_eq!(all, ["lone_cd", "unused_parameter", "unused_parameter", "unused_variable"]);
+    host.write("script.opl", host.named("var x = 1\nfun other(unread) = echo SITE\necho script SITE\n"));
+    assert_eq!(warnings(host.run("opal", &["script.opl"]).expect(0)), ["unused_variable"]);
+    assert_eq!(warnings(host.run("opal", &["script.opl", "other", "x"]).expect(0)), ["unused_parameter"]);
+}
+
+#[test]
+fn options_without_a_target_are_refused_rather_than_ignored() {
+    let host = Host::new();
+    host.write("commands.opl", HELLO);
+    for words in
+        [&["--dry-run"] as &[&str], &["--quiet"], &["--yes"], &["--format", "html"], &["--record", "none"], &["--resolve", "-o", "x"]]
+    {
+        let ended = host.run("opal", words);
+        ended.expect(64).says("without a target").says("help: name the command");
+        assert_eq!(ended.stdout, "", "{words:?}");
+    }
+    for words in [&["--json"] as &[&str], &["--format=json"]] {
+        assert!(host.run("opal", words).expect(0).stdout.contains("opal/commands/v1"));
+    }
+    assert!(host.run("opal", &["--color=never"]).expect(0).stdout.contains("Says hello."));
+}
+
+#[test]
+fn a_parameter_named_like_an_option_makes_no_document_of_a_refusal() {
+    let host = Host::new();
+    host.write("commands.opl", "fun send(json, yes = 1) = echo @var.json @var.yes\n");
+    let ended = host.run("opal", &["send", "--json", "a", "b", "c"]);
+    assert_eq!(ended.expect(64).stdout, "");
+    assert!(host.run("opal", &["--json", "send", "a", "b", "c"]).expect(64).stdout.contains("opal/refusal/v1"));
+    assert_eq!(host.run("opal", &["-q", "send", "--json", "a", "--yes=no"]).expect(0).stdout, "a no\n");
+}
+
+#[test]
+fn a_word_that_can_only_name_a_command_is_refused_by_name() {
+    let host = Host::new();
+    host.write("two.opl", "build: echo b\ntest: echo t\n");
+    host.run("opal", &["two.opl", "biuld"]).expect(64).says("there is no command `biuld`").says("did you mean `build`?");
+    host.run("opal", &["two.opl"]).expect(64).says("say which");
+    host.write("commands.opl", "echo a script\n");
+    let listed = host.run("opal", &[]);
+    assert_eq!(listed.expect(0).says("has no commands").says("commands.opl` runs its body").stdout, "");
+    host.run("opal", &["build"]).expect(64).says("help: the file has no commands");
+    host.write("commands.opl", "# nothing yet\n");
+    host.run("opal", &[]).expect(0).says("help: write one");
+}

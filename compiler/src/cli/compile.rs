@@ -64,6 +64,7 @@ pub(crate) fn compile_parsed(
         lower::Failure::Internal(error) => Failure::bug(format!("the compiler made a program that is not valid: {error}")),
     })?;
     compiled.diagnostics.extend(parsed.diagnostics.iter().cloned());
+    compiled.keep_relevant();
     sort(&mut compiled.diagnostics);
     Ok(compiled)
 }
@@ -83,6 +84,9 @@ fn refused(usage: &Usage, is_option: &dyn Fn(&str) -> bool) -> Failure {
     let mut help = match &usage.error {
         UsageError::MissingArgument { name, .. } if is_option(name) => {
             format!("add `-- --{name}=…`: before `--`, `--{name}` is an option of opalc")
+        }
+        UsageError::UnknownTarget { .. } if usage.commands.is_empty() => {
+            "the file has no commands; without a target, its body is meant".to_owned()
         }
         error => error.help().unwrap_or_default(),
     };

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write};
 /// What `--color` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal that `TERM` names, unless `NO_COLOR` is set.
     #[default]
     Auto,
     /// Yes.
@@ -35,7 +35,7 @@ impl Color {
 
     fn on(self, terminal: bool) -> bool {
         let quiet = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
         match self {
             Self::Auto => !quiet && !dumb && terminal,
             Self::Always => true,

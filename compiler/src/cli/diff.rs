@@ -15,9 +15,9 @@ use opal_format::slots::{Slot, SlotsView};
 use opal_vm::cli::inspect;
 use opal_vm::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
 use opal_vm::decorators::value_decorator;
-use opal_vm::view::{PlanView, Style, escape, node_text, path_of, public_value, scalar_text, target_name};
+use opal_vm::view::{PathTable, PlanView, Style, escape, node_text, path_of, public_value, scalar_text, target_name};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -177,7 +177,12 @@ fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Drift> {
             actual: new_one.map(|(_, index)| now[index].0.clone()),
         });
     }
-    let message = format!("{} nodes are gone or changed, {} are new or changed", removed.len(), added.len());
+    let (old_paths, new_paths) = (PathTable::new(old.steps.nodes), PathTable::new(new.steps.nodes));
+    let places: HashSet<String> = added.iter().map(|&index| new_paths.path(index)).collect();
+    let changed = removed.iter().filter(|index| places.contains(&old_paths.path(**index))).count();
+    let counted = [(added.len() - changed, "added"), (removed.len() - changed, "removed"), (changed, "changed")];
+    let counted: Vec<String> = counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let message = format!("nodes: {}", counted.join(", "));
     let more = count.saturating_sub(reached.len());
     Some(Drift { reached, more, ..Drift::plain(DriftCode::StructureChanged, None, message) })
 }
@@ -328,8 +333,13 @@ fn markdown(difference: &Difference, [a, b]: [&Contract<'_>; 2]) -> String {
 fn text(difference: &Difference) -> String {
     let mut text = String::new();
     text.push_str(if difference.same_work { "same work\n" } else { "different work\n" });
-    for (name, was, now) in &difference.terms {
+    // What was asked for and what was read come first, then what that did to the steps, then everything else.
+    let (asked, others): (Vec<_>, Vec<_>) = difference.terms.iter().partition(|(name, ..)| matches!(*name, "target" | "arguments"));
+    let term = |text: &mut String, (name, was, now): &(&str, String, String)| {
         let _ = if was.is_empty() { writeln!(text, "{name}: {now}") } else { writeln!(text, "{name}: was `{was}`, is now `{now}`") };
+    };
+    for asked in asked {
+        term(&mut text, asked);
     }
     for drift in &difference.drift {
         let _ = writeln!(text, "{}: {}", drift.code.name(), drift.message);
@@ -346,6 +356,9 @@ fn text(difference: &Difference) -> String {
         if drift.more > 0 {
             let _ = writeln!(text, "  and {} more steps", drift.more);
         }
+    }
+    for other in others {
+        term(&mut text, other);
     }
     if !difference.incomparable.is_empty() {
         let _ = writeln!(text, "cannot be compared, each being secret under a seed of its own: {}", difference.incomparable.join(", "));

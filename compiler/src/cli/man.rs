@@ -16,7 +16,10 @@ const SECTION: &str = "1";
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("HOME, XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR", "Where your identity, trusted keys, records and locks are."),
     ("PATH", "Where bash and the programs of the steps are looked for."),
-    ("NO_COLOR, TERM", "Messages have no colour where NO_COLOR is set and not empty, or TERM is dumb; --color decides otherwise."),
+    (
+        "NO_COLOR, TERM",
+        "Messages have no colour where NO_COLOR is set and not empty, or TERM is dumb or not set; --color decides otherwise.",
+    ),
     ("SUDO_UID, DOAS_USER", "Set by sudo and doas: a run of root that was reached through them is guarded."),
 ];
 

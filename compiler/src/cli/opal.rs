@@ -11,7 +11,7 @@ mod help;
 mod line;
 mod progress;
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::{asked_color, asks_json, compile, console, files, options, plan};
 use crate::check;
 use crate::lower::{self, CliArgument, CommandSummary, Entry};
@@ -31,7 +31,7 @@ const ABOUT: &str = "Lists and runs the commands of `commands.opl`, found in thi
 const AFTER_HELP: &str = "\
 Without TARGET, the commands are listed. `opal TARGET --help` shows the parameters of one: words after TARGET fill them in order,
 `--name VALUE` sets one by name. TARGET may also be a call: 'deploy(\"prod\", replicas=5)'. A first word with a `/` in it, or with the
-ending `.opl`, names a file: a script, or a command file whose default command is meant where no TARGET follows.
+ending `.opl`, names a file (`-` is standard input): a script, or a command file whose default command is meant where no TARGET follows.
 A script may begin with `#!/usr/bin/env opal`.
 
 A command of the file that has the name of one of opal's own, like `run`, is run by `opal -- run`.
@@ -41,6 +41,9 @@ A command of the file that has the name of one of opal's own, like `run`, is run
 /// Options that only a plan which is shown or written has a use for.
 const PLAN_ONLY: &[&str] =
     &["resolve", "output", "format", "hash", "hash-algo", "key", "recipient", "unsigned", "expires", "once", "env", "env-file"];
+
+/// Where options of plans have no meaning.
+const DIRECT: &str = "for a direct run";
 
 pub(super) fn command() -> clap::Command {
     let operand = |name, value, help| clap::Arg::new(name).value_name(value).help(help);
@@ -114,8 +117,8 @@ pub fn main() -> ExitCode {
 }
 
 fn decide(words: Vec<OsString>) -> Next {
-    let (color, json) = (asked_color(&words), asks_json(&words));
-    let failure = match work(words, color.on_stderr()) {
+    let (color, mut json) = (asked_color(&words), asks_json(&words));
+    let failure = match work(words, color.on_stderr(), &mut json) {
         Ok(next) => return next,
         Err(failure) => failure,
     };
@@ -126,7 +129,8 @@ fn decide(words: Vec<OsString>) -> Next {
     Next::Done(status)
 }
 
-fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
+/// `json` says whether a refusal is a document too; what looks like `--json` turns out to be a parameter where the target has one of that name.
+fn work(words: Vec<OsString>, color: bool, json: &mut bool) -> Result<Next, Failure> {
     let command = command();
     let mut line = Line::new(&command, words);
     if let Some(name) = line.take_built_in() {
@@ -137,13 +141,23 @@ fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
     }
     let Some(first) = line.first.take() else {
         let matches = options::parse(command, line.options)?;
-        commands::list(&commands::find()?, options::wants_json(&matches))?;
+        let json = options::wants_json(&matches);
+        refuse_options(
+            &matches,
+            &|name| name == "color" || (json && matches!(name, "json" | "format")),
+            "without a target: `opal` lists the commands",
+        )?;
+        commands::list(&commands::find()?, json)?;
         return Ok(Next::Done(0));
     };
     if !line.is_command && names_file(&first) {
-        return script(&command, PathBuf::from(first), line, color);
+        return script(&command, PathBuf::from(first), line, color, json);
     }
-    let target = super::words::text(first)?;
+    if !line.is_command && first == "run" && line.rest.first().is_some_and(|word| names_file(word)) && !commands::exists("run") {
+        let file = PathBuf::from(line.rest.remove(0));
+        return script(&command, file, line, color, json);
+    }
+    let mut target = super::words::text(first)?;
     if !line.is_command && line::BUILT_IN.contains(&target.as_str()) && !commands::exists(&target) {
         return match own(&target, line)? {
             Own::Done(next) => Ok(next),
@@ -153,7 +167,11 @@ fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
         };
     }
     if target == "help" && !line.is_command && !commands::exists(&target) {
-        options::parse(command.clone(), vec!["--help".into()])?;
+        if line.rest.is_empty() {
+            options::parse(command.clone(), vec!["--help".into()])?;
+        }
+        target = super::words::text(line.rest.remove(0))?;
+        line.options.push("--help".into());
     }
     let found = commands::find()?;
     let parsed = compile::parse(&found.source)?;
@@ -161,7 +179,7 @@ fn work(words: Vec<OsString>, color: bool) -> Result<Next, Failure> {
     let all = lower::commands(&found.source, &parsed.file);
     let work = Work { path: Path::new(commands::NAME), source: found.source, parsed, target: Some(target), color };
     let summary = all.iter().find(|command| command.name == name);
-    work.go(command, summary, &format!("opal {name}"), line)
+    work.go(command, summary, &format!("opal {name}"), line, json)
 }
 
 /// What one of opal's own commands comes to.
@@ -202,7 +220,7 @@ fn own(name: &str, line: Line) -> Result<Own, Failure> {
 fn names_file(word: &OsStr) -> bool {
     let word = word.to_string_lossy();
     let name = word.split_once('(').map_or(&*word, |(name, _)| name);
-    name.contains('/') || (name.len() == word.len() && name.ends_with(".opl"))
+    word == files::STANDARD || name.contains('/') || (name.len() == word.len() && name.ends_with(".opl"))
 }
 
 /// The name in a target, which may be a call.
@@ -211,14 +229,16 @@ fn called(target: &str) -> &str {
 }
 
 /// A file that is named: a script, or a command file.
-fn script(command: &clap::Command, path: PathBuf, mut line: Line, color: bool) -> Result<Next, Failure> {
+fn script(command: &clap::Command, path: PathBuf, mut line: Line, color: bool, json: &mut bool) -> Result<Next, Failure> {
     let source = files::read_source(&path)?;
     let parsed = compile::parse(&source)?;
     let all = lower::commands(&source, &parsed.file);
     // The first word is the target if it names a command; else it is an argument of what the file does without one.
-    let target = line.take_target(command, |word| all.iter().any(|command| command.name == called(word)));
+    // Where it does nothing without a target, the word can be nothing else, and is refused by name if there is no such command.
     let is_script = check::is_script(&parsed.file);
     let names: Vec<&str> = all.iter().map(|command| command.name.as_str()).collect();
+    let needs_target = !is_script && !names.is_empty() && lower::default_command(&source, &names).is_none();
+    let target = line.take_target(command, |word| needs_target || names.contains(&called(word)));
     let summary: Option<&CommandSummary> = match &target {
         Some(target) => all.iter().find(|command| command.name == called(target)),
         None if is_script => None,
@@ -229,7 +249,7 @@ fn script(command: &clap::Command, path: PathBuf, mut line: Line, color: bool) -
         None => format!("opal {}", path.display()),
     };
     let work = Work { path: &path, source, parsed, target, color };
-    work.go(command.clone(), summary, &shown, line)
+    work.go(command.clone(), summary, &shown, line, json)
 }
 
 /// What the words before the arguments name.
@@ -242,9 +262,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn go(self, command: clap::Command, summary: Option<&CommandSummary>, shown: &str, line: Line) -> Result<Next, Failure> {
+    fn go(
+        self,
+        command: clap::Command,
+        summary: Option<&CommandSummary>,
+        shown: &str,
+        line: Line,
+        json: &mut bool,
+    ) -> Result<Next, Failure> {
         let Split { options, arguments, help } = line.split(&command, summary)?;
-        if help {
+        *json = asks_json(&options);
+        if help && (summary.is_some() || self.target.is_none()) {
             let text = help::of(summary, shown, &command);
             console::print(text.as_bytes())?;
             return Ok(Next::Done(0));
@@ -258,7 +286,7 @@ impl Work<'_> {
             })?;
             return Ok(Next::Done(0));
         }
-        refuse_plan_options(&matches)?;
+        refuse_options(&matches, &|name| !PLAN_ONLY.contains(&name), DIRECT)?;
         let Self { path, source, parsed, target, color } = self;
         let ready = direct::prepare(&matches, path, source, &parsed, &entry(target, arguments), color)?;
         Ok(Next::Run(Box::new(ready)))
@@ -269,11 +297,14 @@ const fn entry(target: Option<String>, arguments: Vec<CliArgument>) -> Entry {
     Entry { target, arguments }
 }
 
-fn refuse_plan_options(matches: &ArgMatches) -> Result<(), Failure> {
-    let given = |name: &&&str| matches.value_source(name).is_some_and(|source| source == clap::parser::ValueSource::CommandLine);
-    match PLAN_ONLY.iter().find(given) {
-        Some(name) => Err(Failure::new(exit::USAGE, "usage", format!("`--{name}` has no meaning for a direct run"))
-            .with_help("add `--dry-run` to see the plan, or `--dry-run --resolve` for a contract")),
-        None => Ok(()),
-    }
+/// Refuses the options on the command line that are not `known`, since they would have no effect there.
+fn refuse_options(matches: &ArgMatches, known: &dyn Fn(&str) -> bool, place: &str) -> Result<(), Failure> {
+    let given = |name: &str| matches.value_source(name).is_some_and(|source| source == clap::parser::ValueSource::CommandLine);
+    let Some(name) = matches.ids().map(clap::Id::as_str).find(|name| given(name) && !known(name)) else { return Ok(()) };
+    let help = match (name, place) {
+        ("env", DIRECT) => "set it for this run: `NAME=VALUE opal …`; or add `--dry-run` to plan as if it were set",
+        (_, DIRECT) => "add `--dry-run` to see the plan, or `--dry-run --resolve` for a contract",
+        _ => "name the command: `opal TARGET …`",
+    };
+    Err(Failure::usage(format!("`--{name}` has no meaning {place}")).with_help(help))
 }

@@ -97,7 +97,7 @@ pub enum UsageError {
         near: Option<String>,
     },
     /// More positional arguments than parameters.
-    #[error("`{command}` takes at most {limit} arguments")]
+    #[error("`{command}` takes {}", match limit { 0 => "no arguments".to_owned(), 1 => "only one argument".to_owned(), _ => format!("at most {limit} arguments") })]
     TooManyArguments {
         /// The command.
         command: String,
@@ -271,7 +271,9 @@ fn literal_type(kind: &ExpressionKind) -> Option<TypeName> {
 
 /// The comment lines that end right above the line of `offset`.
 fn comment_above(source: &Source, offset: u32) -> String {
-    let above = (0..source.line_index(offset)).rev().map(|line| (line, source.slice(source.line_span(line)).trim()));
+    // A byte order mark is no part of the first line.
+    let text = |line| source.slice(source.line_span(line)).trim_start_matches('\u{feff}').trim();
+    let above = (0..source.line_index(offset)).rev().map(|line| (line, text(line)));
     let comments = above.map_while(|(line, text)| match text.strip_prefix("//") {
         Some(comment) => Some(comment.trim_start_matches('/')),
         // The first line may say who reads the file.

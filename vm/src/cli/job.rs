@@ -458,7 +458,8 @@ fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
 
 /// Says on standard error how the run ended.
 fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals, out: &Output) {
-    let mut text = report.failures_text(job.source_name);
+    let mut text = if report.mid_line { "\n".to_owned() } else { String::new() };
+    text.push_str(&report.failures_text(job.source_name));
     match &report.outcome {
         Outcome::Succeeded | Outcome::Failed(_) => {}
         Outcome::Cancelled(first) => {

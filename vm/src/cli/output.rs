@@ -25,7 +25,8 @@ impl Output {
     #[must_use]
     pub fn new(matches: &ArgMatches) -> Self {
         let choice = matches.try_get_one::<String>("color").ok().flatten().map_or("auto", String::as_str);
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+        let plain = dumb || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = match choice {
             "always" => true,
             "never" => false,

@@ -536,6 +536,7 @@ mod tests {
 
     fn report() -> RunReport {
         RunReport {
+            mid_line: false,
             outcome: Outcome::Succeeded,
             effects: true,
             steps_done: 1,

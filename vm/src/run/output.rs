@@ -67,10 +67,14 @@ impl Direct {
     }
 
     fn apart(&self, stream: Stream, line: &str) -> String {
-        let [out, err] = self.mid_line.each_ref().map(|mid| mid.load(Ordering::Acquire));
-        let open = if stream == Stream::Stdout { out } else { err } || (self.joined && (out || err));
-        let start = if open { "\n" } else { "" };
+        let start = if self.is_mid_line(stream) { "\n" } else { "" };
         format!("{start}{line}\n")
+    }
+
+    /// Whether what is written to `stream` would go on in a line that a step has begun.
+    pub(super) fn is_mid_line(&self, stream: Stream) -> bool {
+        let [out, err] = self.mid_line.each_ref().map(|mid| mid.load(Ordering::Acquire));
+        (if stream == Stream::Stdout { out } else { err }) || (self.joined && (out || err))
     }
 
     fn write(&self, stream: Stream, bytes: &[u8], needed: bool) -> io::Result<()> {

@@ -157,6 +157,8 @@ pub struct RunReport {
     pub cleanup_skipped: Vec<String>,
     /// Paths of `@finally` blocks that ran after the run was stopped or had failed.
     pub cleaned_up: Vec<String>,
+    /// Whether standard error is in the middle of a line that a step has begun.
+    pub mid_line: bool,
     /// How long it took.
     pub elapsed: Duration,
     /// Which run it was, and where it began.
@@ -388,6 +390,7 @@ impl Shared<'_> {
             cleanup_skipped: tally.cleanup_skipped,
             cleaned_up: tally.cleaned_up,
             elapsed,
+            mid_line: self.direct.is_mid_line(crate::lane::Stream::Stderr),
             about: self.options.start.labels.clone(),
         }
     }

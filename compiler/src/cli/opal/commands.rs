@@ -2,7 +2,7 @@
 
 use super::super::failure::{Failure, exit, reason};
 use super::super::{compile, console, host};
-use crate::check::shape::value_type;
+use crate::check::{self, shape::value_type};
 use crate::lower::{self, CommandSummary};
 use crate::source::{SOURCE_SIZE_MAX, Source};
 use opal_vm::trust::locations::HostPaths;
@@ -119,7 +119,13 @@ pub(super) fn list(found: &Found, json: bool) -> Result<(), Failure> {
         }));
     }
     if commands.is_empty() {
-        return console::print(format!("{NAME} has no commands\n").as_bytes());
+        let next = if check::is_script(&parsed.file) {
+            format!("`opal {}` runs its body", found.path.display())
+        } else {
+            format!("write one: `echo 'hello: echo hello' >> {NAME}`")
+        };
+        console::say(&format!("{NAME} has no commands\nhelp: {next}\n"));
+        return Ok(());
     }
     let shown: Vec<String> = commands.iter().map(|command| escape(command.to_string().as_bytes(), false)).collect();
     let width = |text: &String| text.chars().count();

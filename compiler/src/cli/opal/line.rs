@@ -103,7 +103,9 @@ impl Line {
 
     /// Tells the rest apart: a parameter of the target, else an option of opal. After `--` every word is an argument.
     pub(super) fn split(self, command: &Command, target: Option<&CommandSummary>) -> Result<Split, Failure> {
-        let mut split = Split { options: self.options, ..Split::default() };
+        let asks_help = |word: &OsString| word == "--help" || word == "-h";
+        let (help, options): (Vec<_>, Vec<_>) = self.options.into_iter().partition(asks_help);
+        let mut split = Split { options, help: !help.is_empty(), ..Split::default() };
         let mut words: VecDeque<OsString> = self.rest.into();
         while let Some(word) = words.pop_front() {
             let bytes = word.as_encoded_bytes();
