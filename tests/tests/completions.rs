@@ -115,6 +115,19 @@ fn completing_evaluates_nothing_makes_nothing_and_believes_no_stranger() {
 }
 
 #[test]
+fn what_a_file_does_without_a_target_is_completed_behind_the_file() {
+    let host = host();
+    assert_eq!(bash(&host, "opal other.opl --n"), "[--n ][--no-public ]");
+    assert_eq!(bash(&host, "opal other.opl up --n"), "[--n ][--no-public ]");
+    assert_eq!(bash(&host, "opalc other.opl u"), "[up ]");
+    // A name that an option of opalc has takes nothing else away.
+    host.write("clash.opl", "fun clash(json, help = 1, version = 2) = echo @var.json @var.help @var.version\n");
+    assert_eq!(bash(&host, "opalc clash.opl cl"), "[clash ]");
+    assert!(bash(&host, "opalc clash.opl clash --h").contains("[--help ]"));
+    assert_eq!(bash(&host, "opal clash.opl --he"), "[--help ]");
+}
+
+#[test]
 fn the_variable_of_the_question_alone_changes_nothing() {
     let host = host();
     let output = host.command("opal", ["roll-back"]).env("_OPAL_COMPLETE", "bash").output().expect("starts");

@@ -7,10 +7,9 @@ use super::failure::Failure;
 use super::opal::{commands, own_options};
 use super::{console, files, man, on_a_large_stack, options, plan};
 use crate::ast::TypeName;
-use crate::check::shape::value_type;
+use crate::check::{self, shape::value_type};
 use crate::diagnostic::explanations;
 use crate::lower::{self, CommandSummary, ParameterSummary};
-use crate::source::Source;
 use crate::syntax;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command};
@@ -124,21 +123,31 @@ fn with_commands(command: Command, own: &[Arg], path: Option<&Path>, attached: b
         Some(path) => files::read_small(path, crate::source::SOURCE_SIZE_MAX).ok().map(|bytes| files::source(path, bytes)),
         None => commands::look(),
     };
-    let found: Vec<CommandSummary> =
-        source.map(|source: Source| lower::commands(&source, &syntax::parse(&source).file)).unwrap_or_default();
-    found.iter().fold(if path.is_some() { command.args(own.to_vec()) } else { command }, |command, found| {
+    let Some(source) = source else { return if path.is_some() { command.args(own.to_vec()) } else { command } };
+    let parsed = syntax::parse(&source);
+    let found: Vec<CommandSummary> = lower::commands(&source, &parsed.file);
+    let names: Vec<&str> = found.iter().map(|command| command.name.as_str()).collect();
+    // What a file does without a target takes its arguments right behind the file.
+    let default = lower::default_command(&source, &names).filter(|_| !check::is_script(&parsed.file)).and_then(|at| found.get(at));
+    let command = match (path, default) {
+        (None, _) => command,
+        (Some(_), None) => command.args(own.to_vec()),
+        (Some(_), Some(default)) => with_parameters(command, default, own, attached),
+    };
+    found.iter().fold(command, |command, found| {
         // A command that has the name of one of opal's own is reached by `opal -- NAME`.
         if command.find_subcommand(&found.name).is_some() {
             return command;
         }
-        command.subcommand(of_target(found, own, attached))
+        let comment = found.comment.lines().next().unwrap_or_default();
+        let target = Command::new(found.name.clone()).about(escape(comment.as_bytes(), false));
+        command.subcommand(with_parameters(target, found, own, attached))
     })
 }
 
-/// A command of a file. Where values are `attached`, its parameters are written `--name=value`.
-fn of_target(target: &CommandSummary, own: &[Arg], attached: bool) -> Command {
-    let comment = target.comment.lines().next().unwrap_or_default();
-    let mut command = Command::new(target.name.clone()).about(escape(comment.as_bytes(), false));
+/// `command` with the parameters of a command of a file. Where values are `attached`, they are written `--name=value`.
+fn with_parameters(mut command: Command, target: &CommandSummary, own: &[Arg], attached: bool) -> Command {
+    let is_own = |name: &str| name == "help" || own.iter().any(|arg| arg.get_long() == Some(name));
     let name = |parameter: &ParameterSummary| if attached { parameter.name.clone() } else { parameter.name.replace('_', "-") };
     for (number, parameter) in target.parameters.iter().enumerate() {
         let help = describe(parameter);
@@ -148,7 +157,7 @@ fn of_target(target: &CommandSummary, own: &[Arg], attached: bool) -> Command {
         let flag = Arg::new(format!("{number}")).long(name(parameter)).help(help);
         let flag = if parameter.reads_as == Some(TypeName::Bool) || attached { flag.num_args(0..=1).require_equals(true) } else { flag };
         // An option of opalc comes before a parameter of the same name, and one of opal after it.
-        if !attached || !own.iter().any(|arg| arg.get_long() == Some(parameter.name.as_str())) {
+        if !attached || !is_own(&parameter.name) {
             command = command.arg(flag.add(ArgValueCandidates::new(values.clone())));
         }
         command = command.arg(Arg::new(format!("{number} in order")).add(ArgValueCandidates::new(values)));
