@@ -86,11 +86,7 @@ impl HostPaths {
     /// # Errors
     /// A [`SafePathError`] if it or a parent is not safe.
     pub fn config_dir(&self) -> Result<Option<SafeDir>, SafePathError> {
-        match (&self.xdg_config_home, &self.home) {
-            (Some(base), _) => SafeDir::open(&base.join(NAME), self.euid),
-            (None, Some(home)) => SafeDir::open(&home.join(".config").join(NAME), self.euid),
-            (None, None) => Ok(None),
-        }
+        self.find(self.xdg_config_home.as_deref(), &[".config"])
     }
 
     /// As [`HostPaths::config_dir`], but makes what is missing below the home directory.
@@ -106,11 +102,7 @@ impl HostPaths {
     /// # Errors
     /// A [`SafePathError`] if it or a parent is not safe.
     pub fn state_dir(&self) -> Result<Option<SafeDir>, SafePathError> {
-        match (&self.xdg_state_home, &self.home) {
-            (Some(base), _) => SafeDir::open(&base.join(NAME), self.euid),
-            (None, Some(home)) => SafeDir::open(&home.join(".local").join("state").join(NAME), self.euid),
-            (None, None) => Ok(None),
-        }
+        self.find(self.xdg_state_home.as_deref(), &[".local", "state"])
     }
 
     /// As [`HostPaths::state_dir`], but makes what is missing below the home directory.
@@ -155,9 +147,25 @@ impl HostPaths {
         std::fs::read(self.etc.join("localtime")).ok().and_then(|bytes| TimeZone::tzif("localtime", &bytes).ok()).unwrap_or(TimeZone::UTC)
     }
 
+    /// Our directory in the one that a variable names, if it is there. The named one must be safe itself: the exception for sticky
+    /// directories is for those above it.
+    fn find(&self, xdg: Option<&Path>, below_home: &[&str]) -> Result<Option<SafeDir>, SafePathError> {
+        let (base, below) = match (xdg, self.home.as_deref()) {
+            (Some(base), _) => (base, &[][..]),
+            (None, Some(home)) => (home, below_home),
+            (None, None) => return Ok(None),
+        };
+        let mut dir = SafeDir::open(base, self.euid)?;
+        for name in below.iter().chain([&NAME]) {
+            dir = dir.map(|dir| dir.child(name)).transpose()?.flatten();
+        }
+        Ok(dir)
+    }
+
+    /// As [`HostPaths::find`], but makes what is missing.
     fn make(&self, xdg: Option<&Path>, below_home: &[&str], variable: &'static str) -> Result<SafeDir, SafePathError> {
         if let Some(base) = xdg {
-            return SafeDir::open_or_create(&base.join(NAME), self.euid);
+            return SafeDir::open_or_create(base, self.euid)?.child_or_create(NAME);
         }
         let home = self.home.as_deref().ok_or(PathCause::Unset.at(variable))?;
         let mut dir = existing(home, self.euid)?;
@@ -230,6 +238,27 @@ mod tests {
         assert!(paths.config_dir().expect("safe").is_some());
         paths.xdg_config_home = Some(temp.path().join("xdg"));
         assert_eq!(paths.make_config_dir().expect("made").path(), temp.path().join("xdg/opal"));
+    }
+
+    #[test]
+    fn a_sticky_directory_is_no_place_of_its_own() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (mut paths, temp) = fixture::host();
+        let shared = temp.path().join("shared");
+        std::fs::create_dir(&shared).expect("a directory");
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).expect("its mode");
+        let refused = PathCause::Mode { mode: 0o1777, forbidden: 0o022 }.at(shared.clone());
+        paths.home = Some(shared.clone());
+        for of_home in [true, false] {
+            if !of_home {
+                (paths.xdg_config_home, paths.xdg_state_home) = (Some(shared.clone()), Some(shared.clone()));
+            }
+            assert_eq!(paths.config_dir().expect_err("refused"), refused);
+            assert_eq!(paths.state_dir().expect_err("refused"), refused);
+            assert_eq!(paths.make_config_dir().expect_err("refused"), refused);
+            assert_eq!(paths.make_state_dir().expect_err("refused"), refused);
+        }
+        assert!(std::fs::read_dir(&shared).expect("there").next().is_none(), "nothing is made");
     }
 
     #[test]
