@@ -242,6 +242,7 @@ mod tests {
 
     #[test]
     fn a_sticky_directory_is_no_place_of_its_own() {
+        use crate::trust::Failure as _;
         use std::os::unix::fs::PermissionsExt as _;
         let (mut paths, temp) = fixture::host();
         let shared = temp.path().join("shared");
@@ -254,6 +255,7 @@ mod tests {
                 (paths.xdg_config_home, paths.xdg_state_home) = (Some(shared.clone()), Some(shared.clone()));
             }
             assert_eq!(paths.config_dir().expect_err("refused"), refused);
+            assert!(!refused.report().help.contains("chmod"), "who shares it needs it as it is");
             assert_eq!(paths.state_dir().expect_err("refused"), refused);
             assert_eq!(paths.make_config_dir().expect_err("refused"), refused);
             assert_eq!(paths.make_state_dir().expect_err("refused"), refused);

@@ -102,6 +102,10 @@ impl Failure for SafePathError {
             PathCause::Link => ("unsafe_link", format!("name the real place instead: `realpath {path}`")),
             PathCause::NotDirectory | PathCause::NotRegular => ("unsafe_kind", move_away()),
             PathCause::Owner { wanted, .. } => ("unsafe_owner", format!("`chown {wanted} {path}`")),
+            // Such as `/tmp`, which must stay as it is.
+            PathCause::Mode { mode, .. } if mode & 0o1000 != 0 => {
+                ("unsafe_mode", "name a place that is nobody else's: `mkdir -m 700 DIR`".to_owned())
+            }
             PathCause::Mode { forbidden, .. } => ("unsafe_mode", format!("`chmod {} {path}`", removal(forbidden))),
             PathCause::TooLarge(_) => ("file_too_large", look()),
             PathCause::Exists => ("file_exists", move_away()),
