@@ -1,6 +1,6 @@
 //! From a plan that may run to its end: lock, question, record, steps, and what is said about them. Contract runs and direct runs share it.
 
-use super::output::{Output, to_stderr};
+use super::output::{Output, own_end, to_stderr};
 use crate::admission::Site;
 use crate::confine::Host;
 use crate::lane::{Lane, LaneOptions};
@@ -21,8 +21,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::IsTerminal as _;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -441,19 +440,8 @@ fn refuse_run(error: &RunError) -> Refusal {
     Refusal::new(code, 69, error.to_string()).help(help)
 }
 
-/// A stream to write to. A terminal that stands still (^S) blocks a write although `poll` says that it has room; opened anew it does not, and
-/// for others that have it nothing changes.
 fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
-    let anew = || {
-        let path = format!("/proc/self/fd/{}", stream.as_fd().as_raw_fd());
-        File::options().write(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)
-    };
-    if nix::unistd::isatty(stream.as_fd()).unwrap_or(false)
-        && let Ok(file) = anew()
-    {
-        return Ok(file);
-    }
-    stream.as_fd().try_clone_to_owned().map(File::from).map_err(|error| system("use the standard streams", &error))
+    own_end(stream).map_err(|error| system("use the standard streams", &error))
 }
 
 /// Says on standard error how the run ended.

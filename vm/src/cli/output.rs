@@ -6,7 +6,10 @@ use crate::view::Style;
 use clap::ArgMatches;
 use serde::Serialize;
 use serde_json::json;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
 /// How a command reports.
@@ -124,9 +127,25 @@ pub fn write_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Res
 ///
 /// # Errors
 /// When descriptors run out.
-pub fn stdout_file() -> io::Result<std::fs::File> {
-    use std::os::fd::AsFd as _;
-    io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from)
+pub fn stdout_file() -> io::Result<File> {
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// A stream to write to, for this process alone. A terminal that stands still (^S) blocks a write although `poll` says that it has room; opened anew
+/// it does not, and for others that have it nothing changes.
+///
+/// # Errors
+/// When descriptors run out.
+pub fn own_end(stream: &impl AsFd) -> io::Result<File> {
+    let stream = stream.as_fd();
+    if nix::unistd::isatty(stream).unwrap_or(false) {
+        let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+        let anew = File::options().write(true).custom_flags(flags).open(format!("/proc/self/fd/{}", stream.as_raw_fd()));
+        if anew.is_ok() {
+            return anew;
+        }
+    }
+    stream.try_clone_to_owned().map(File::from)
 }
 
 /// Writes to stderr.

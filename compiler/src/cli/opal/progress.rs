@@ -5,7 +5,7 @@
 //! itself, or in the background.
 
 use opal_format::kind::NodeKind;
-use opal_vm::cli::output::Output;
+use opal_vm::cli::output::{Output, own_end};
 use opal_vm::duration;
 use opal_vm::lane::Stream;
 use opal_vm::run::progress::{Event, Lines, Progress, first_line, painted};
@@ -31,9 +31,9 @@ pub(super) fn follow(mut out: Output) -> Output {
     if stderr.is_terminal()
         && !dumb
         && !set("CI")
-        && let Ok(terminal) = stderr.as_fd().try_clone_to_owned()
+        && let Ok(terminal) = own_end(&stderr)
     {
-        out.progress = Some(Arc::new(Live::new(File::from(terminal), out.colored())));
+        out.progress = Some(Arc::new(Live::new(terminal, out.colored())));
     }
     out
 }
