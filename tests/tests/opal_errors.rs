@@ -220,7 +220,7 @@ fn a_parameter_named_like_an_option_makes_no_document_of_a_refusal() {
     let ended = host.run("opal", &["send", "--json", "a", "b", "c"]);
     assert_eq!(ended.expect(64).stdout, "");
     assert!(host.run("opal", &["--json", "send", "a", "b", "c"]).expect(64).stdout.contains("opal/refusal/v1"));
-    assert_eq!(host.run("opal", &["-q", "send", "--json", "a", "--yes=no"]).expect(0).stdout, "a no\n");
+    assert_eq!(host.run("opal", &["-q", "send", "--json", "a", "--yes=2"]).expect(0).stdout, "a 2\n");
 }
 
 #[test]
@@ -235,4 +235,17 @@ fn a_word_that_can_only_name_a_command_is_refused_by_name() {
     host.run("opal", &["build"]).expect(64).says("help: the file has no commands");
     host.write("commands.opl", "# nothing yet\n");
     host.run("opal", &[]).expect(0).says("help: write one");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_said_with_where_to_look() {
+    let host = Host::new();
+    host.write("commands.opl", host.named("lost: ./lost-SITE\nbare: no-such-program SITE\nclosed: ./plain SITE\nown: exit 3\n"));
+    mode(&host.write(&host.named("lost-SITE"), "#!/no/such/interpreter\n"), 0o755);
+    mode(&host.write("plain", "echo\n"), 0o644);
+    for (target, status) in [("lost", 127), ("bare", 127), ("closed", 126)] {
+        let ended = host.run("opal", &[target]);
+        ended.expect(1).says(&format!("exit status {status}")).says("help: a program could not be started").says("`head -1 FILE`");
+    }
+    assert!(!host.run("opal", &["own"]).expect(1).stderr.contains("could not be started"));
 }

@@ -447,12 +447,12 @@ fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
 /// Says on standard error how the run ended.
 fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals, out: &Output) {
     let mut text = if report.mid_line { "\n".to_owned() } else { String::new() };
+    if let Outcome::Cancelled(first) = &report.outcome {
+        let _ = writeln!(text, "error[cancelled]: ended by {}", first.signal);
+    }
     text.push_str(&report.failures_text(job.source_name));
     match &report.outcome {
-        Outcome::Succeeded | Outcome::Failed(_) => {}
-        Outcome::Cancelled(first) => {
-            let _ = writeln!(text, "error[cancelled]: ended by {}", first.signal);
-        }
+        Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled(_) => {}
         Outcome::OutputLost(error) => {
             let _ = writeln!(text, "error[output_lost]: the output of a step cannot be passed on: {}", os_reason(error));
             let _ = writeln!(text, "help: see that standard output and error have room and a reader, or send them to a file");

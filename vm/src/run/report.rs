@@ -268,6 +268,12 @@ impl RunReport {
             for line in lines.iter().skip(lines.len().saturating_sub(10)) {
                 let _ = writeln!(out, "  stderr:  {line}");
             }
+            if matches!(failure.cause, FailureCause::Ended(Ended::Exit(126 | 127))) {
+                let _ = writeln!(
+                    out,
+                    "help: a program could not be started: see that it is in `PATH` (`command -v PROGRAM`) or may be executed (`ls -l FILE`), and that what its first line names is there (`head -1 FILE`)"
+                );
+            }
             if failure.denial_likely() {
                 let _ = writeln!(out, "help: this reads like a denial: see whether one of the rules that it ran under has to allow it");
             }
