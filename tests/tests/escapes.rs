@@ -288,3 +288,27 @@ fn where_groups_can_be_made_what_became_another_user_is_killed_too_and_no_group_
     assert_eq!(processes_marked(&mark.0), [0; 0], "{said}");
     assert_eq!(group.groups_inside(), 0, "directories of groups stay");
 }
+
+#[test]
+fn a_step_that_kills_or_stops_its_watcher_takes_nothing_along_and_holds_up_nobody() {
+    for (signal, code, said) in [("KILL", 1, "the watcher of this step is gone"), ("STOP", 1, "not done after 1s")] {
+        let mut host = Host::new();
+        let mark = Marked(marker());
+        host.set("OPAL_TEST_MARK", &mark.0);
+        let shapes: String = SHAPES.iter().map(|shape| format!("{}\n", shape.1)).collect();
+        host.write("shapes.sh", format!("{shapes}touch started; kill -{signal} $PPID; sleep 600; :\n"));
+        let branch = "try {\ntouch other; sleep 2; echo lived\n} finally { touch cleaned }";
+        host.write(
+            "script.opl",
+            format!(": {}\n@parallel(max_concurrency=2) {{\n@timeout(1s) {{ bash -c '. ./shapes.sh' }}\n{branch}\n}}\n", mark.0),
+        );
+        let run = host.command("opal", ["--record", "none", "./script.opl"]).stdin(Stdio::null()).output().expect("it runs");
+        let err = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(code), "{signal}: {err}");
+        assert!(err.contains(said), "{signal}: {err}");
+        assert!(host.work().join("started").exists() && host.work().join("cleaned").exists(), "{signal}: {err}");
+        // Another lane's steps are nobody's orphans.
+        assert!(run.stdout.ends_with(b"lived\n"), "{signal}: {err}");
+        assert_eq!(processes_marked(&mark.0), [0; 0], "{signal}: {err}");
+    }
+}

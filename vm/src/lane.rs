@@ -10,20 +10,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
 use zeroize::Zeroize as _;
 
 use crate::signals::{First, Phase, Signals};
 use crate::sys;
 use crate::watcher::wire::{self, Body, Fill, Reader, ended, hello, kind, start};
-use crate::watcher::{self, Process, wait_readable};
+use crate::watcher::{self, Process, tree, wait_readable};
 
 /// Bytes read from a pipe at a time: what a pipe holds by default.
 const CHUNK: usize = 64 << 10;
@@ -163,11 +165,22 @@ impl<F: FnMut(Stream, &[u8]) -> io::Result<()>> Sink for F {
     }
 }
 
+/// The watchers of this process. Held while one is started, so that none is taken for an orphan.
+static WATCHERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+fn watchers() -> MutexGuard<'static, Vec<Pid>> {
+    WATCHERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One watcher and the way to it.
+///
+/// While there are lanes this process has no children but their watchers, since what a watcher that is killed leaves falls to it and
+/// is killed as well.
 pub struct Lane {
     /// `None` once closed.
     socket: Option<OwnedFd>,
-    watcher: Pid,
+    /// `None` once waited for.
+    watcher: Option<Pid>,
     pipes: [OwnedFd; 2],
     reader: Reader,
     request: Vec<u8>,
@@ -207,6 +220,7 @@ impl Lane {
     fn try_open(options: &LaneOptions<'_>) -> io::Result<Self> {
         let (ends, theirs) = Ends::new()?;
         let [socket, out, err] = theirs;
+        let mut watchers = watchers();
         // An empty environment: nothing that could change how this executable loads.
         let watcher = Command::new(options.executable.unwrap_or(Path::new("/proc/self/exe")))
             .arg0("opal-vm")
@@ -216,7 +230,8 @@ impl Lane {
             .stdout(Stdio::from(out))
             .stderr(Stdio::from(err))
             .spawn()?;
-        let mut lane = Self::new(ends, Pid::from_raw(watcher.id().cast_signed()));
+        let mut lane = Self::new(ends, Pid::from_raw(watcher.id().cast_signed()), &mut watchers);
+        drop(watchers);
         lane.greet(options)?;
         Ok(lane)
     }
@@ -231,7 +246,7 @@ impl Lane {
     pub fn fork() -> io::Result<Self> {
         let (ends, theirs) = Ends::new()?;
         match sys::fork()? {
-            Some(watcher) => Ok(Self::new(ends, watcher)),
+            Some(watcher) => Ok(Self::new(ends, watcher, &mut watchers())),
             None => {
                 // The watcher notices the end of the VM only if it does not hold the VM's end itself.
                 drop(ends);
@@ -240,10 +255,13 @@ impl Lane {
         }
     }
 
-    fn new(ends: Ends, watcher: Pid) -> Self {
+    fn new(ends: Ends, watcher: Pid, watchers: &mut Vec<Pid>) -> Self {
+        watchers.push(watcher);
+        // A system without subreapers would leave orphans to init.
+        let _ = prctl::set_child_subreaper(true);
         Self {
             socket: Some(ends.socket),
-            watcher,
+            watcher: Some(watcher),
             pipes: ends.pipes,
             reader: Reader::default(),
             request: Vec::new(),
@@ -305,6 +323,7 @@ impl Lane {
     pub fn end(&mut self, limits: &Limits<'_>, sink: &mut dyn Sink) -> Result<StepOutcome, LaneError> {
         wire::begin(&mut self.request, kind::END);
         wire::put_u32(&mut self.request, millis(limits.grace));
+        self.wake();
         self.send(&[])?;
         self.finish(limits, false, sink)
     }
@@ -401,7 +420,23 @@ impl Lane {
         wire::begin(&mut self.request, kind::TERMINATE);
         wire::put_u32(&mut self.request, signal.map_or(0, |signal| (signal as i32).cast_unsigned()));
         wire::put_u32(&mut self.request, millis(grace));
+        self.wake();
         self.send(&[])
+    }
+
+    /// Lets a watcher go on that a step may have stopped.
+    fn wake(&self) {
+        let _ = self.watcher.map(|watcher| kill(watcher, Signal::SIGCONT));
+    }
+
+    /// Closes the socket, upon which the watcher ends what is left, and waits for it.
+    fn close(&mut self) {
+        self.socket = None;
+        self.wake();
+        if let Some(watcher) = self.watcher.take() {
+            let _ = waitpid(watcher, None);
+            watchers().retain(|one| *one != watcher);
+        }
     }
 
     /// Reads once from each pipe whose bit is set. Gives how many bytes there were.
@@ -480,7 +515,8 @@ impl Lane {
     }
 
     fn lose(&mut self) -> LaneError {
-        self.socket = None;
+        self.close();
+        end_orphans();
         LaneError::Lost
     }
 
@@ -517,10 +553,24 @@ impl Lane {
 }
 
 impl Drop for Lane {
-    /// Closes the socket, upon which the watcher ends what is left, and waits for it.
     fn drop(&mut self) {
-        self.socket = None;
-        let _ = waitpid(self.watcher, None);
+        self.close();
+    }
+}
+
+/// Kills what has fallen to this process because its watcher was killed.
+fn end_orphans() {
+    let over = Instant::now().checked_add(DRAIN);
+    loop {
+        let orphans = tree::descendants(&watchers());
+        if orphans.is_empty() || over.is_some_and(|over| Instant::now() >= over) {
+            return;
+        }
+        for pid in orphans.into_iter().map(Pid::from_raw) {
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

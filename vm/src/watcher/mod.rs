@@ -9,14 +9,14 @@
 //! It blocks every signal it can, so INT, TERM and HUP do not end it, and it never writes to anything but the
 //! socket, so it cannot hang on a full pipe.
 //!
-//! Limits: a process of the same user that kills its watcher first, one that the watcher may not
+//! Limits: a process of the same user that kills watcher and VM, one that the watcher may not
 //! signal (another uid, where no control group can be made), one in uninterruptible sleep. What cannot be ended is reported.
 //! Times are on the monotonic clock, which stands still while the machine is suspended.
 //!
 //! Tests: `vm/tests/watcher.rs`, with real processes.
 
 pub(crate) mod cgroup;
-mod tree;
+pub(crate) mod tree;
 pub(crate) mod wire;
 
 use std::ffi::{CStr, OsStr};
@@ -350,7 +350,7 @@ impl Watcher {
             None => {
                 job.ending = Some(Ending { kill_at, give_up_at: None });
                 if let Some(signal) = signal {
-                    self.signal(&tree::descendants(), signal);
+                    self.signal(&tree::descendants(&[]), signal);
                 }
             }
         }
@@ -410,7 +410,7 @@ impl Watcher {
         let mut before = Vec::new();
         self.group = self.group.take().or_else(cgroup::Group::make);
         for _ in 0..64 {
-            let now = tree::descendants();
+            let now = tree::descendants(&[]);
             if let Some(group) = &self.group {
                 group.take(&now);
                 group.kill();

@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use nix::unistd::Pid;
+
 /// A process that is or was below the watcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -16,19 +18,21 @@ pub struct Process {
     pub name: String,
 }
 
-/// Pids of all descendants of this process, parents before children.
-pub(crate) fn descendants() -> Vec<i32> {
+/// Pids of all descendants of this process but those `except` and theirs, parents before children.
+pub(crate) fn descendants(except: &[Pid]) -> Vec<i32> {
+    let excepted = |pid: &i32| except.contains(&Pid::from_raw(*pid));
     let own = std::process::id().cast_signed();
     let mut found = Vec::new();
     if PathBuf::from(format!("/proc/self/task/{own}/children")).exists() {
         push_children(own, &mut found);
+        found.retain(|pid| !excepted(pid));
         let mut next = 0;
         while let Some(pid) = found.get(next).copied() {
             push_children(pid, &mut found);
             next = next.saturating_add(1);
         }
     } else {
-        scan(own, &mut found);
+        scan(own, excepted, &mut found);
     }
     found
 }
@@ -48,7 +52,7 @@ fn push_children(pid: i32, found: &mut Vec<i32>) {
 }
 
 /// The same for kernels without `children` files: by every process's parent.
-fn scan(own: i32, found: &mut Vec<i32>) {
+fn scan(own: i32, excepted: impl Fn(&i32) -> bool, found: &mut Vec<i32>) {
     let Ok(all) = fs::read_dir("/proc") else {
         return;
     };
@@ -56,7 +60,7 @@ fn scan(own: i32, found: &mut Vec<i32>) {
         all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(|pid| Some((pid, stat(pid)?.2))).collect();
     let mut frontier = vec![own];
     while let Some(parent) = frontier.pop() {
-        for (pid, _) in parents.iter().filter(|(_, of)| *of == parent) {
+        for (pid, _) in parents.iter().filter(|(pid, of)| *of == parent && !excepted(pid)) {
             if !found.contains(pid) {
                 found.push(*pid);
                 frontier.push(*pid);
@@ -78,7 +82,7 @@ fn stat(pid: i32) -> Option<(String, char, i32)> {
 
 /// All descendants that still run, by name.
 pub(crate) fn running() -> Vec<Process> {
-    descendants()
+    descendants(&[])
         .into_iter()
         .filter_map(|pid| {
             let (name, state, _) = stat(pid)?;
