@@ -56,6 +56,10 @@ pub(crate) fn manner(matches: &ArgMatches, mode: Mode) -> Result<Manner, Failure
         return Err(Failure::usage(format!("`--pass-env {name}`: this is no name of an environment variable"))
             .with_help("`--pass-env NAME`; `--env NAME=VALUE` states its value"));
     }
+    if let Some(name) = pass_env.iter().find(|name| opal_vm::run::is_never_passed(name.as_bytes())) {
+        return Err(Failure::usage(format!("`--pass-env {name}`: steps never get this variable from outside"))
+            .with_help(format!("set it where it is needed, in the source: `{name}=… command`")));
+    }
     pass_env.sort_unstable();
     pass_env.dedup();
     Ok(Manner {

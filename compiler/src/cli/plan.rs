@@ -293,7 +293,11 @@ impl Request {
             .to_string(),
         };
         let unwritten = |error: opal_format::writer::WriteError| {
-            Failure::new(exit::DATA, "cannot_make_contract", error.to_string()).with_help("plan less in one contract")
+            let help = match error {
+                opal_format::writer::WriteError::Envelope(_) => "name other recipients",
+                _ => "plan less in one contract",
+            };
+            Failure::new(exit::DATA, "cannot_make_contract", error.to_string()).with_help(help)
         };
         let mut file = work.write(plan, source.bytes(), &self.manner, &conditions, seed, &seal.recipients).map_err(unwritten)?;
         if let Some(signer) = &seal.signer {

@@ -72,6 +72,8 @@ fn a_wrong_command_line_is_a_usage_error_that_says_what_to_write() {
         (&["a.opl", "hello", "--resolve", "-o", "x.plan", "--expires=-1h"], "at least one second"),
         (&["a.opl", "hello", "--resolve", "-o", "a.opl"], "name another file"),
         (&["a.opl", "hello", "--pass-env", "A=1"], "--env NAME=VALUE"),
+        (&["a.opl", "hello", "--pass-env", "LD_PRELOAD"], "steps never get this variable from outside"),
+        (&["a.opl", "hello", "--pass-env", "BASH_ENV"], "steps never get this variable from outside"),
         (&["show"], "opalc show --help"),
     ] {
         let said = world.run(words).refused(64, "usage");

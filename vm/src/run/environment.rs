@@ -43,12 +43,13 @@ const OWN: [&str; 2] = ["PWD", "_"];
 /// Prefix of the names under which values travel to a step's shell.
 pub(super) const VALUE_PREFIX: &str = "OPAL_VALUE_";
 
-fn is_hook(name: &[u8], value: &[u8]) -> bool {
-    HOOKS.iter().any(|hook| hook.as_bytes() == name)
+/// Whether no step gets the variable of this name from anywhere: a hook, or one that the executor sets for each step.
+#[must_use]
+pub fn is_never_passed(name: &[u8]) -> bool {
+    HOOKS.iter().chain(&OWN).any(|own| own.as_bytes() == name)
         || name.starts_with(b"LD_")
         || name.starts_with(b"BASH_FUNC_")
         || name.starts_with(VALUE_PREFIX.as_bytes())
-        || value.starts_with(b"()")
 }
 
 /// The variables that every step gets, as `NAME=value`, without those that differ from step to step.
@@ -85,7 +86,7 @@ pub fn environment(
     }
     chosen
         .into_iter()
-        .filter(|(name, value)| !is_hook(name, value) && !OWN.iter().any(|own| own.as_bytes() == name))
+        .filter(|(name, value)| !is_never_passed(name) && !value.starts_with(b"()"))
         .filter_map(|(name, value)| CString::new([name, b"=".to_vec(), value].concat()).ok())
         .collect()
 }

@@ -41,7 +41,7 @@ use crate::signals::Signals;
 use crate::view::Paths;
 
 pub use confined::{ConfinedBy, check_confinement};
-pub use environment::{EnvPolicy, environment};
+pub use environment::{EnvPolicy, environment, is_never_passed};
 pub use replay::{Labels, Start};
 pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
 
