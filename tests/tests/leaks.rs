@@ -59,7 +59,8 @@ fn watch(script: &str) {
         assert!(most <= first + FLAT, "process {pid} grew from {first} to {most} KB");
         let later = &seen.descriptors[seen.descriptors.len() / 5..];
         if let (Some(least), Some(most)) = (later.iter().min(), later.iter().max()) {
-            assert!(most - least <= 2, "process {pid} has had {least} to {most} descriptors open");
+            // Lanes come and go; a leak is one for each of a thousand.
+            assert!(most - least <= 16, "process {pid} has had {least} to {most} descriptors open");
         }
     }
 }

@@ -366,11 +366,11 @@ fn on_a_terminal_steps_read_it_and_get_its_interrupt_once() {
     let host = host();
     let (ended, shown) = on_a_terminal(&host, &["opal", "copy", "-q"], &[("", "typed\n\u{4}")]);
     assert!(ended == 0 && shown.contains("TYPED"), "{shown}");
-    let script = "long: {\n    try {\n        trap 'echo one interrupt' INT; echo started SITE; sleep 300; sleep 1; exit 0\n    } finally {\n        echo cleaned\n    }\n    echo not reached\n}\n";
+    let script = "long: {\n    try {\n        trap 'echo one interrupt; sleep 1; exit 0' INT; echo 'star''ted' SITE; while :; do sleep 0.1; done\n    } finally {\n        echo cleaned\n    }\n    echo not reached\n}\n";
     host.write("commands.opl", host.named(script));
+    // The command is shown before it runs, and does not hold the word that it prints.
     let (ended, shown) = on_a_terminal(&host, &["opal", "long"], &[("started", "\u{3}")]);
     assert_eq!(ended, 130, "{shown}");
-    // The command itself is shown too.
     assert_eq!(shown.lines().filter(|line| line.trim().trim_start_matches("^C") == "one interrupt").count(), 1, "{shown}");
     assert!(shown.contains("cleaned") && !shown.contains("not reached") && shown.contains("effects: started"), "{shown}");
 }

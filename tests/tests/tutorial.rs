@@ -66,6 +66,8 @@ fn settled(output: &str, host: &Host) -> String {
         ("--resume 2", "-"),
         ("  took:    ", "."),
         ("(in ", ""),
+        // A contract names its maker and, in a checkout, the commit.
+        ("at byte ", ""),
     ] {
         let mut rest = text.as_str();
         let mut out = String::new();
