@@ -5,6 +5,7 @@ pub mod check;
 pub mod cli;
 pub mod contract;
 pub mod diagnostic;
+pub mod disassemble;
 pub mod env_file;
 pub mod formatter;
 pub mod lower;

@@ -5,7 +5,8 @@ use opal_format::canonical::CanonicalValue;
 use opal_format::program::{Program, ProgramView};
 use opal_format::seed::Seed;
 use opal_vm::plan::{Cause, FileFailure, Mode, Options, Plan, PlanError, Reality, plan};
-use opal_vm::program::{Verified, disassemble, verify};
+use opal_vm::program::{Verified, verify};
+use opalc::disassemble::disassemble;
 
 /// A reality without a host: one variable, one file.
 struct Fixed;

@@ -6,9 +6,6 @@
 
 use std::fmt::Write as _;
 
-/// Nanoseconds in one second.
-pub const SECOND_NS: i64 = 1_000_000_000;
-
 /// Units from the largest to the smallest, with their length in nanoseconds.
 pub const UNITS: [(&str, u64); 9] = [
     ("y", 365 * 86_400_000_000_000),

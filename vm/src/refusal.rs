@@ -1,6 +1,5 @@
 //! What a command ends with when it does not succeed: one cause, one code, one exit status, where, and what to do.
 
-use crate::plan::PlanError;
 use crate::program::verify::VerifyError;
 use crate::trust::Failure;
 use opal_format::error::FormatError;
@@ -111,15 +110,5 @@ impl Refusal {
     #[must_use]
     pub fn from_verify(error: &VerifyError, path: &str) -> Self {
         Self::new(error.code(), 65, format!("the program is not valid: {error}")).at(path).help(MAKE_ANOTHER)
-    }
-
-    /// A plan that cannot be made.
-    #[must_use]
-    pub fn from_plan(error: &PlanError, source: &str) -> Self {
-        let refusal = Self::new(error.cause.code(), 65, error.to_string()).at(place(source, &error.span));
-        match error.cause.help() {
-            Some(help) => refusal.help(help),
-            None => refusal,
-        }
     }
 }

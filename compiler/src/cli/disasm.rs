@@ -2,10 +2,10 @@
 
 use super::failure::Failure;
 use super::{compile, console, files, options, words};
+use crate::disassemble::disassemble;
 use opal_format::header::MAGIC;
 use opal_format::limits::FILE_SIZE;
 use opal_format::reader::RawPlan;
-use opal_vm::program::disassemble;
 use std::ffi::OsString;
 
 pub(super) fn command() -> clap::Command {

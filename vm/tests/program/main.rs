@@ -1,7 +1,6 @@
-//! The program: its verifier, its disassembly, its specification.
+//! The program: its verifier, its specification.
 
 mod assembler;
-mod disassemble;
 mod memory;
 mod table;
 mod verify;

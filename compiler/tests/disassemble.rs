@@ -1,13 +1,16 @@
 //! What the disassembly shows.
 
-use crate::assembler::{Assembler, BINDING, BOOL, DURATION, FLOAT, HOLE, INT, STRING, abc, c, i, ret, shell};
+#[expect(dead_code, reason = "the tests of the verifier use the rest")]
+#[path = "../../vm/tests/program/assembler.rs"]
+mod assembler;
+
+use assembler::{Assembler, BINDING, BOOL, DURATION, FLOAT, HOLE, INT, STRING, abc, c, i, ret, shell};
 use opal_format::kind::NodeKind;
 use opal_format::program::{DebugEntry, IMPORT_PUBLIC, Program};
 use opal_format::record::{Range, Span, TextRef};
 use opal_vm::decorators::ENV;
-use opal_vm::program::disassemble;
-use opal_vm::program::disassemble::SHOWN;
 use opal_vm::program::table::Op;
+use opalc::disassemble::{SHOWN, disassemble};
 
 fn sample() -> Program {
     let mut a = Assembler::new();

@@ -3,11 +3,11 @@
 //! It takes any view: what leads nowhere is shown as `?`. Texts are quoted, with control, bidirectional and invisible characters escaped,
 //! and cut after [`SHOWN`] bytes, so that the listing of a verified program is linear in its size.
 
-use super::table::{Op, Operand};
-use crate::{decorators, duration};
 use opal_format::kind::{NodeKind, Position, ValueType};
 use opal_format::program::{Constant, IMPORT_PUBLIC, Import, Instruction, NodeUse, ProgramView, Template};
 use opal_format::record::{Span, TextRef};
+use opal_vm::program::table::{Op, Operand};
+use opal_vm::{decorators, duration};
 use std::fmt::{self, Write};
 
 /// Bytes of a text that are shown.
@@ -100,7 +100,7 @@ impl Listing<'_> {
         for (index, argument) in import.args.of(self.view.import_args).unwrap_or_default().iter().enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             write!(self.out, "{separator}{}=", parameter(params, argument.param))?;
-            let constant = super::verify::at(self.view.constants, argument.constant.to_native());
+            let constant = at(self.view.constants, argument.constant.to_native());
             match constant.filter(|_| argument.computed == 0) {
                 Some(constant) => self.constant(constant)?,
                 None => self.out.push_str(if argument.computed == 1 { "computed" } else { "?" }),
@@ -178,7 +178,7 @@ impl Listing<'_> {
                 }
                 Operand::Constant | Operand::Text => {
                     self.out.push(' ');
-                    match super::verify::at(self.view.constants, value) {
+                    match at(self.view.constants, value) {
                         Some(constant) => self.constant(constant)?,
                         None => self.out.push('?'),
                     }
@@ -188,6 +188,11 @@ impl Listing<'_> {
         }
         Ok(())
     }
+}
+
+/// A record of a table, or `None` where the index leaves it.
+fn at<T>(table: &[T], index: u32) -> Option<&T> {
+    table.get(usize::try_from(index).ok()?)
 }
 
 fn parameter(params: &'static [decorators::Param], number: u8) -> &'static str {
