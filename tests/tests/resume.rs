@@ -470,6 +470,15 @@ try {
 }
 
 #[test]
+fn a_run_with_a_receipt_goes_on_with_its_bindings() {
+    let host = host("echo SITE\nX=$(echo made | tee -a log)\ntest -e go\necho end-@var.X >> log\n", &[]);
+    run(&host, &["--receipt", "first"]).expect(1);
+    host.write("go", "");
+    run(&host, &["--resume", "latest", "--receipt", "second"]).expect(0);
+    assert_eq!(words(&host.read("log")), words("made end-made"));
+}
+
+#[test]
 fn a_run_that_died_while_it_was_being_stopped_finishes_its_cleanup_and_can_go_on_again() {
     let plan = format!(
         "echo SITE\ntry {{\n    echo body >> log\n    test -e go || kill -TERM $(cut -d' ' -f4 /proc/$PPID/stat) && sleep 1\n    echo rest >> log\n}} finally {{\n    echo clean-1 >> log\n    test -e go || {{ {DIE}; }}\n    echo clean-2 >> log\n}}\n"

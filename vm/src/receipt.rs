@@ -171,4 +171,8 @@ impl Recorder for Receipt<'_> {
     fn sync(&mut self) -> io::Result<()> {
         self.record.sync()
     }
+
+    fn seal(&self, value: &[u8]) -> Option<String> {
+        self.record.seal(value)
+    }
 }

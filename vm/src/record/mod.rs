@@ -55,9 +55,7 @@ pub trait Recorder: Send {
     fn sync(&mut self) -> io::Result<()>;
 
     /// Seals what a runtime binding holds, for an event; `None` where nobody could open it again.
-    fn seal(&self, _value: &[u8]) -> Option<String> {
-        None
-    }
+    fn seal(&self, value: &[u8]) -> Option<String>;
 }
 
 /// Keeps no record (`--record none`).
@@ -72,6 +70,10 @@ impl Recorder for NoRecord {
 
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn seal(&self, _: &[u8]) -> Option<String> {
+        None
     }
 }
 
