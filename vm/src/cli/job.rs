@@ -29,6 +29,9 @@ use std::time::Duration;
 /// Time between TERM and KILL, unless the policy has less (DESIGN §9).
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What to do when a record cannot be written.
+const RECORD_HELP: &str = "make room where records are kept, or name another place with `--record DIR`, before the next run";
+
 /// A plan that may run.
 pub struct Job<'a> {
     /// The plan.
@@ -220,7 +223,7 @@ pub fn perform(
     if let Err(error) = closed
         && matches!(report.outcome, Outcome::Succeeded)
     {
-        let _ = to_stderr(&out.painted(&format!("error[record_lost]: {error}\n")));
+        let _ = to_stderr(&out.painted(&format!("error[record_lost]: {error}\nhelp: {RECORD_HELP}\n")));
         exit = 74;
     }
     match &receipt {
@@ -459,6 +462,7 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
         }
         Outcome::RecordLost(error) => {
             let _ = writeln!(text, "error[record_lost]: the record of the run cannot be written: {}", os_reason(error));
+            let _ = writeln!(text, "help: {RECORD_HELP}");
         }
         Outcome::Interrupted => {
             let _ = writeln!(text, "error[cancelled]: the run was being stopped when it died; what it had to clean up is done now");
