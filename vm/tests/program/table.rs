@@ -1,4 +1,4 @@
-//! The specification says what the code says. `BLESS=1` rewrites its generated parts.
+//! The specification says what the code says. `OPAL_BLESS=1` rewrites its generated parts.
 
 use opal_vm::program::Rule;
 use opal_vm::program::table::{Op, Operand, Pops};
@@ -61,10 +61,10 @@ fn check(name: &str, expected: &str) {
     let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
     let start = spec.find(&begin).unwrap() + begin.len();
     let stop = start + spec[start..].find(&end).unwrap();
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("OPAL_BLESS").is_some() {
         std::fs::write(&path, [&spec[..start], expected, &spec[stop..]].concat()).unwrap();
     } else {
-        assert_eq!(&spec[start..stop], expected, "run with BLESS=1 to rewrite spec/program.md");
+        assert_eq!(&spec[start..stop], expected, "run with OPAL_BLESS=1 to rewrite spec/program.md");
     }
 }
 
