@@ -1,7 +1,8 @@
 #![forbid(unsafe_code)]
 //! The `.plan` file: header, sections, archived types, digests, signatures, envelope.
 //!
-//! This crate knows nothing of evaluation and executes nothing. `spec/plan-format.md` is its specification. To read a contract, start at
+//! This crate knows nothing of evaluation and executes nothing. `spec/plan-format.md` is its specification. Whoever wants to know what a reader
+//! accepts reads [`read`] and [`crypto`]; [`write`](mod@write) is for those who make contracts. To read a contract, start at
 //! [`read_file::read_path`] or [`reader::RawPlan`]; to write one, at [`writer::PlanContents`].
 
 #![cfg_attr(
@@ -20,32 +21,15 @@
     )
 )]
 
-mod archive;
-pub mod attestation;
-pub mod canonical;
-mod check;
-pub mod envelope;
-pub mod error;
-pub mod hash;
-pub mod header;
-pub mod identity;
-pub mod kind;
-pub mod limits;
-pub mod plan_hash;
-pub mod program;
-pub mod read_file;
-pub mod reader;
-pub mod record;
-pub mod regen;
-pub mod section;
-pub mod seed;
-pub mod signature;
-pub mod slots;
-pub mod steps;
-pub mod terms;
+pub mod crypto;
+pub mod read;
 #[cfg(test)]
 mod tests;
-pub mod writer;
+pub mod write;
+
+pub use crypto::{attestation, envelope, hash, identity, regen, seed, signature};
+pub use read::{canonical, error, header, kind, limits, plan_hash, program, read_file, reader, record, section, slots, steps, terms};
+pub use write::writer;
 
 /// Bytes aligned so that archives in them can be read where they lie.
 pub type Bytes = rkyv::util::AlignedVec<16>;

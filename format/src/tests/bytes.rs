@@ -1,10 +1,10 @@
 //! Changes of bytes: none of a signed plan is accepted, none of anything panics.
 
 use super::sample::{PROVENANCE, Sample, public, seed, signer};
-use crate::error::FormatError;
-use crate::reader::RawPlan;
-use crate::signature::SignatureError;
-use crate::writer::PlanFile;
+use crate::crypto::signature::SignatureError;
+use crate::read::error::FormatError;
+use crate::read::reader::RawPlan;
+use crate::write::writer::PlanFile;
 use proptest::prelude::*;
 
 /// Everything that a reader may do with bytes before it trusts them. Says whether they are an acceptable plan with exactly these signers.
@@ -25,7 +25,7 @@ fn look_at(bytes: &[u8]) {
 #[test]
 fn a_written_plan_is_read_back() {
     let sample = Sample::new();
-    for algorithm in crate::hash::HashAlgorithm::ALL {
+    for algorithm in crate::crypto::hash::HashAlgorithm::ALL {
         let sample = Sample { algorithm: *algorithm, ..sample.clone() };
         let bytes = sample.signed(&[2, 1]);
         let plan = RawPlan::copy(&bytes, bytes.len()).unwrap().authenticate().unwrap();
@@ -101,7 +101,7 @@ fn a_signature_of_another_contract_is_refused() {
 #[test]
 fn a_signature_for_another_purpose_is_refused() {
     let mut file = Sample::new().file();
-    let signature = crate::signature::SshSignature::sign(&signer(1), "opal-vouch", &file.contract_hash().bytes).unwrap();
+    let signature = crate::crypto::signature::SshSignature::sign(&signer(1), "opal-vouch", &file.contract_hash().bytes).unwrap();
     assert_eq!(file.add(signature), Err(SignatureError::Namespace { expected: "opal-plan" }.into()));
 }
 
@@ -123,7 +123,7 @@ fn sixteen_signatures_fit_and_no_more() {
     let mut file = Sample::new().file();
     (1..=16).for_each(|number| file.sign(&signer(number)).unwrap());
     assert!(RawPlan::copy(&file.to_bytes(), 1 << 20).unwrap().authenticate().is_ok());
-    assert_eq!(file.sign(&signer(17)), Err(crate::writer::WriteError::TooManySignatures));
+    assert_eq!(file.sign(&signer(17)), Err(crate::write::writer::WriteError::TooManySignatures));
 }
 
 #[test]

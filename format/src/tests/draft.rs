@@ -1,9 +1,10 @@
 //! A plan taken apart into its sections, to be put together again with a defect.
 
 use super::sample::{Sample, signer};
-use crate::reader::RawPlan;
-use crate::section::{FLAG_CRITICAL, Section};
-use crate::writer::PlanFile;
+use crate::read::kind::Section;
+use crate::read::reader::RawPlan;
+use crate::read::section::FLAG_CRITICAL;
+use crate::write::writer::PlanFile;
 
 pub(crate) struct Draft {
     pub start: Vec<u8>,
@@ -17,11 +18,11 @@ impl Draft {
         let bytes = sample.signed(&[]);
         let plan = RawPlan::copy(&bytes, usize::MAX).unwrap().authenticate().unwrap();
         let body = plan.body();
-        let (_, first) = crate::header::Header::read(body).unwrap();
+        let (_, first) = crate::read::header::Header::read(body).unwrap();
         let mut sections = Vec::new();
         let mut offset = first;
         while offset < body.len() {
-            let frame = crate::section::read(body, offset).unwrap();
+            let frame = crate::read::section::read(body, offset).unwrap();
             let section = frame.section.unwrap();
             sections.push((section.tag(), if section.is_critical() { FLAG_CRITICAL } else { 0 }, frame.bytes.to_vec()));
             offset = frame.next;

@@ -1,8 +1,8 @@
 //! Reading from paths.
 
 use super::sample::Sample;
-use crate::limits::FILE_SIZE;
-use crate::read_file::{ReadFileError, read_path};
+use crate::read::limits::FILE_SIZE;
+use crate::read::read_file::{ReadFileError, read_path};
 use std::path::{Path, PathBuf};
 
 /// A directory of this test, removed at the end.

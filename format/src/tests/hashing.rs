@@ -1,9 +1,9 @@
 //! What `plan_hash` covers, and what it does not.
 
 use super::sample::{Builder, Piece, Sample};
-use crate::kind::{NodeKind, Position, ValueType};
-use crate::record::{Span, u32_le};
-use crate::steps::Steps;
+use crate::read::kind::{NodeKind, Position, ValueType};
+use crate::read::record::{Span, u32_le};
+use crate::read::steps::Steps;
 
 /// One shell step with these pieces.
 fn one_step(pieces: &[Piece<'_>]) -> Sample {
@@ -55,11 +55,11 @@ fn places_names_ids_and_secrets_have_no_influence() {
     let mut other = Sample::new();
     for node in &mut other.steps.nodes {
         node.span = Span::NONE;
-        node.header = crate::record::TextRef::EMPTY;
+        node.header = crate::read::record::TextRef::EMPTY;
     }
     for slot in &mut other.slots.slots {
         slot.commitment = [7; 32];
-        slot.display = crate::record::TextRef::EMPTY;
+        slot.display = crate::read::record::TextRef::EMPTY;
         slot.span = Span::NONE;
     }
     other.terms.source_name = "/elsewhere.opl".into();

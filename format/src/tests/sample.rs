@@ -1,17 +1,17 @@
 //! A small contract that uses every kind of record.
 
-use crate::canonical::CanonicalValue;
-use crate::hash::HashAlgorithm;
-use crate::identity::PublicKey;
-use crate::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
-use crate::program::{Constant, Function, Instruction, Program};
-use crate::record::{Range, Span, TextRef, i64_le, u16_le, u32_le};
-use crate::regen::{Regen, RegenName, SubKeys, fingerprint};
-use crate::seed::{Drbg, Seed};
-use crate::slots::{SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
-use crate::steps::{Arg, Node, Part, PartKind, Steps};
-use crate::terms::{BoundArgument, Terms};
-use crate::writer::{PlanContents, PlanFile};
+use crate::crypto::hash::HashAlgorithm;
+use crate::crypto::identity::PublicKey;
+use crate::crypto::regen::{Regen, RegenName, SubKeys, fingerprint};
+use crate::crypto::seed::{Drbg, Seed};
+use crate::read::canonical::CanonicalValue;
+use crate::read::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
+use crate::read::program::{Constant, Function, Instruction, Program};
+use crate::read::record::{Range, Span, TextRef, i64_le, u16_le, u32_le};
+use crate::read::slots::{SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
+use crate::read::steps::{Arg, Node, Part, PartKind, Steps};
+use crate::read::terms::{BoundArgument, Terms};
+use crate::write::writer::{PlanContents, PlanFile};
 use ed25519_dalek::SigningKey;
 
 pub(crate) const PROVENANCE: &str = r#"{"compiler":"opalc 0.1.0"}"#;
@@ -91,8 +91,9 @@ impl Sample {
         file.to_bytes()
     }
 
-    pub(crate) fn plan_hash(&self) -> crate::hash::Digest {
-        crate::plan_hash::plan_hash(self.algorithm, &self.target, &self.terms.arguments, self.steps.view(), self.slots.view()).unwrap()
+    pub(crate) fn plan_hash(&self) -> crate::crypto::hash::Digest {
+        crate::read::plan_hash::plan_hash(self.algorithm, &self.target, &self.terms.arguments, self.steps.view(), self.slots.view())
+            .unwrap()
     }
 }
 

@@ -5,16 +5,17 @@
 
 use super::draft::{Draft, sign, signature_section};
 use super::sample::{Builder, Piece, Sample, public, seed, signer};
-use crate::archive;
-use crate::envelope::{self, EnvelopeError};
-use crate::error::Rule;
-use crate::hash::HashAlgorithm;
-use crate::kind::{NodeKind, PlanType, Position, ValueType};
-use crate::reader::RawPlan;
-use crate::record::{Range, TextRef};
-use crate::section::{FLAG_CRITICAL, Section};
-use crate::seed::Drbg;
-use crate::signature::{NAMESPACE_PLAN, SshSignature};
+use crate::crypto::envelope::{self, EnvelopeError};
+use crate::crypto::hash::HashAlgorithm;
+use crate::crypto::seed::Drbg;
+use crate::crypto::signature::{NAMESPACE_PLAN, SshSignature};
+use crate::read::archive;
+use crate::read::error::Rule;
+use crate::read::kind::Section;
+use crate::read::kind::{NodeKind, PlanType, Position, ValueType};
+use crate::read::reader::RawPlan;
+use crate::read::record::{Range, TextRef};
+use crate::read::section::FLAG_CRITICAL;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ fn verdict(bytes: &[u8]) -> String {
             Err(EnvelopeError::Mismatch) => "mismatch",
             Err(_) => "refused",
         };
-        Ok::<_, crate::error::FormatError>(format!("ok\t{}\t{}\t{opens}", contract.contract_hash, contract.header.plan_hash))
+        Ok::<_, crate::read::error::FormatError>(format!("ok\t{}\t{}\t{opens}", contract.contract_hash, contract.header.plan_hash))
     };
     read().unwrap_or_else(|error| format!("{}\t-\t-\t-", error.code()))
 }
@@ -278,7 +279,7 @@ fn sections() -> Vec<Vector> {
             "archive_appended-empty-root",
             "plan_trailing_data",
             draft(|d| {
-                let empty = archive::write(Section::Steps, &crate::steps::Steps::default()).unwrap();
+                let empty = archive::write(Section::Steps, &crate::read::steps::Steps::default()).unwrap();
                 d.sections[2].2.extend_from_slice(&empty);
             }),
         ),
@@ -308,7 +309,7 @@ fn blob(number: u8) -> Vec<u8> {
 }
 
 fn sha256_signature() -> Vec<u8> {
-    use crate::signature::{MessageHash, signed_data};
+    use crate::crypto::signature::{MessageHash, signed_data};
     use ed25519_dalek::Signer as _;
     let data = signed_data(NAMESPACE_PLAN, MessageHash::Sha256, &Sample::new().file().contract_hash().bytes);
     SshSignature::from_raw(public(1), NAMESPACE_PLAN, MessageHash::Sha256, signer(1).sign(&data).to_bytes()).to_blob()
@@ -473,7 +474,7 @@ fn slots() -> Vec<Vector> {
 }
 
 fn steps() -> Vec<Vector> {
-    let step = |change: fn(&mut crate::steps::Steps)| tables(|s| change(&mut s.steps));
+    let step = |change: fn(&mut crate::read::steps::Steps)| tables(|s| change(&mut s.steps));
     let built = |build: &dyn Fn(&mut Builder)| {
         tables(|s| {
             let mut builder = Builder::default();
@@ -655,7 +656,7 @@ fn steps() -> Vec<Vector> {
         ),
         ("valid_no-steps", "ok", {
             let mut sample = Sample::new();
-            sample.steps = crate::steps::Steps::default();
+            sample.steps = crate::read::steps::Steps::default();
             sample.signed(&[1])
         }),
         ("valid_deepest", "ok", {

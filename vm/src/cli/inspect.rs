@@ -156,7 +156,7 @@ pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vo
     out.insert(
         "header",
         json!({
-            "format_version": format!("{}.{}.0", opal_format::header::VERSION_MAJOR, contract.header.version_minor),
+            "format_version": format!("{}.{}.0", opal_format::kind::VERSION_MAJOR, contract.header.version_minor),
             "source_hash": contract.header.source_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
             "timestamp": time(contract.header.timestamp), "mode": "resolved", "hash_algorithm": contract.header.algorithm.name(),
         }),

@@ -4,8 +4,8 @@
 //! the bytes, Array a count and its elements, Map a count and its entries (a length-prefixed key, then a value) in insertion order.
 //! Commitments, TERMS and public slots hold values in this form.
 
-use crate::kind::ValueType;
-use crate::limits;
+use crate::read::kind::ValueType;
+use crate::read::limits;
 use std::collections::HashSet;
 
 /// A value, as the format knows it. Strings are bytes; they need not be UTF-8.

@@ -2,7 +2,7 @@
 //!
 //! Every table in a plan is a slice of one of these. They are their own archived form: integers are little-endian wrappers, there is no
 //! implicit padding, and every bit pattern of the right length is a valid record, so a slice can be used where it lies, from a file or
-//! from memory alike. What the numbers *mean* is checked by whoever interprets the table (`crate::check`, the program verifier).
+//! from memory alike. What the numbers *mean* is checked by whoever interprets the table (`crate::read::check`, the program verifier).
 
 pub use rkyv::rend::{i64_le, u16_le, u32_le};
 

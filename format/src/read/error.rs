@@ -1,8 +1,8 @@
 //! Refusals: one variant for each condition, with the byte offset where the file shows it (spec/plan-format.md, "Refusals").
 
-use crate::hash::Digest;
-use crate::section::Section;
-use crate::signature::SignatureError;
+use crate::crypto::hash::Digest;
+use crate::crypto::signature::SignatureError;
+use crate::read::kind::{Section, VERSION_MAJOR};
 
 /// Why a plan file is refused. Offsets count from the start of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum FormatError {
     #[error("not a plan file: it does not start with `OPAL`")]
     BadMagic,
     /// A major version that this reader does not know. The file may be fine.
-    #[error("plan format {major}.{minor} is not supported: this reader knows {}", crate::header::VERSION_MAJOR)]
+    #[error("plan format {major}.{minor} is not supported: this reader knows {}", VERSION_MAJOR)]
     UnsupportedVersion {
         /// Major version of the file.
         major: u16,
@@ -253,6 +253,11 @@ impl FormatError {
             _ => 65,
         }
     }
+}
+
+/// Refuses `actual` of `what` above `limit`; `offset` is where the file says so.
+pub(crate) const fn within(what: &'static str, actual: usize, limit: usize, offset: usize) -> Result<(), FormatError> {
+    if actual > limit { Err(FormatError::TooLarge { what, actual, limit, offset }) } else { Ok(()) }
 }
 
 /// Declares the rules of tables.

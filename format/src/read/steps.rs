@@ -3,13 +3,13 @@
 //! Nodes stand in pre-order, each with the length of its subtree, so that hashing, checking, showing and walking need no recursion. The
 //! tables hold no secret: a secret value appears as a slot number only.
 
-use crate::record::{Range, Span, TextRef, i64_le, record, u16_le, u32_le};
+use crate::read::record::{Range, Span, TextRef, i64_le, record, u16_le, u32_le};
 use rkyv::{Archive, Deserialize, Serialize};
 
 record! {
     /// One node of the step tree.
     pub struct Node {
-        /// A [`NodeKind`](crate::kind::NodeKind) number.
+        /// A [`NodeKind`](crate::read::kind::NodeKind) number.
         pub kind: u16_le,
         /// Zero.
         pub reserved: u16_le,
@@ -37,7 +37,7 @@ record! {
         pub slot: u32_le,
         /// Parameter number in the decorator table.
         pub param: u8,
-        /// A [`ValueType`](crate::kind::ValueType) number: String, Int, Float, Bool or Duration.
+        /// A [`ValueType`](crate::read::kind::ValueType) number: String, Int, Float, Bool or Duration.
         pub value_type: u8,
         /// Zero.
         pub reserved: u16_le,
@@ -49,7 +49,7 @@ record! {
     pub struct Part {
         /// A [`PartKind`] number.
         pub kind: u8,
-        /// A [`Position`](crate::kind::Position) number; for text 0.
+        /// A [`Position`](crate::read::kind::Position) number; for text 0.
         pub position: u8,
         /// Zero.
         pub reserved: u16_le,

@@ -1,6 +1,6 @@
 //! Digests and the canonical encoding that they are taken over (spec/plan-format.md, "Digests").
 
-use crate::kind::numbered;
+use crate::read::kind::numbered;
 use sha2::Digest as _;
 use std::fmt;
 use std::str::FromStr;

@@ -3,14 +3,14 @@
 //! It covers the target, the bound arguments, the executing nodes and the slots. It leaves out whatever does not change what is done: secret
 //! values, control-flow nodes, names, headers, spans, paths, times, ids, and how shell text is cut into parts.
 
-use crate::error::{FormatError, Rule};
-use crate::hash::{Canonical, Digest, HashAlgorithm};
-use crate::kind::NodeKind;
-use crate::record::{Range, TextRef};
-use crate::section::Section;
-use crate::slots::SlotsView;
-use crate::steps::{Part, PartKind, StepsView};
-use crate::terms::BoundArgument;
+use crate::crypto::hash::{Canonical, Digest, HashAlgorithm};
+use crate::read::error::{FormatError, Rule};
+use crate::read::kind::NodeKind;
+use crate::read::kind::Section;
+use crate::read::record::{Range, TextRef};
+use crate::read::slots::SlotsView;
+use crate::read::steps::{Part, PartKind, StepsView};
+use crate::read::terms::BoundArgument;
 
 const TEXT: u8 = 0;
 const SLOT: u8 = 1;
@@ -20,7 +20,7 @@ const END: u8 = 255;
 /// Computes `plan_hash`, in time linear in the tables.
 ///
 /// # Errors
-/// [`FormatError::Table`] where a reference leaves its table; never for tables that a [`Contract`](crate::reader::Contract) holds.
+/// [`FormatError::Table`] where a reference leaves its table; never for tables that a [`Contract`](crate::read::reader::Contract) holds.
 pub fn plan_hash(
     algorithm: HashAlgorithm,
     target: &str,

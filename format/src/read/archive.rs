@@ -2,11 +2,12 @@
 //!
 //! Endianness (little), alignment (natural) and pointer width (32 bits) are fixed by features of the dependency. Reading is always checked,
 //! with a limit on nesting; the archived types hold no maps, shared pointers or trait objects. A checked archive is memory-safe to read
-//! and nothing more: what its numbers mean is checked in `crate::check` and by the program verifier.
+//! and nothing more: what its numbers mean is checked in `crate::read::check` and by the program verifier.
 
-use crate::error::FormatError;
-use crate::limits;
-use crate::section::{Located, Section};
+use crate::read::error::FormatError;
+use crate::read::kind::Section;
+use crate::read::limits;
+use crate::read::section::Located;
 use rkyv::api::access_with_context;
 use rkyv::api::high::{HighSerializer, to_bytes_in};
 use rkyv::bytecheck::CheckBytes;

@@ -1,4 +1,12 @@
-//! The closed lists of numbers that appear in a plan: node kinds, text positions, value types, plan types.
+//! The version of the format, and the closed lists of numbers that appear in a plan: sections, node kinds, text positions, value types, plan
+//! types.
+
+use std::fmt;
+
+/// The major version that this crate reads and writes.
+pub const VERSION_MAJOR: u16 = 1;
+/// The minor version that this crate writes. A reader takes any: additions are sections.
+pub const VERSION_MINOR: u16 = 0;
 
 /// Declares a numbered list: an enum, its names, and a decoder that refuses unknown numbers.
 macro_rules! numbered {
@@ -32,6 +40,57 @@ macro_rules! numbered {
 }
 
 pub(crate) use numbered;
+
+numbered! {
+    /// The sections that this version knows, in the order in which they stand.
+    pub enum Section: u8 {
+        /// What the VM enforces.
+        Terms = 0, "TERMS";
+        /// The bytecode.
+        Program = 1, "PROGRAM";
+        /// The step tree.
+        Steps = 2, "STEPS";
+        /// The slots.
+        Values = 3, "VALUES";
+        /// Sealed sub-keys of a regen root, where values were derived from one.
+        Regen = 4, "REGEN";
+        /// The sealed seed.
+        Envelope = 5, "ENVELOPE";
+        /// JSON that informs and decides nothing.
+        Provenance = 6, "PROVENANCE";
+        /// The signatures.
+        Signature = 7, "SIGNATURE";
+    }
+}
+
+impl Section {
+    /// The four bytes that a frame of this section starts with.
+    #[must_use]
+    pub const fn tag(self) -> [u8; 4] {
+        *match self {
+            Self::Terms => b"TERM",
+            Self::Program => b"PROG",
+            Self::Steps => b"STEP",
+            Self::Values => b"VALS",
+            Self::Regen => b"REGN",
+            Self::Envelope => b"ENVL",
+            Self::Provenance => b"PROV",
+            Self::Signature => b"SIGN",
+        }
+    }
+
+    /// Whether a reader that does not know the section must stop.
+    #[must_use]
+    pub const fn is_critical(self) -> bool {
+        !matches!(self, Self::Provenance)
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 numbered! {
     /// What a node of the step tree is (spec/plan-format.md, "STEPS"). Numbers from 64 are control-flow nodes: they say how

@@ -1,7 +1,7 @@
 //! Reading a plan from a path or from standard input, once, into memory that nobody else can change.
 
-use crate::error::FormatError;
-use crate::reader::RawPlan;
+use crate::read::error::{FormatError, within};
+use crate::read::reader::RawPlan;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -80,7 +80,7 @@ pub fn read_bytes(path: &Path, max: usize) -> Result<crate::Bytes, ReadFileError
         return Err(ReadFileError::NotRegular);
     }
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-    crate::limits::check("size of the file", size, max, 0)?;
+    within("size of the file", size, max, 0)?;
     read_from(&mut file, size, max)
 }
 
@@ -88,6 +88,6 @@ pub fn read_bytes(path: &Path, max: usize) -> Result<crate::Bytes, ReadFileError
 fn read_from(input: &mut dyn Read, size: usize, max: usize) -> Result<crate::Bytes, ReadFileError> {
     let mut bytes = crate::Bytes::with_capacity(size);
     bytes.extend_from_reader(&mut input.take((max as u64).saturating_add(1)))?;
-    crate::limits::check("size of the file", bytes.len(), max, 0)?;
+    within("size of the file", bytes.len(), max, 0)?;
     Ok(bytes)
 }

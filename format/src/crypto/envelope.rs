@@ -3,10 +3,10 @@
 //! HPKE (RFC 9180) in base mode with X25519, HKDF-SHA256 and ChaCha20-Poly1305, to Ed25519 keys taken over to X25519. The associated data is
 //! the digest of every byte before ENVELOPE, so an envelope opens only inside its own contract.
 
-use crate::hash::Digest;
-use crate::identity::PublicKey;
-use crate::limits;
-use crate::seed::{Drbg, RandomError, Seed};
+use crate::crypto::hash::Digest;
+use crate::crypto::identity::PublicKey;
+use crate::crypto::seed::{Drbg, RandomError, Seed};
+use crate::read::limits;
 use ed25519_dalek::SigningKey;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
@@ -172,7 +172,7 @@ impl TryCryptoRng for SealRandom {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::HashAlgorithm;
+    use crate::crypto::hash::HashAlgorithm;
 
     fn key(number: u8) -> SigningKey {
         SigningKey::from_bytes(&[number; 32])

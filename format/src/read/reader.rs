@@ -4,23 +4,24 @@
 //! byte before them and checks them all. Only then [`Authenticated::decode`] looks at anything else. Whether the signers are trusted, and
 //! what to do with an unsigned contract, is the caller's decision.
 
-use crate::archive::{self, table};
-use crate::check;
-use crate::envelope::{self, EnvelopeError};
-use crate::error::FormatError;
-use crate::hash::{Canonical, Digest, HashAlgorithm};
-use crate::header::{self, Header, field};
-use crate::identity::PublicKey;
-use crate::limits;
-use crate::plan_hash::plan_hash;
-use crate::program::{ArchivedProgram, ProgramView};
-use crate::regen::{self, RegenError, SubKeys};
-use crate::section::{self, FRAME, Located, Section, Sections};
-use crate::seed::Seed;
-use crate::signature::{NAMESPACE_PLAN, SshSignature};
-use crate::slots::{ArchivedSlots, SlotsView};
-use crate::steps::{ArchivedSteps, StepsView};
-use crate::terms::{ArchivedTerms, Terms};
+use crate::crypto::envelope::{self, EnvelopeError};
+use crate::crypto::hash::{Canonical, Digest, HashAlgorithm};
+use crate::crypto::identity::PublicKey;
+use crate::crypto::regen::{self, RegenError, SubKeys};
+use crate::crypto::seed::Seed;
+use crate::crypto::signature::{NAMESPACE_PLAN, SshSignature};
+use crate::read::archive::{self, table};
+use crate::read::check;
+use crate::read::error::{FormatError, within};
+use crate::read::header::{self, Header, field};
+use crate::read::kind::Section;
+use crate::read::limits;
+use crate::read::plan_hash::plan_hash;
+use crate::read::program::{ArchivedProgram, ProgramView};
+use crate::read::section::{self, FRAME, Located, Sections};
+use crate::read::slots::{ArchivedSlots, SlotsView};
+use crate::read::steps::{ArchivedSteps, StepsView};
+use crate::read::terms::{ArchivedTerms, Terms};
 use ed25519_dalek::SigningKey;
 use rkyv::rancor::{Failure, Strategy};
 
@@ -41,7 +42,7 @@ impl RawPlan {
     /// # Errors
     /// [`FormatError::TooLarge`].
     pub fn new(bytes: crate::Bytes, max: usize) -> Result<Self, FormatError> {
-        limits::check("size of the file", bytes.len(), max, 0)?;
+        within("size of the file", bytes.len(), max, 0)?;
         Ok(Self { bytes })
     }
 
@@ -50,7 +51,7 @@ impl RawPlan {
     /// # Errors
     /// [`FormatError::TooLarge`].
     pub fn copy(bytes: &[u8], max: usize) -> Result<Self, FormatError> {
-        limits::check("size of the file", bytes.len(), max, 0)?;
+        within("size of the file", bytes.len(), max, 0)?;
         let mut aligned = crate::Bytes::with_capacity(bytes.len());
         aligned.extend_from_slice(bytes);
         Ok(Self { bytes: aligned })
@@ -118,14 +119,14 @@ fn read_signatures(file: &[u8], start: usize) -> Result<Vec<(usize, SshSignature
         Ok(u32::from_le_bytes(*bytes) as usize)
     };
     let count = word(0)?;
-    limits::check("number of signatures", count, limits::SIGNATURES, base)?;
+    within("number of signatures", count, limits::SIGNATURES, base)?;
     let mut at = 4_usize;
     let mut signatures = Vec::<(usize, SshSignature)>::new();
     for index in 0..count {
         let length = word(at)?;
         let from = at.saturating_add(4);
         let offset = base.saturating_add(from);
-        limits::check("length of a signature", length, limits::SSHSIG_SIZE, offset)?;
+        within("length of a signature", length, limits::SSHSIG_SIZE, offset)?;
         at = from.saturating_add(length);
         let blob = list.get(from..at).ok_or_else(|| truncated(from))?;
         let signature = SshSignature::parse(blob, NAMESPACE_PLAN).map_err(|cause| FormatError::Signature { index, cause, offset })?;

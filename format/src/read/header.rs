@@ -1,22 +1,19 @@
 //! The fixed start of a plan: header (32 bytes), hashes (64 bytes), target (spec/plan-format.md, "Header").
 
-use crate::error::FormatError;
-use crate::hash::{Digest, HashAlgorithm};
-use crate::limits;
+use crate::crypto::hash::{Digest, HashAlgorithm};
+use crate::read::error::{FormatError, within};
+use crate::read::kind::VERSION_MAJOR;
+use crate::read::limits;
 
 /// The first four bytes of a plan.
 pub const MAGIC: [u8; 4] = *b"OPAL";
-/// The major version that this crate reads and writes.
-pub const VERSION_MAJOR: u16 = 1;
-/// The minor version that this crate writes. A reader takes any: additions are sections.
-pub const VERSION_MINOR: u16 = 0;
 /// Every section, and the target, starts and ends at a multiple of this.
 pub const ALIGNMENT: usize = 16;
 
 const FLAG_COMPRESSED: u16 = 1;
-const FLAG_SIGNED: u16 = 2;
+pub(crate) const FLAG_SIGNED: u16 = 2;
 const MODE_QUICK: u8 = 0;
-const MODE_RESOLVED: u8 = 1;
+pub(crate) const MODE_RESOLVED: u8 = 1;
 
 const AT_VERSION: usize = 4;
 const AT_FLAGS: usize = 8;
@@ -49,7 +46,7 @@ pub struct Header<'a> {
     pub timestamp: i64,
     /// Plain digest of the source file.
     pub source_hash: Digest,
-    /// What the plan does (see [`plan_hash`](crate::plan_hash::plan_hash)).
+    /// What the plan does (see [`plan_hash`](crate::read::plan_hash::plan_hash)).
     pub plan_hash: Digest,
     /// Name of the target.
     pub target: &'a str,
@@ -89,7 +86,7 @@ impl<'a> Header<'a> {
             [number] => return Err(FormatError::UnknownNumber { what: "plan mode", number, offset: AT_MODE }),
         }
         let length = usize::from(u16::from_le_bytes(field(file, AT_TARGET)?));
-        limits::check("length of the target", length, limits::TARGET_LENGTH, AT_TARGET)?;
+        within("length of the target", length, limits::TARGET_LENGTH, AT_TARGET)?;
         let end = FIXED.saturating_add(length);
         let target = file.get(FIXED..end).ok_or_else(|| truncated(file))?;
         let target = std::str::from_utf8(target).map_err(|_| FormatError::NotUtf8 { what: "target", offset: FIXED })?;
@@ -105,31 +102,10 @@ impl<'a> Header<'a> {
             plan_hash: Digest { algorithm, bytes: field(file, AT_PLAN_HASH)? },
             target,
         };
-        limits::check("number of steps", header.steps as usize, limits::STEPS, AT_STEPS)?;
-        limits::check("number of values", header.values as usize, limits::SLOTS, AT_VALUES)?;
-        limits::check("length of the provenance", header.provenance as usize, limits::PROVENANCE_SIZE, AT_PROVENANCE)?;
+        within("number of steps", header.steps as usize, limits::STEPS, AT_STEPS)?;
+        within("number of values", header.values as usize, limits::SLOTS, AT_VALUES)?;
+        within("length of the provenance", header.provenance as usize, limits::PROVENANCE_SIZE, AT_PROVENANCE)?;
         Ok((header, first))
-    }
-
-    /// Appends the fixed start to an empty file.
-    pub(crate) fn write(&self, file: &mut crate::Bytes) -> Result<(), FormatError> {
-        limits::check("length of the target", self.target.len(), limits::TARGET_LENGTH, AT_TARGET)?;
-        let length = u16::try_from(self.target.len()).unwrap_or(u16::MAX);
-        file.extend_from_slice(&MAGIC);
-        file.extend_from_slice(&VERSION_MAJOR.to_le_bytes());
-        file.extend_from_slice(&self.version_minor.to_le_bytes());
-        file.extend_from_slice(&FLAG_SIGNED.to_le_bytes());
-        file.extend_from_slice(&[MODE_RESOLVED, self.algorithm.number()]);
-        file.extend_from_slice(&self.steps.to_le_bytes());
-        file.extend_from_slice(&self.values.to_le_bytes());
-        file.extend_from_slice(&self.provenance.to_le_bytes());
-        file.extend_from_slice(&self.timestamp.to_le_bytes());
-        file.extend_from_slice(&self.source_hash.bytes);
-        file.extend_from_slice(&self.plan_hash.bytes);
-        file.extend_from_slice(&length.to_le_bytes());
-        file.extend_from_slice(self.target.as_bytes());
-        pad(file);
-        Ok(())
     }
 }
 
@@ -154,9 +130,4 @@ pub(crate) fn padding(file: &[u8], offset: usize) -> Result<usize, FormatError> 
         Some(at) => Err(FormatError::Padding { offset: offset.saturating_add(at) }),
         None => Ok(end),
     }
-}
-
-/// Appends zeros up to the next aligned offset.
-pub(crate) fn pad(file: &mut crate::Bytes) {
-    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
 }

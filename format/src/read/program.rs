@@ -1,7 +1,7 @@
 //! PROGRAM: the tables of a program as they stand in the file (spec/program.md). Their meaning is the VM's instruction table; nothing here is
 //! trusted before the program verifier has passed.
 
-use crate::record::{Range, Span, TextRef, i64_le, record, u16_le, u32_le};
+use crate::read::record::{Range, Span, TextRef, i64_le, record, u16_le, u32_le};
 use rkyv::{Archive, Deserialize, Serialize};
 
 record! {
@@ -33,7 +33,7 @@ record! {
         pub scalar: i64_le,
         /// A String's bytes; empty otherwise.
         pub text: TextRef,
-        /// A [`ValueType`](crate::kind::ValueType) number; Array and Map are built by instructions.
+        /// A [`ValueType`](crate::read::kind::ValueType) number; Array and Map are built by instructions.
         pub value_type: u8,
         /// Zero.
         pub reserved: [u8; 7],
@@ -74,7 +74,7 @@ record! {
 record! {
     /// A node that `OPEN` starts: an execution decorator or a control-flow header.
     pub struct NodeUse {
-        /// A [`NodeKind`](crate::kind::NodeKind) number.
+        /// A [`NodeKind`](crate::read::kind::NodeKind) number.
         pub kind: u16_le,
         /// Zero.
         pub reserved: u16_le,
@@ -106,7 +106,7 @@ record! {
     pub struct TemplatePart {
         /// 0 for text, 1 for a hole.
         pub kind: u8,
-        /// A [`Position`](crate::kind::Position) number; 0 for text.
+        /// A [`Position`](crate::read::kind::Position) number; 0 for text.
         pub position: u8,
         /// 1 where the hole is the whole of a word or of a pair of double quotes (an Array then becomes several words, or one joined by spaces).
         pub alone: u8,
@@ -240,7 +240,7 @@ macro_rules! program_view {
 
             /// Size and alignment of each table, in the order in which they lie in an archive.
             pub(crate) const fn tables(&self) -> [(usize, usize); 14] {
-                [$(crate::archive::table(self.$field)),+]
+                [$(crate::read::archive::table(self.$field)),+]
             }
         }
 

@@ -1,23 +1,25 @@
 //! Writing a plan file.
 
-use crate::archive;
-use crate::check;
-use crate::envelope::{self, EnvelopeError};
-use crate::error::FormatError;
-use crate::hash::{Digest, HashAlgorithm};
-use crate::header::{Header, VERSION_MINOR, pad};
-use crate::identity::PublicKey;
-use crate::limits;
-use crate::plan_hash::plan_hash;
-use crate::program::Program;
-use crate::reader::{Authenticated, TRAILER, TRAILER_MAGIC, context, contract_hash};
-use crate::regen::{RegenError, SubKeys};
-use crate::section::{self, FRAME, Section};
-use crate::seed::{Drbg, Seed};
-use crate::signature::{NAMESPACE_PLAN, SignatureError, SshSignature};
-use crate::slots::Slots;
-use crate::steps::Steps;
-use crate::terms::Terms;
+use crate::crypto::envelope::{self, EnvelopeError};
+use crate::crypto::hash::{Digest, HashAlgorithm};
+use crate::crypto::identity::PublicKey;
+use crate::crypto::regen::{RegenError, SubKeys};
+use crate::crypto::seed::{Drbg, Seed};
+use crate::crypto::signature::{NAMESPACE_PLAN, SignatureError, SshSignature};
+use crate::read::archive;
+use crate::read::check;
+use crate::read::error::{FormatError, within};
+use crate::read::header::Header;
+use crate::read::kind::{Section, VERSION_MINOR};
+use crate::read::limits;
+use crate::read::plan_hash::plan_hash;
+use crate::read::program::Program;
+use crate::read::reader::{Authenticated, TRAILER, TRAILER_MAGIC, context, contract_hash};
+use crate::read::section::FRAME;
+use crate::read::slots::Slots;
+use crate::read::steps::Steps;
+use crate::read::terms::Terms;
+use crate::write::frame;
 use ed25519_dalek::SigningKey;
 
 /// Everything that a contract is made of, except who may open it and who signed it.
@@ -97,24 +99,24 @@ impl PlanContents<'_> {
             target,
         };
         let mut body = crate::Bytes::new();
-        header.write(&mut body)?;
-        section::write(&mut body, Section::Terms, &archive::write(Section::Terms, terms)?);
-        section::write(&mut body, Section::Program, &archive::write(Section::Program, self.program)?);
-        section::write(&mut body, Section::Steps, &archive::write(Section::Steps, steps)?);
-        section::write(&mut body, Section::Values, &archive::write(Section::Values, slots)?);
+        frame::start(&header, &mut body)?;
+        frame::section(&mut body, Section::Terms, &archive::write(Section::Terms, terms)?);
+        frame::section(&mut body, Section::Program, &archive::write(Section::Program, self.program)?);
+        frame::section(&mut body, Section::Steps, &archive::write(Section::Steps, steps)?);
+        frame::section(&mut body, Section::Values, &archive::write(Section::Values, slots)?);
         if !self.sub_keys.is_empty() {
             let sealed = self.sub_keys.seal(seed, &context(algorithm, Section::Regen, &body))?;
-            section::write(&mut body, Section::Regen, &sealed);
+            frame::section(&mut body, Section::Regen, &sealed);
         }
         let sealed = envelope::seal_with(seed, recipients, &context(algorithm, Section::Envelope, &body), random)?;
-        section::write(&mut body, Section::Envelope, &sealed);
-        section::write(&mut body, Section::Provenance, self.provenance.as_bytes());
+        frame::section(&mut body, Section::Envelope, &sealed);
+        frame::section(&mut body, Section::Provenance, self.provenance.as_bytes());
         Ok(PlanFile { contract_hash: contract_hash(algorithm, &body), plan_hash: Some(plan_hash), body, signatures: Vec::new() })
     }
 }
 
 fn counted(what: &'static str, actual: usize, limit: usize) -> Result<u32, FormatError> {
-    limits::check(what, actual, limit, 0)?;
+    within(what, actual, limit, 0)?;
     Ok(u32::try_from(actual).unwrap_or(u32::MAX))
 }
 
@@ -187,12 +189,12 @@ impl PlanFile {
             list.extend_from_slice(&u32::try_from(blob.len()).unwrap_or(u32::MAX).to_le_bytes());
             list.extend_from_slice(&blob);
         }
-        pad(&mut list);
+        frame::pad(&mut list);
         let length = FRAME.saturating_add(list.len()).saturating_add(TRAILER) as u64;
         list.extend_from_slice(&length.to_le_bytes());
         list.extend_from_slice(&TRAILER_MAGIC);
         let mut section = crate::Bytes::new();
-        section::write(&mut section, Section::Signature, &list);
+        frame::section(&mut section, Section::Signature, &list);
         [self.body.as_slice(), section.as_slice()].concat()
     }
 }

@@ -1,6 +1,6 @@
 //! VALUES: one record for every resolved value, with a keyed commitment in place of a secret (spec/plan-format.md, "VALUES").
 
-use crate::record::{Span, TextRef, record, u16_le};
+use crate::read::record::{Span, TextRef, record, u16_le};
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The value is public: `value` holds its canonical encoding.
@@ -25,9 +25,9 @@ record! {
         pub decorator: u16_le,
         /// `SLOT_*` bits.
         pub flags: u16_le,
-        /// A [`ValueType`](crate::kind::ValueType) number.
+        /// A [`ValueType`](crate::read::kind::ValueType) number.
         pub value_type: u8,
-        /// An [`Unscrubbed`](crate::kind::Unscrubbed) number.
+        /// An [`Unscrubbed`](crate::read::kind::Unscrubbed) number.
         pub unscrubbed: u8,
         /// Zero.
         pub reserved: u16_le,

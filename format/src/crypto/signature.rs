@@ -1,6 +1,6 @@
 //! Signatures in OpenSSH's SSHSIG form (PROTOCOL.sshsig), Ed25519 only, so that `ssh-keygen -Y` makes and checks them.
 
-use crate::identity::{ALGORITHM, KeyError, PublicKey};
+use crate::crypto::identity::{ALGORITHM, KeyError, PublicKey};
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use sha2::Digest as _;
 use ssh_key::encoding::{Decode as _, Encode as _};
@@ -375,7 +375,7 @@ mod tests {
         let folder = Folder(std::env::temp_dir().join(format!("opal-sshsig-{}", std::process::id())));
         std::fs::create_dir_all(&folder.0).unwrap();
         let path = |name: &str| folder.0.join(name);
-        let identity = crate::identity::Identity::from_signing(key(), "test").unwrap();
+        let identity = crate::crypto::identity::Identity::from_signing(key(), "test").unwrap();
         std::fs::write(path("signers"), format!("me {}", identity.to_public_line())).unwrap();
         let signature = SshSignature::sign(&key(), NAMESPACE_PLAN, b"message").unwrap();
         std::fs::write(path("sig"), signature.to_armor().unwrap()).unwrap();

@@ -2,8 +2,8 @@
 //!
 //! `ssh-keygen -Y verify -s FILE` reads such a file as a signature, and wants what follows the armour on its standard input.
 
-use crate::hash::Digest;
-use crate::signature::{SignatureError, SshSignature};
+use crate::crypto::hash::Digest;
+use crate::crypto::signature::{SignatureError, SshSignature};
 
 /// Namespace of vouches.
 pub const NAMESPACE_VOUCH: &str = "opal-vouch";
@@ -87,7 +87,7 @@ impl Vouched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::HashAlgorithm;
+    use crate::crypto::hash::HashAlgorithm;
     use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
 

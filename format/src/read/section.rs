@@ -1,61 +1,9 @@
 //! Framed sections: 16 bytes of tag, flags and length, then the bytes, then zeros up to a multiple of 16.
 
-use crate::error::FormatError;
-use crate::header::{self, field};
-use crate::kind::numbered;
-use crate::limits;
-use std::fmt;
-
-numbered! {
-    /// The sections that this version knows, in the order in which they stand.
-    pub enum Section: u8 {
-        /// What the VM enforces.
-        Terms = 0, "TERMS";
-        /// The bytecode.
-        Program = 1, "PROGRAM";
-        /// The step tree.
-        Steps = 2, "STEPS";
-        /// The slots.
-        Values = 3, "VALUES";
-        /// Sealed sub-keys of a regen root, where values were derived from one.
-        Regen = 4, "REGEN";
-        /// The sealed seed.
-        Envelope = 5, "ENVELOPE";
-        /// JSON that informs and decides nothing.
-        Provenance = 6, "PROVENANCE";
-        /// The signatures.
-        Signature = 7, "SIGNATURE";
-    }
-}
-
-impl Section {
-    /// The four bytes that a frame of this section starts with.
-    #[must_use]
-    pub const fn tag(self) -> [u8; 4] {
-        *match self {
-            Self::Terms => b"TERM",
-            Self::Program => b"PROG",
-            Self::Steps => b"STEP",
-            Self::Values => b"VALS",
-            Self::Regen => b"REGN",
-            Self::Envelope => b"ENVL",
-            Self::Provenance => b"PROV",
-            Self::Signature => b"SIGN",
-        }
-    }
-
-    /// Whether a reader that does not know the section must stop.
-    #[must_use]
-    pub const fn is_critical(self) -> bool {
-        !matches!(self, Self::Provenance)
-    }
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::read::error::{FormatError, within};
+use crate::read::header::{self, field};
+use crate::read::kind::Section;
+use crate::read::limits;
 
 /// Bit 0 of a frame's flags: a reader that does not know the tag stops.
 pub const FLAG_CRITICAL: u16 = 1;
@@ -115,7 +63,7 @@ impl<'a> Sections<'a> {
         let mut count = 0_usize;
         while offset < body.len() {
             count = count.saturating_add(1);
-            limits::check("number of sections", count, limits::SECTIONS, offset)?;
+            within("number of sections", count, limits::SECTIONS, offset)?;
             let frame = read(body, offset)?;
             if let Some(section) = frame.section {
                 let place = found.get_mut(usize::from(section.number()));
@@ -144,15 +92,4 @@ impl<'a> Sections<'a> {
     pub(crate) fn expect(&self, section: Section) -> Result<Located<'a>, FormatError> {
         self.find(section).ok_or(FormatError::MissingSection { section })
     }
-}
-
-/// Appends a section to a file that ends at an aligned offset.
-pub(crate) fn write(file: &mut crate::Bytes, section: Section, bytes: &[u8]) {
-    let flags = if section.is_critical() { FLAG_CRITICAL } else { 0 };
-    file.extend_from_slice(&section.tag());
-    file.extend_from_slice(&flags.to_le_bytes());
-    file.extend_from_slice(&[0, 0]);
-    file.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    file.extend_from_slice(bytes);
-    header::pad(file);
 }

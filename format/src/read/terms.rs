@@ -24,7 +24,7 @@ pub struct Terms {
     pub not_after: Option<i64>,
     /// Whether it may run only once.
     pub once: bool,
-    /// A [`PlanType`](crate::kind::PlanType) number.
+    /// A [`PlanType`](crate::read::kind::PlanType) number.
     pub plan_type: u8,
     /// Absolute path of `bash`.
     pub shell: String,

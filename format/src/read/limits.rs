@@ -1,7 +1,5 @@
 //! The limits of format version 1, in one table. Both sides of a contract agree on them; a policy may lower them.
 
-use crate::error::FormatError;
-
 /// Bytes of a plan file, unless the caller says otherwise.
 pub const FILE_SIZE: usize = 64 << 20;
 /// Bytes of the target's name.
@@ -30,8 +28,3 @@ pub const SLOTS: usize = 1_000_000;
 pub const TEXT: usize = 256 << 20;
 /// Bytes of a slot's key.
 pub const KEY_LENGTH: usize = 64 << 10;
-
-/// Refuses `actual` of `what` above `limit`; `offset` is where the file says so.
-pub(crate) const fn check(what: &'static str, actual: usize, limit: usize, offset: usize) -> Result<(), FormatError> {
-    if actual > limit { Err(FormatError::TooLarge { what, actual, limit, offset }) } else { Ok(()) }
-}

@@ -3,8 +3,8 @@
 //! A sub-key comes from a regen root, which whoever plans holds, and from nothing else. Only the sub-keys that a plan uses travel with it, so that
 //! whoever opens the contract can plan it again and learns nothing about the root or its other sub-keys.
 
-use crate::hash::{Canonical, Digest, HashAlgorithm};
-use crate::seed::Seed;
+use crate::crypto::hash::{Canonical, Digest, HashAlgorithm};
+use crate::crypto::seed::Seed;
 use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce, Tag};
 use std::collections::BTreeMap;

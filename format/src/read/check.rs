@@ -4,16 +4,16 @@
 //! time in proportion to its tables. Nodes may share text, up to a limit for all together; slots may not. PROGRAM is left to the program
 //! verifier.
 
-use crate::canonical;
-use crate::error::{FormatError, Rule};
-use crate::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
-use crate::limits;
-use crate::record::{Range, TextRef};
-use crate::section::Section;
-use crate::seed::{DISPLAY_ID_LENGTH, is_base58};
-use crate::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, SlotsView};
-use crate::steps::{Arg, Node, Part, PartKind, StepsView};
-use crate::terms::Terms;
+use crate::crypto::seed::{DISPLAY_ID_LENGTH, is_base58};
+use crate::read::canonical;
+use crate::read::error::{FormatError, Rule};
+use crate::read::kind::Section;
+use crate::read::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
+use crate::read::limits;
+use crate::read::record::{Range, TextRef};
+use crate::read::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, SlotsView};
+use crate::read::steps::{Arg, Node, Part, PartKind, StepsView};
+use crate::read::terms::Terms;
 use std::collections::HashSet;
 
 /// Checks the terms.

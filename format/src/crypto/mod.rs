@@ -1,0 +1,9 @@
+//! Cryptography: digests, keys, signatures, seeds, and what is sealed under them.
+
+pub mod attestation;
+pub mod envelope;
+pub mod hash;
+pub mod identity;
+pub mod regen;
+pub mod seed;
+pub mod signature;

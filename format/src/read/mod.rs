@@ -1,0 +1,18 @@
+//! Reading: what the bytes of a plan mean, which of them are refused, and what a plan is named by.
+
+pub(crate) mod archive;
+pub mod canonical;
+pub(crate) mod check;
+pub mod error;
+pub mod header;
+pub mod kind;
+pub mod limits;
+pub mod plan_hash;
+pub mod program;
+pub mod read_file;
+pub mod reader;
+pub mod record;
+pub mod section;
+pub mod slots;
+pub mod steps;
+pub mod terms;
