@@ -187,7 +187,7 @@ fn a_policy_that_cannot_be_believed_stops_everything() {
 #[test]
 fn trust_files_that_cannot_be_believed_stop_everything() {
     let here = guarded!();
-    here.trust(&[("ops", "own")]).policy("");
+    here.trust(&[("ops", "own")]).policy("trust.require_signature = false");
     for name in ["allowed_signers", "revoked"] {
         let here_again = |text: &str| here.put(name, text);
         here_again("garbage\n").run(&["--allow-unsigned"], 78);
@@ -216,12 +216,36 @@ fn in_a_guarded_run_only_the_system_s_list_counts() {
 fn required_signatures_have_no_stand_in() {
     let here = guarded!();
     let hash = here.hash();
-    here.policy("").run(&["--allow-unsigned"], 0);
+    here.policy("trust.require_signature = false").run(&["--allow-unsigned"], 0);
     here.run(&["--expect", &hash], 0);
-    here.policy("trust.require_signature = true").run(&["--allow-unsigned"], 20);
-    here.run(&["--expect", &hash], 20);
+    for policy in ["", "trust.require_signature = true"] {
+        here.policy(policy).run(&["--allow-unsigned"], 20);
+        here.run(&["--expect", &hash], 20);
+    }
     here.trust(&[("ops", "own")]).run(&[], 0);
     here.run(&["--expect", &format!("sha256:{}", "0".repeat(64))], 20).says("error[unexpected_contract]");
+}
+
+#[test]
+fn nobody_learns_through_a_guarded_command_what_root_can_read() {
+    let here = guarded!();
+    here.host.write("notes", "as it was");
+    here.contract("go: echo SITE @file.read(\"notes\", public=true) > ran\n", &["go"]);
+    here.host.write("notes", "what root reads");
+    let hash = here.hash();
+    let commands: [&[&str]; 3] =
+        [&["verify", "--plan", "prod.plan"], &["verify", "--plan", "prod.plan", "--json"], &["resolve", "--plan", "prod.plan", "-o", "-"]];
+    for stand_in in [&["--allow-unsigned"][..], &["--expect", &hash]] {
+        for command in commands {
+            let said = || format!("{:?}", here.inside("env SUDO_UID=1000", "opal-vm", &[command, stand_in].concat()));
+            let refused = said();
+            assert!(refused.contains("error[untrusted_signer]") && !refused.contains("what root reads"), "{refused}");
+            here.policy("trust.require_signature = false");
+            let allowed = said();
+            assert!(allowed.contains("what root reads"), "{allowed}");
+            std::fs::remove_file(here.etc("policy.toml")).expect("there");
+        }
+    }
 }
 
 #[test]
@@ -373,7 +397,7 @@ fn root_through_sudo_or_doas_and_a_foreign_real_user_are_guarded() {
     let asked = |before: &str, options: &[&str]| here.run_as(before, options);
     asked("env SUDO_UID=1000", &[]).expect(20).says("error[untrusted_signer]");
     asked("env DOAS_USER=bob", &[]).expect(20);
-    asked("env SUDO_UID=1000", &["--allow-unsigned"]).expect(0);
+    asked("env SUDO_UID=1000", &["--allow-unsigned"]).expect(20);
     asked("env SUDO_UID=0 DOAS_USER=root", &[]).expect(0);
     // A set-user-ID start demands signatures. (A shell gives such rights up, so its steps could not write here.)
     let set_uid = |options: &[&str]| {
@@ -424,7 +448,14 @@ fn direct_runs_obey_the_policy_too() {
     here.policy("trust.require_signature = true\ntrust.direct = true\ndecorators.deny = [\"retry\"]");
     direct("go").expect(0);
     direct("slow").expect(24).says("`decorators.deny`");
-    here.policy("plan.max_age = \"0s\"");
+    for demand in ["trust.threshold = 2", "trust.vouches = 1", "plan.require_expiry = true", "plan.max_age = \"0s\""] {
+        here.policy(demand);
+        let key = demand.split(' ').next().expect("a key");
+        direct("go").expect(24).says(&format!("`{key}`")).says("effects: none");
+        here.policy(&format!("{demand}\ntrust.direct = true"));
+        direct("go").expect(0);
+    }
+    here.policy("plan.require_source = true");
     direct("go").expect(0);
     here.policy("garbage");
     direct("go").expect(78);

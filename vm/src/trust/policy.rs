@@ -93,11 +93,11 @@ const SANDBOX_LEVELS: &[&str] = &["none", "best-effort", "required"];
 
 /// Every key except those of `[[signer]]`.
 pub const KEYS: &[Key] = &[
-    key("trust.require_signature", Kind::Bool, Tighter::True, "false", "only signatures count, never flags"),
+    key("trust.require_signature", Kind::Bool, Tighter::True, "true in a guarded run", "only signatures count, never flags"),
     key("trust.threshold", Kind::Count, Tighter::Larger, "1", "distinct principals that must have signed"),
     key("trust.vouches", Kind::Count, Tighter::Larger, "none", "distinct principals, none of them a signer, that must vouch"),
     key("trust.own_identity", Kind::Bool, Tighter::False, "false", "the caller's own signature counts in guarded runs"),
-    key("trust.direct", Kind::Bool, Tighter::False, "false", "runs without a contract in spite of require_signature"),
+    key("trust.direct", Kind::Bool, Tighter::False, "false", "runs without a contract, whatever is demanded of contracts"),
     key("plan.max_age", Kind::Duration, Tighter::Smaller, "no limit", "time since the contract was made"),
     key("plan.require_expiry", Kind::Bool, Tighter::True, "false", "contracts must expire"),
     key("plan.require_source", Kind::Bool, Tighter::True, "false", "the source must be there and match"),
@@ -408,13 +408,14 @@ impl Policy {
         self.is_set("trust.own_identity", false)
     }
 
-    /// What [`judge`](super::judge::judge) asks of signatures. Signatures are required by the key, and always when
-    /// `set_uid` says that the caller did not have the rights of this process before.
+    /// What [`judge`](super::judge::judge) asks of signatures. They are required by the key, and in a guarded run unless the key says no:
+    /// whoever may only start such a run must not be able to choose what it is. `set_uid` says that the caller did not have the rights of
+    /// this process before; such a run always requires them.
     #[must_use]
-    pub fn trust_rules(&self, set_uid: bool) -> Rules<'_> {
+    pub fn trust_rules(&self, guarded: bool, set_uid: bool) -> Rules<'_> {
         Rules {
             threshold: self.count("trust.threshold").unwrap_or(1),
-            require_signature: self.is_set("trust.require_signature", set_uid) || set_uid,
+            require_signature: self.is_set("trust.require_signature", guarded) || set_uid,
             entries: &self.signers,
         }
     }
@@ -425,13 +426,21 @@ impl Policy {
         self.count("trust.vouches").unwrap_or(0)
     }
 
-    /// Whether steps may run without a contract.
+    /// Whether steps may run without a contract. What the file demands of a contract, a run without one has not: each such key refuses it.
     ///
     /// # Errors
-    /// [`Refused`] under `trust.require_signature` without `trust.direct`.
+    /// [`Refused`] by the first of these keys, without `trust.direct`.
     pub fn check_direct(&self) -> Result<(), Refused> {
-        let refused = self.is_set("trust.require_signature", false) && !self.is_set("trust.direct", false);
-        refuse_if(refused, "trust.require_signature", || "this run has no contract".to_owned())
+        let more_than_one = self.count("trust.threshold").is_some_and(|need| need > 1);
+        let demands = [
+            ("trust.require_signature", self.is_set("trust.require_signature", false)),
+            ("trust.threshold", more_than_one),
+            ("trust.vouches", self.vouches() > 0),
+            ("plan.require_expiry", self.is_set("plan.require_expiry", false)),
+            ("plan.max_age", self.number("plan.max_age").is_some()),
+        ];
+        let demanded = demands.into_iter().find(|(_, demanded)| *demanded).filter(|_| !self.is_set("trust.direct", false));
+        demanded.map_or(Ok(()), |(key, _)| refuse_if(true, key, || "this run has no contract".to_owned()))
     }
 
     /// Judges whether a contract may be without an end, by `plan.require_expiry` (default yes).
@@ -794,7 +803,10 @@ mod tests {
         assert_eq!((built_in.timeout_ns(), built_in.grace_ns(5), built_in.parallel(8)), (None, 5, 8));
         let sandbox = built_in.sandbox();
         assert_eq!((sandbox.level, sandbox.network, sandbox.read), (SandboxLevel::None, true, None));
-        assert!(!built_in.trust_rules(false).require_signature && built_in.trust_rules(true).require_signature);
+        let requires = |policy: &Policy, guarded, set_uid| policy.trust_rules(guarded, set_uid).require_signature;
+        assert!(!requires(&built_in, false, false) && requires(&built_in, true, false) && requires(&built_in, true, true));
+        let lenient = policy("trust.require_signature = false");
+        assert!(!requires(&lenient, true, false) && requires(&lenient, true, true));
     }
 
     #[test]
@@ -821,7 +833,17 @@ mod tests {
         assert_eq!(full.check_steps(10), Ok(()));
         assert_eq!(refuser(full.check_steps(11)), "run.max_steps");
         assert_eq!(full.check_direct(), Ok(()));
-        assert_eq!(refuser(policy("trust.require_signature = true").check_direct()), "trust.require_signature");
+        for (key, value) in [
+            ("trust.require_signature", "true"),
+            ("trust.threshold", "2"),
+            ("trust.vouches", "1"),
+            ("plan.require_expiry", "true"),
+            ("plan.max_age", "\"1h\""),
+        ] {
+            assert_eq!(refuser(policy(&format!("{key} = {value}")).check_direct()), key);
+            assert_eq!(policy(&format!("{key} = {value}\ntrust.direct = true")).check_direct(), Ok(()));
+        }
+        assert_eq!(policy("trust.threshold = 1\nplan.require_expiry = false").check_direct(), Ok(()));
         assert_eq!(refuser(policy("decorators.deny = [\"env\"]").check_decorator("pass_env")), "decorators.deny");
         assert_eq!(refuser(policy("decorators.deny = [\"pass_env\"]").check_decorator("pass_env")), "decorators.deny");
         assert!(full.passes_variable("LC_ALL") && full.passes_variable("CI") && !full.passes_variable("HOME"));
@@ -839,7 +861,7 @@ mod tests {
         assert_eq!(refuser(policy("sandbox = { level = \"required\", write = [] }").check_sandbox(old)), "sandbox.level");
         let sandbox = full.sandbox();
         assert_eq!((sandbox.read, sandbox.network), (Some(vec!["/usr".to_owned()]), false));
-        assert_eq!((full.trust_rules(false).threshold, full.trust_rules(false).require_signature), (2, true));
+        assert_eq!((full.trust_rules(false, false).threshold, full.trust_rules(false, false).require_signature), (2, true));
         assert!(!policy("env.mode = \"inherit\"").clean_environment(true));
     }
 
