@@ -18,6 +18,8 @@ pub(super) struct Entry {
     pub value: Option<Scalar>,
     /// Number of the value decorator; 0 for a computed value.
     pub decorator: u16,
+    /// Number of the answer that it is, where it was asked for.
+    pub answer: Option<u32>,
     /// Whether its value may be shown.
     pub public: bool,
     /// Whether it comes from the plan's seed.
@@ -146,7 +148,7 @@ impl Candidates {
             public &= entry.public;
             seeded |= entry.seeded;
         }
-        self.add(Entry { key, value, decorator: 0, public, seeded, shapes: false, operands, span, slot: None })
+        self.add(Entry { key, value, decorator: 0, answer: None, public, seeded, shapes: false, operands, span, slot: None })
     }
 
     /// Canonical text for a value inside a key: the key of a slot, or a constant as it would be written. How a text is divided into pieces makes

@@ -4,12 +4,13 @@ use super::candidates::Candidates;
 use super::emit::Emitter;
 use super::error::Cause;
 use super::value::Scalar;
-use super::{Options, Plan};
+use super::{Draft, DraftValue, Plan};
 use opal_format::canonical;
 use opal_format::kind::{NodeKind, PlanType, Unscrubbed, ValueType};
 use opal_format::program::ProgramView;
 use opal_format::record::{TextRef, u16_le};
 use opal_format::regen::SubKeys;
+use opal_format::seed::Seed;
 use opal_format::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
 use opal_format::steps::Steps;
 use std::collections::HashSet;
@@ -18,24 +19,71 @@ use zeroize::Zeroizing;
 /// Values shorter than this are not scrubbed from output: it would wreck it and hide nothing.
 const SCRUB_MIN: usize = 4;
 
-pub(super) fn finish(
-    mut candidates: Candidates,
-    out: Emitter,
-    program: ProgramView<'_>,
-    options: &Options<'_>,
-    matrix: bool,
-) -> Result<Plan, Cause> {
-    let constants: HashSet<&[u8]> = program
-        .constants
-        .iter()
-        .filter(|constant| constant.value_type == ValueType::String.number())
-        .filter_map(|constant| constant.text.of(program.text))
-        .collect();
-    let mut slots = Slots::default();
-    let keys = options.seed.keys();
-    let mut values = Vec::with_capacity(candidates.used.len());
-    for candidate in std::mem::take(&mut candidates.used) {
+/// Takes the values that were used, in the order of their slots.
+pub(super) fn values(candidates: &mut Candidates) -> Result<Vec<DraftValue>, Cause> {
+    let used = std::mem::take(&mut candidates.used);
+    let mut values = Vec::with_capacity(used.len());
+    for candidate in used {
         let entry = candidates.entry_mut(candidate)?;
+        values.push(DraftValue {
+            key: std::mem::take(&mut entry.key),
+            value: entry.value.take(),
+            answer: entry.answer,
+            decorator: entry.decorator,
+            public: entry.public,
+            shapes: entry.shapes,
+            span: entry.span,
+        });
+    }
+    Ok(values)
+}
+
+pub(super) fn draft(out: Emitter, values: Vec<DraftValue>, matrix: bool) -> Draft {
+    let Emitter { steps, undecided, .. } = out;
+    let plan_type = plan_type(&steps, matrix);
+    Draft { steps, values, undecided, plan_type }
+}
+
+impl Draft {
+    /// The plan under a seed: commitments and display ids are made.
+    ///
+    /// # Errors
+    /// Where the tables grow beyond what a plan can hold.
+    pub fn seal(self, program: ProgramView<'_>, seed: &Seed) -> Result<Plan, Cause> {
+        let slots = seal(&self.values, program, seed)?;
+        let values = self.values.into_iter().map(|value| value.value).collect();
+        let Self { steps, undecided, plan_type, .. } = self;
+        Ok(Plan { steps, slots, values, undecided, plan_type, sub_keys: SubKeys::default() })
+    }
+}
+
+/// Strings of a program, which are readable in its contract anyway.
+struct Constants<'a>(HashSet<&'a [u8]>);
+
+impl<'a> Constants<'a> {
+    fn of(program: ProgramView<'a>) -> Self {
+        let strings = program.constants.iter().filter(|constant| constant.value_type == ValueType::String.number());
+        Self(strings.filter_map(|constant| constant.text.of(program.text)).collect())
+    }
+
+    /// Why a value is not replaced in output, if it is not.
+    fn unscrubbed(&self, value: Option<&Scalar>, public: bool) -> Unscrubbed {
+        match value {
+            _ if public => Unscrubbed::Public,
+            Some(Scalar::String(bytes)) if bytes.len() < SCRUB_MIN => Unscrubbed::Short,
+            Some(Scalar::String(bytes)) if self.0.contains(bytes.as_slice()) => Unscrubbed::Constant,
+            Some(Scalar::String(_)) | None => Unscrubbed::No,
+            Some(_) => Unscrubbed::Scalar,
+        }
+    }
+}
+
+/// Slot tables under a seed.
+pub(super) fn seal(values: &[DraftValue], program: ProgramView<'_>, seed: &Seed) -> Result<Slots, Cause> {
+    let constants = Constants::of(program);
+    let mut slots = Slots::default();
+    let keys = seed.keys();
+    for entry in values {
         let encoded = match &entry.value {
             Some(scalar) => encode(scalar)?,
             None => Zeroizing::new(Vec::new()),
@@ -45,13 +93,7 @@ pub(super) fn finish(
             flags |= if set { bit } else { 0 };
         }
         let value_type = entry.value.as_ref().map_or(ValueType::String, Scalar::value_type);
-        let unscrubbed = match &entry.value {
-            _ if entry.public => Unscrubbed::Public,
-            Some(Scalar::String(bytes)) if bytes.len() < SCRUB_MIN => Unscrubbed::Short,
-            Some(Scalar::String(bytes)) if constants.contains(bytes.as_slice()) => Unscrubbed::Constant,
-            Some(Scalar::String(_)) | None => Unscrubbed::No,
-            Some(_) => Unscrubbed::Scalar,
-        };
+        let unscrubbed = constants.unscrubbed(entry.value.as_ref(), entry.public);
         let display = keys.display_id(entry.key.as_bytes(), &encoded);
         let key = put(&mut slots.text, entry.key.as_bytes())?;
         let display = put(&mut slots.text, display.as_bytes())?;
@@ -68,11 +110,8 @@ pub(super) fn finish(
             reserved: u16_le::from_native(0),
             span: entry.span,
         });
-        values.push(entry.value.take());
     }
-    let Emitter { steps, undecided, .. } = out;
-    let plan_type = plan_type(&steps, matrix);
-    Ok(Plan { steps, slots, values, undecided, plan_type, sub_keys: SubKeys::default() })
+    Ok(slots)
 }
 
 /// `campaign` before `matrix` before `sequence` before `atomic`.

@@ -5,11 +5,17 @@ use super::arithmetic::wrong;
 use super::candidates::Entry;
 use super::error::Cause;
 use super::machine::{CANDIDATE, Flow, Machine, at, bug};
-use super::resolve::{Argument, Random, is_public, regen_key, resolve};
+use super::resolve::{Asked, Given, Request, is_public, regen_key};
 use super::value::{Candidate, Data, Scalar, Value};
 use crate::decorators::{self, Cost};
 use opal_format::program::IMPORT_PUBLIC;
 use opal_format::record::Span;
+
+/// An argument of an import: as it goes into the key, and as it is asked with.
+pub(super) struct Argument {
+    pub value: Value,
+    pub given: Given,
+}
 
 impl Machine<'_> {
     pub(super) fn resolve_import(&mut self, c: u32) -> Result<Flow, Cause> {
@@ -38,15 +44,17 @@ impl Machine<'_> {
             if !value.value_type().is_some_and(|found| param.accepts.accepts(found)) {
                 return Err(wrong(&format!("`{name}` of `@{}`", row.name), param.accepts.name(), &value));
             }
-            let text = match value.data {
-                Data::Text(_) => self.text_of(&value)?,
-                _ => None,
+            let scalar = match value.data {
+                Data::Text(_) => self.text_of(&value)?.map(Scalar::String),
+                _ => super::arithmetic::scalar(&value),
             };
+            let scalar = scalar.ok_or_else(|| bug("an argument that is no scalar"))?;
             if name != "public" {
-                arguments.push(Argument { param: arg.param, value, text });
+                arguments.push(Argument { value, given: Given { param: arg.param, value: scalar, computed: arg.computed == 1 } });
             }
         }
-        let candidate = self.resolve_named(decorator, arguments, import.flags.to_native() & IMPORT_PUBLIC != 0, import.span)?;
+        let marked = import.flags.to_native() & IMPORT_PUBLIC != 0;
+        let candidate = self.resolve_named(Asked::Import(c), decorator, arguments, marked, import.span)?;
         let value = match &self.candidates.entry(candidate)?.value {
             Some(scalar) => scalar.to_value(candidate),
             None => Value::plain(Data::Unknown(candidate)),
@@ -56,36 +64,43 @@ impl Machine<'_> {
     }
 
     /// Resolves once per decorator and arguments; seeded ones each time they are evaluated, unless a `regen_key` names what they give.
-    pub(super) fn resolve_named(&mut self, decorator: u16, arguments: Vec<Argument>, marked: bool, span: Span) -> Result<Candidate, Cause> {
+    pub(super) fn resolve_named(
+        &mut self,
+        asked: Asked,
+        decorator: u16,
+        arguments: Vec<Argument>,
+        marked: bool,
+        span: Span,
+    ) -> Result<Candidate, Cause> {
         let row = decorators::value_decorator(decorator).ok_or_else(|| bug("decorator"))?;
         let mut key = self.import_key(row, &arguments, marked)?;
-        let public = is_public(decorator, &arguments, marked, self.options)?;
-        if row.seeded && regen_key(row, &arguments).is_none() {
+        let operands = arguments.iter().flat_map(|argument| self.candidates.origins(&argument.value)).collect();
+        let given: Vec<Given> = arguments.into_iter().map(|argument| argument.given).collect();
+        let public = is_public(decorator, &given, marked, self.inputs)?;
+        if row.seeded && regen_key(row, &given).is_none() {
             self.seeded = self.seeded.saturating_add(1);
             key = format!("{key}#{}", self.seeded);
         } else if let Some(candidate) = self.candidates.find(&key) {
             return Ok(candidate);
         }
-        let value = if self.options.mode == Mode::Quick && row.cost == Cost::Expensive {
+        let resolved = if self.inputs.mode == Mode::Quick && row.cost == Cost::Expensive {
             None
         } else {
-            let regen_key = regen_key(row, &arguments);
-            let mut random = Random { options: self.options, key: &key, ordinal: self.seeded, regen_key, used: &mut self.sub_keys };
-            let (scalar, work) = resolve(decorator, &arguments, &key, self.reality, &mut random)?;
-            self.charge(work.saturating_add(scalar.text_length() as u64))?;
-            if let Scalar::String(bytes) = &scalar
+            let request = Request { asked, decorator, arguments: &given, key: &key, ordinal: self.seeded };
+            let resolved = self.resolver.resolve(&request)?;
+            self.charge(resolved.work.saturating_add(resolved.value.text_length() as u64))?;
+            if let Scalar::String(bytes) = &resolved.value
                 && bytes.contains(&0)
             {
                 return Err(Cause::NulByte(key));
             }
-            Some(scalar)
+            Some(resolved)
         };
         self.charge(CANDIDATE.saturating_add(key.len() as u64))?;
-        let operands = arguments.iter().flat_map(|argument| self.candidates.origins(&argument.value)).collect();
-        let resolved = value.is_some();
-        let candidate =
-            self.candidates.add(Entry { key, value, decorator, public, seeded: row.seeded, shapes: false, operands, span, slot: None })?;
-        if resolved {
+        let (answer, value) = resolved.map(|resolved| (resolved.number, resolved.value)).unzip();
+        let entry = Entry { key, value, decorator, answer, public, seeded: row.seeded, shapes: false, operands, span, slot: None };
+        let candidate = self.candidates.add(entry)?;
+        if answer.is_some() {
             // What was read is part of the contract, whether or not a step shows it.
             self.use_slot(candidate)?;
         }
@@ -100,17 +115,18 @@ impl Machine<'_> {
             && let [first, others @ ..] = arguments
         {
             key.push('.');
-            key.push_str(&first.text.as_ref().map_or_else(String::new, |name| name.escape_ascii().to_string()));
+            key.push_str(&first.given.bytes().map_or_else(String::new, |name| name.escape_ascii().to_string()));
             rest = others;
         }
         let mut listed = Vec::with_capacity(rest.len());
         for argument in rest {
             let value = self.key_of(&argument.value)?;
             // The first parameter of a call reads well without its name.
-            listed.push(if argument.param == 0 {
+            listed.push(if argument.given.param == 0 {
                 value
             } else {
-                let name = row.params.get(usize::from(argument.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
+                let name =
+                    row.params.get(usize::from(argument.given.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
                 format!("{name}={value}")
             });
         }

@@ -8,10 +8,11 @@ use super::arithmetic::{scalar, wrong};
 use super::candidates::{Candidates, Entry, KEY_MAX, bounded};
 use super::emit::Emitter;
 use super::error::{Cause, PlanError};
+use super::imports::Argument;
 use super::reality::Reality;
-use super::resolve::Argument;
+use super::resolve::{Asked, Given, Here, Resolver};
 use super::value::{Candidate, Data, Nested, Piece, Scalar, Text, Value};
-use super::{Options, Plan, Stopped};
+use super::{Draft, Inputs, Options, Plan, Stopped, Unfinished};
 use crate::decorators::{self};
 use crate::program::table::{Op, limits};
 use crate::program::verify::Verified;
@@ -19,7 +20,6 @@ use opal_format::canonical::CanonicalValue;
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::program::{Instruction, ProgramView, Variable};
 use opal_format::record::{Range, Span, TextRef};
-use opal_format::regen::SubKeys;
 use std::collections::HashMap;
 use std::rc::Rc;
 use zeroize::Zeroizing;
@@ -88,8 +88,8 @@ pub(super) struct Machine<'a> {
     pub(super) program: ProgramView<'a>,
     pub(super) candidates: Candidates,
     pub(super) out: Emitter,
-    pub(super) options: &'a Options<'a>,
-    pub(super) reality: &'a dyn Reality,
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) resolver: &'a dyn Resolver,
     pub(super) stack: Vec<Value>,
     pub(super) locals: Vec<Value>,
     pub(super) globals: Vec<Value>,
@@ -106,8 +106,6 @@ pub(super) struct Machine<'a> {
     calls: u32,
     fuel: u64,
     pub(super) seeded: u64,
-    /// Sub-keys in use.
-    pub(super) sub_keys: SubKeys,
     pub(super) matrix: bool,
 }
 
@@ -124,12 +122,30 @@ pub fn plan(program: &Verified<'_>, reality: &dyn Reality, options: &Options<'_>
 /// # Errors
 /// The cause for which there is no plan, its place in the source, and the values until then.
 pub fn plan_or_slots(program: &Verified<'_>, reality: &dyn Reality, options: &Options<'_>) -> Result<Plan, Stopped> {
+    let here = Here::new(reality, options.seed, options.regen);
+    let drafted = draft(program, &here, &options.inputs());
+    let sub_keys = here.into_sub_keys();
+    let failed = |cause| Stopped { error: PlanError { cause, span: Span::NONE }, slots: Box::default() };
+    match drafted {
+        Ok(draft) => Ok(Plan { sub_keys, ..draft.seal(program.view(), options.seed).map_err(failed)? }),
+        Err(unfinished) => {
+            let slots = super::finish::seal(&unfinished.values, program.view(), options.seed);
+            Err(Stopped { error: unfinished.error, slots: Box::new(slots.unwrap_or_default()) })
+        }
+    }
+}
+
+/// Plans a verified program with the answers of `resolver`. What that gives holds the values as they are, and nothing that depends on a seed.
+///
+/// # Errors
+/// The cause for which there is no plan, its place in the source, and the values until then.
+pub fn draft(program: &Verified<'_>, resolver: &dyn Resolver, inputs: &Inputs<'_>) -> Result<Draft, Unfinished> {
     let mut machine = Machine {
         program: program.view(),
         candidates: Candidates::default(),
         out: Emitter::new(limits::TEXT),
-        options,
-        reality,
+        inputs,
+        resolver,
         stack: Vec::new(),
         locals: Vec::new(),
         globals: Vec::new(),
@@ -140,19 +156,17 @@ pub fn plan_or_slots(program: &Verified<'_>, reality: &dyn Reality, options: &Op
         searched: None,
         patterns: HashMap::new(),
         calls: 0,
-        fuel: options.fuel.min(limits::FUEL),
+        fuel: inputs.fuel.min(limits::FUEL),
         seeded: 0,
-        sub_keys: SubKeys::default(),
         matrix: false,
     };
     let outcome = machine.start().and_then(|()| machine.run()).and_then(|()| machine.promise());
     let stopped = outcome.err().map(|cause| PlanError { cause, span: machine.span() });
-    let (matrix, sub_keys) = (machine.matrix, machine.sub_keys);
-    let plan = super::finish::finish(machine.candidates, machine.out, machine.program, options, matrix);
-    let plan = plan.map(|plan| Plan { sub_keys, ..plan });
+    let failed = |cause| Unfinished { error: PlanError { cause, span: Span::NONE }, values: Vec::new() };
+    let values = super::finish::values(&mut machine.candidates).map_err(failed)?;
     match stopped {
-        Some(error) => Err(Stopped { error, slots: plan.map(|plan| Box::new(plan.slots)).unwrap_or_default() }),
-        None => plan.map_err(|cause| Stopped { error: PlanError { cause, span: Span::NONE }, slots: Box::default() }),
+        Some(error) => Err(Unfinished { error, values }),
+        None => Ok(super::finish::draft(machine.out, values, machine.matrix)),
     }
 }
 
@@ -174,10 +188,10 @@ impl Machine<'_> {
             self.globals.push(value);
         }
         let entry = at(self.program.functions, self.program.entry)?;
-        if usize::from(entry.params.to_native()) != self.options.arguments.len() {
+        if usize::from(entry.params.to_native()) != self.inputs.arguments.len() {
             return Err(Cause::Argument("the arguments do not fit the target".to_owned()));
         }
-        let arguments: Vec<Value> = self.options.arguments.iter().map(constant).collect::<Result<_, _>>()?;
+        let arguments: Vec<Value> = self.inputs.arguments.iter().map(constant).collect::<Result<_, _>>()?;
         self.enter(self.program.entry, arguments, None)
     }
 
@@ -217,10 +231,10 @@ impl Machine<'_> {
 
     /// Resolves the variables that the steps were promised.
     pub(super) fn promise(&mut self) -> Result<(), Cause> {
-        for name in self.options.pass_env {
-            let argument =
-                Argument { param: 0, value: Value::bytes(name.as_bytes()), text: Some(Zeroizing::new(name.clone().into_bytes())) };
-            let candidate = self.resolve_named(decorators::PASS_ENV, vec![argument], false, Span::NONE)?;
+        for (number, name) in (0..).zip(self.inputs.pass_env) {
+            let text = Scalar::String(Zeroizing::new(name.clone().into_bytes()));
+            let argument = Argument { value: Value::bytes(name.as_bytes()), given: Given { param: 0, value: text, computed: false } };
+            let candidate = self.resolve_named(Asked::Promise(number), decorators::PASS_ENV, vec![argument], false, Span::NONE)?;
             self.use_slot(candidate)?;
         }
         Ok(())
@@ -238,7 +252,7 @@ impl Machine<'_> {
         self.fuel = self
             .fuel
             .checked_sub(amount)
-            .ok_or(Cause::Limit { what: "units of planning work", limit: self.options.fuel.min(limits::FUEL) })?;
+            .ok_or(Cause::Limit { what: "units of planning work", limit: self.inputs.fuel.min(limits::FUEL) })?;
         Ok(())
     }
 
@@ -380,6 +394,7 @@ impl Machine<'_> {
             key: key.to_owned(),
             value: None,
             decorator: 0,
+            answer: None,
             public: false,
             seeded: false,
             shapes: false,

@@ -23,8 +23,9 @@ mod value;
 
 pub use emit::{PROCESS_STRING_MAX, quoted};
 pub use error::{Cause, PlanError};
-pub use machine::{plan, plan_or_slots};
+pub use machine::{draft, plan, plan_or_slots};
 pub use reality::{FILE_MAX, FileFailure, Host, Reality};
+pub use resolve::{Asked, Given, Here, Request, Resolved, Resolver};
 pub(crate) use splice::{Word, ends_in_colon, ends_in_name, holds_marks, starts_document};
 pub use value::Scalar;
 
@@ -65,6 +66,72 @@ pub struct Options<'a> {
     pub no_public: bool,
     /// Fuel; at most [`crate::program::table::limits::FUEL`].
     pub fuel: u64,
+}
+
+/// What planning is given besides the program and who answers its requests.
+pub struct Inputs<'a> {
+    /// See [`Options::mode`].
+    pub mode: Mode,
+    /// See [`Options::arguments`].
+    pub arguments: &'a [CanonicalValue],
+    /// See [`Options::pass_env`].
+    pub pass_env: &'a [String],
+    /// See [`Options::public_names`].
+    pub public_names: Option<&'a [String]>,
+    /// See [`Options::no_public`].
+    pub no_public: bool,
+    /// See [`Options::fuel`].
+    pub fuel: u64,
+}
+
+impl<'a> Options<'a> {
+    /// What does not depend on a seed.
+    #[must_use]
+    pub const fn inputs(&self) -> Inputs<'a> {
+        let Self { mode, arguments, pass_env, public_names, no_public, fuel, .. } = *self;
+        Inputs { mode, arguments, pass_env, public_names, no_public, fuel }
+    }
+}
+
+/// What a program yields before a seed turns its values into commitments.
+#[derive(Debug)]
+pub struct Draft {
+    /// The tree of steps.
+    pub steps: Steps,
+    /// The values that they use, by slot number.
+    pub values: Vec<DraftValue>,
+    /// See [`Plan::undecided`].
+    pub undecided: BTreeMap<u32, u32>,
+    /// Its shape.
+    pub plan_type: PlanType,
+}
+
+/// One value of a draft.
+#[derive(Clone, Debug)]
+pub struct DraftValue {
+    /// Key of the slot.
+    pub key: String,
+    /// The value; `None` where a quick plan deferred it.
+    pub value: Option<Scalar>,
+    /// Number of the answer that it is; `None` for what was computed.
+    pub answer: Option<u32>,
+    /// Number of the value decorator; 0 for a computed value.
+    pub decorator: u16,
+    /// Whether it may be shown.
+    pub public: bool,
+    /// Whether it decided structure.
+    pub shapes: bool,
+    /// Where it was first needed.
+    pub span: opal_format::record::Span,
+}
+
+/// Planning that ended without a draft.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// Why and where.
+    pub error: PlanError,
+    /// What was resolved until then.
+    pub values: Vec<DraftValue>,
 }
 
 /// A plan: what a program yields for its arguments and one reality.

@@ -1,25 +1,118 @@
-//! Resolves value decorators against reality.
+//! What the planner asks for, and who answers it: value decorators, resolved against reality and the plan's seed.
 
 use super::arithmetic::parse;
 use super::error::Cause;
 use super::reality::{FileFailure, Reality};
-use super::value::{Data, Scalar, Value};
+use super::value::Scalar;
 use crate::decorators::{self as table, PUBLIC_ENV, looks_secret};
 use opal_format::hash::HashAlgorithm;
-use opal_format::regen::{RegenName, SubKeys};
-use opal_format::seed::Drbg;
+use opal_format::kind::ValueType;
+use opal_format::regen::{Regen, RegenName, SubKeys};
+use opal_format::seed::{Drbg, Seed};
+use std::cell::{Cell, RefCell};
 use zeroize::Zeroizing;
 
-/// One argument of a resolution, evaluated. Strings come as bytes in `text`.
-pub(super) struct Argument {
+/// One argument of a resolution, evaluated.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Parameter number in the decorator table.
     pub param: u8,
-    pub value: Value,
-    pub text: Option<Zeroizing<Vec<u8>>>,
+    /// Its value.
+    pub value: Scalar,
+    /// Whether the program computed it; else it is written out in the import table.
+    pub computed: bool,
 }
 
-impl Argument {
+impl Given {
+    /// The bytes of a String.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match &self.value {
+            Scalar::String(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     fn string(&self) -> Option<&str> {
-        std::str::from_utf8(self.text.as_deref()?).ok()
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+}
+
+/// What a request stands for in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// An entry of the import table.
+    Import(u32),
+    /// A name that was promised to the steps.
+    Promise(u32),
+}
+
+/// A question to reality: the only way out of the planner.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Where the program asks it.
+    pub asked: Asked,
+    /// Number of the value decorator.
+    pub decorator: u16,
+    /// Its arguments, by parameter.
+    pub arguments: &'a [Given],
+    /// Key of the slot.
+    pub key: &'a str,
+    /// Counts generated values without a `regen_key`.
+    pub ordinal: u64,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The value.
+    pub value: Scalar,
+    /// Fuel that it took beside its bytes.
+    pub work: u64,
+    /// How many requests were answered before.
+    pub number: u32,
+}
+
+/// Who answers requests: this process from what it sees ([`Here`]), or, for a planner that is not believed, the process that asked it to plan.
+pub trait Resolver {
+    /// Resolves one value decorator.
+    ///
+    /// # Errors
+    /// The cause for which there is no value.
+    fn resolve(&self, request: &Request<'_>) -> Result<Resolved, Cause>;
+}
+
+/// Answers from reality, a seed and sub-keys, in this process.
+pub struct Here<'a> {
+    reality: &'a dyn Reality,
+    seed: &'a Seed,
+    regen: Regen<'a>,
+    used: RefCell<SubKeys>,
+    number: Cell<u32>,
+}
+
+impl<'a> Here<'a> {
+    /// Generated values come from `seed`, those with a `regen_key` from `regen`.
+    #[must_use]
+    pub fn new(reality: &'a dyn Reality, seed: &'a Seed, regen: Regen<'a>) -> Self {
+        Self { reality, seed, regen, used: RefCell::default(), number: Cell::new(0) }
+    }
+
+    /// The sub-keys that were used.
+    #[must_use]
+    pub fn into_sub_keys(self) -> SubKeys {
+        self.used.into_inner()
+    }
+}
+
+impl Resolver for Here<'_> {
+    fn resolve(&self, request: &Request<'_>) -> Result<Resolved, Cause> {
+        let number = self.number.get();
+        self.number.set(number.saturating_add(1));
+        let mut used = self.used.borrow_mut();
+        let mut random = Random { request, seed: self.seed, regen: self.regen, used: &mut used };
+        let (value, work) = resolve(request, self.reality, &mut random)?;
+        Ok(Resolved { value, work, number })
     }
 }
 
@@ -27,13 +120,13 @@ impl Argument {
 ///
 /// # Errors
 /// `public=true` on something that looks secret and was not allowed by name.
-pub(super) fn is_public(decorator: u16, args: &[Argument], marked: bool, options: &super::Options<'_>) -> Result<bool, Cause> {
-    let name = args.iter().find(|arg| arg.param == 0).and_then(Argument::string).unwrap_or_default();
-    if options.no_public {
+pub(super) fn is_public(decorator: u16, args: &[Given], marked: bool, inputs: &super::Inputs<'_>) -> Result<bool, Cause> {
+    let name = args.iter().find(|arg| arg.param == 0).and_then(Given::string).unwrap_or_default();
+    if inputs.no_public {
         return Ok(false);
     }
     if marked {
-        if let Some(allowed) = options.public_names
+        if let Some(allowed) = inputs.public_names
             && looks_secret(name)
             && !allowed.iter().any(|allowed| allowed == name)
         {
@@ -48,35 +141,33 @@ pub(super) fn is_public(decorator: u16, args: &[Argument], marked: bool, options
 const KEY_PAIR: u64 = 4096;
 
 /// What names a value that lasts from plan to plan, if it has such a name.
-pub(super) fn regen_key<'a>(row: &table::ValueDecorator, args: &'a [Argument]) -> Option<&'a [u8]> {
+pub(super) fn regen_key<'a>(row: &table::ValueDecorator, args: &'a [Given]) -> Option<&'a [u8]> {
     let param = row.params.iter().zip(0..).find(|(param, _)| param.names.contains(&"regen_key"))?.1;
-    args.iter().find(|arg| arg.param == param)?.text.as_deref().map(Vec::as_slice)
+    args.iter().find(|arg| arg.param == param)?.bytes()
 }
 
 /// Where one resolution of a seeded decorator gets its random bytes.
-pub(super) struct Random<'a, 'o> {
-    pub options: &'a super::Options<'o>,
-    /// Key of the slot.
-    pub key: &'a str,
-    /// Counts resolutions without a `regen_key`.
-    pub ordinal: u64,
-    pub regen_key: Option<&'a [u8]>,
+struct Random<'a> {
+    request: &'a Request<'a>,
+    seed: &'a Seed,
+    regen: Regen<'a>,
     /// Takes the sub-key.
-    pub used: &'a mut SubKeys,
+    used: &'a mut SubKeys,
 }
 
-impl Random<'_, '_> {
+impl Random<'_> {
     /// A stream of its own: from the seed for each resolution, or, with a `regen_key`, from a root for each decorator, `regen_key` and arguments, whose
     /// defaults are filled.
     fn stream(&mut self, decorator: &str, arguments: &[&[u8]]) -> Result<Drbg, Cause> {
-        let Some(regen_key) = self.regen_key else {
-            return Ok(self.options.seed.stream(decorator, self.key.as_bytes(), self.ordinal));
+        let row = table::value_decorator(self.request.decorator).ok_or(Cause::Internal("a decorator that is not in the table"))?;
+        let Some(regen_key) = regen_key(row, self.request.arguments) else {
+            return Ok(self.seed.stream(decorator, self.request.key.as_bytes(), self.request.ordinal));
         };
         if regen_key.is_empty() {
             return Err(Cause::Argument("`regen_key` must not be empty: it names the value".to_owned()));
         }
         let name = RegenName::new(decorator, regen_key, arguments);
-        let sub_key = self.options.regen.sub_key(name).ok_or(Cause::NoRegenRoot)?;
+        let sub_key = self.regen.sub_key(name).ok_or(Cause::NoRegenRoot)?;
         let stream = Drbg::new(sub_key.as_bytes());
         self.used.insert(name, sub_key);
         Ok(stream)
@@ -84,24 +175,19 @@ impl Random<'_, '_> {
 }
 
 /// Resolves one decorator, and says what fuel that took beside the bytes of the value.
-pub(super) fn resolve(
-    decorator: u16,
-    args: &[Argument],
-    key: &str,
-    reality: &dyn Reality,
-    random: &mut Random<'_, '_>,
-) -> Result<(Scalar, u64), Cause> {
+fn resolve(request: &Request<'_>, reality: &dyn Reality, random: &mut Random<'_>) -> Result<(Scalar, u64), Cause> {
+    let args = request.arguments;
     let arg = |param: u8| args.iter().find(|arg| arg.param == param);
-    let scalar = match decorator {
+    let scalar = match request.decorator {
         table::ENV | table::PASS_ENV => {
-            let name = arg(0).and_then(Argument::string).unwrap_or_default();
+            let name = arg(0).and_then(Given::string).unwrap_or_default();
             env(name, arg(table::ENV_DEFAULT), reality)?
         }
         table::FILE_READ | table::FILE_SHA256 => {
-            let path = arg(0).and_then(|path| path.text.as_deref()).ok_or(Cause::Internal("a file without a path"))?;
-            let failed = |FileFailure { missing, reason }| Cause::File { path: key.to_owned(), missing, reason };
+            let path = arg(0).and_then(Given::bytes).ok_or(Cause::Internal("a file without a path"))?;
+            let failed = |FileFailure { missing, reason }| Cause::File { path: request.key.to_owned(), missing, reason };
             let bytes = Zeroizing::new(reality.read_file(path).map_err(failed)?);
-            if decorator == table::FILE_SHA256 {
+            if request.decorator == table::FILE_SHA256 {
                 let digest = HashAlgorithm::Sha256.plain(&bytes);
                 let hex: String = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 // Hashing is cheaper than keeping.
@@ -116,34 +202,28 @@ pub(super) fn resolve(
     Ok((scalar, 0))
 }
 
-fn env(name: &str, default: Option<&Argument>, reality: &dyn Reality) -> Result<Scalar, Cause> {
+fn env(name: &str, default: Option<&Given>, reality: &dyn Reality) -> Result<Scalar, Cause> {
     let key = format!("env.{name}");
     match (reality.env(name).map(Zeroizing::new), default) {
-        (Some(bytes), None) => Ok(Scalar::String(bytes)),
-        (Some(bytes), Some(default)) => {
-            let to = default.value.value_type().ok_or(Cause::Internal("a default without a type"))?;
-            parse(&bytes, to, &key)
-        }
-        (None, Some(default)) => match &default.text {
-            Some(text) => Ok(Scalar::String(text.clone())),
-            None => super::arithmetic::scalar(&default.value).ok_or(Cause::Internal("a default that is no scalar")),
-        },
+        (Some(bytes), Some(default)) if default.value.value_type() != ValueType::String => parse(&bytes, default.value.value_type(), &key),
+        (Some(bytes), _) => Ok(Scalar::String(bytes)),
+        (None, Some(default)) => Ok(default.value.clone()),
         (None, None) => Err(Cause::EnvUnset(name.to_owned())),
     }
 }
 
 /// Draws a password, each character uniformly from the alphabet.
-fn password(args: &[Argument], random: &mut Random<'_, '_>) -> Result<Scalar, Cause> {
-    let length = match args.iter().find(|arg| arg.param == 0).map(|arg| &arg.value.data) {
+fn password(args: &[Given], random: &mut Random<'_>) -> Result<Scalar, Cause> {
+    let length = match args.iter().find(|arg| arg.param == 0).map(|arg| &arg.value) {
         None => 32,
-        Some(Data::Int(length)) => usize::try_from(*length)
+        Some(Scalar::Int(length)) => usize::try_from(*length)
             .ok()
             .filter(|length| (1..=1024).contains(length))
             .ok_or(Cause::OutOfBounds { what: "the length of a password".to_owned(), expected: "1 to 1024" })?,
         Some(_) => return Err(Cause::Internal("a length that is no Int")),
     };
-    let spec = args.iter().find(|arg| arg.param == 1).and_then(|arg| arg.text.as_deref());
-    let alphabet = alphabet(spec.map_or(b"A-Za-z0-9", |bytes| bytes.as_slice()))?;
+    let spec = args.iter().find(|arg| arg.param == 1).and_then(Given::bytes);
+    let alphabet = alphabet(spec.unwrap_or(b"A-Za-z0-9"))?;
     let size = u32::try_from(alphabet.len()).map_err(|_| Cause::Internal("alphabet"))?;
     let mut stream = random.stream("random.password", &[&(length as u64).to_le_bytes(), &alphabet])?;
     let mut out = Zeroizing::new(Vec::with_capacity(length));
@@ -179,9 +259,9 @@ fn alphabet(spec: &[u8]) -> Result<Vec<u8>, Cause> {
 }
 
 /// A private key in OpenSSH format, the same for the same seed.
-fn generate_key(args: &[Argument], random: &mut Random<'_, '_>) -> Result<Scalar, Cause> {
-    if let Some(kind) = args.iter().find(|arg| arg.param == 0).and_then(|arg| arg.text.as_deref())
-        && kind.as_slice() != b"ed25519"
+fn generate_key(args: &[Given], random: &mut Random<'_>) -> Result<Scalar, Cause> {
+    if let Some(kind) = args.iter().find(|arg| arg.param == 0).and_then(Given::bytes)
+        && kind != b"ed25519"
     {
         return Err(Cause::Argument("a key can be made of type `ed25519` only".to_owned()));
     }
@@ -195,30 +275,25 @@ fn generate_key(args: &[Argument], random: &mut Random<'_, '_>) -> Result<Scalar
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Mode, Options};
     use super::*;
-    use opal_format::regen::Regen;
-    use opal_format::seed::Seed;
 
-    fn text(param: u8, text: &str) -> Argument {
-        Argument { param, value: Value::bytes(text.as_bytes()), text: Some(Zeroizing::new(text.as_bytes().to_vec())) }
+    struct Nothing;
+
+    impl Reality for Nothing {
+        fn env(&self, _: &str) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn read_file(&self, _: &[u8]) -> Result<Vec<u8>, FileFailure> {
+            Err(FileFailure { missing: true, reason: "there are none".to_owned() })
+        }
     }
 
     fn drawn(seed: &Seed, alphabet: &str, ordinal: u64, length: i64) -> Vec<u8> {
-        let options = Options {
-            mode: Mode::Resolve,
-            seed,
-            regen: Regen::None,
-            arguments: &[],
-            pass_env: &[],
-            public_names: None,
-            no_public: false,
-            fuel: 0,
-        };
-        let mut used = SubKeys::default();
-        let mut random = Random { options: &options, key: "k", ordinal, regen_key: None, used: &mut used };
-        let length = Argument { param: 0, value: Value::plain(Data::Int(length)), text: None };
-        match password(&[length, text(1, alphabet)], &mut random).expect("a password") {
+        let given = |param, value| Given { param, value, computed: false };
+        let arguments = [given(0, Scalar::Int(length)), given(1, Scalar::String(Zeroizing::new(alphabet.as_bytes().to_vec())))];
+        let request = Request { asked: Asked::Import(0), decorator: table::RANDOM_PASSWORD, arguments: &arguments, key: "k", ordinal };
+        match Here::new(&Nothing, seed, Regen::None).resolve(&request).expect("a password").value {
             Scalar::String(bytes) => bytes.to_vec(),
             _ => Vec::new(),
         }

@@ -255,6 +255,7 @@ impl Machine<'_> {
             key,
             value: Some(super::value::Scalar::String(zeroize::Zeroizing::new(bytes.to_vec()))),
             decorator: 0,
+            answer: None,
             public: true,
             seeded: false,
             shapes: false,
