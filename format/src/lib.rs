@@ -28,7 +28,10 @@ mod tests;
 pub mod write;
 
 pub use crypto::{attestation, envelope, hash, identity, regen, seed, signature};
-pub use read::{canonical, error, header, kind, limits, plan_hash, program, read_file, reader, record, section, slots, steps, terms};
+pub use read::{
+    canonical, error, header, kind, limits, plan_hash, plan_type, program, read_file, reader, record, section, shown_hash, slots, steps,
+    terms,
+};
 pub use write::writer;
 
 /// Bytes aligned so that archives in them can be read where they lie.

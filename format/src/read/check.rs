@@ -12,7 +12,7 @@ use crate::read::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
 use crate::read::limits;
 use crate::read::record::{Range, TextRef};
 use crate::read::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, SlotsView};
-use crate::read::steps::{Arg, Node, Part, PartKind, StepsView};
+use crate::read::steps::{Arg, NODE_AXES, Node, Part, PartKind, StepsView};
 use crate::read::terms::Terms;
 use std::collections::HashSet;
 
@@ -115,8 +115,9 @@ struct OpenNode {
 
 impl StepChecker<'_> {
     fn node(&mut self, index: usize, node: &Node) -> Result<(), Rule> {
-        require(node.reserved.to_native() == 0, Rule::Reserved)?;
         let kind = NodeKind::from_number(node.kind.to_native()).ok_or(Rule::NodeKind)?;
+        let known = if kind == NodeKind::For { NODE_AXES } else { 0 };
+        require(node.flags.to_native() & !known == 0, Rule::Reserved)?;
         while self.open.last().is_some_and(|open| open.end <= index) {
             self.open.pop();
         }

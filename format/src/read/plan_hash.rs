@@ -9,7 +9,7 @@ use crate::read::kind::NodeKind;
 use crate::read::kind::Section;
 use crate::read::record::{Range, TextRef};
 use crate::read::slots::SlotsView;
-use crate::read::steps::{Part, PartKind, StepsView};
+use crate::read::steps::{Node, Part, PartKind, StepsView};
 use crate::read::terms::BoundArgument;
 
 const TEXT: u8 = 0;
@@ -45,37 +45,61 @@ pub fn plan_hash(
     Ok(hash.finish())
 }
 
-fn hash_steps(hash: &mut Canonical, steps: StepsView<'_>) -> Result<(), FormatError> {
-    // Executing nodes before each node: the number of a node in pre-order, and by difference the executing length of a subtree.
-    let mut before = Vec::with_capacity(steps.nodes.len().saturating_add(1));
-    let mut count = 0_u32;
-    before.push(0);
-    for node in steps.nodes {
-        count = count.saturating_add(u32::from(node.kind.to_native() < NodeKind::For.number()));
-        before.push(count);
+/// By node, the executing nodes before it: the number of a node in pre-order, and by difference the executing length of a subtree.
+pub(crate) struct Numbering(Vec<u32>);
+
+impl Numbering {
+    pub(crate) fn new(steps: StepsView<'_>) -> Self {
+        let mut before = Vec::with_capacity(steps.nodes.len().saturating_add(1));
+        let mut count = 0_u32;
+        before.push(0);
+        for node in steps.nodes {
+            count = count.saturating_add(u32::from(node.kind.to_native() < NodeKind::For.number()));
+            before.push(count);
+        }
+        Self(before)
     }
-    hash.u32(count);
-    let number_of = |index: usize| before.get(index).copied();
+
+    fn of(&self, index: usize) -> Option<u32> {
+        self.0.get(index).copied()
+    }
+}
+
+fn hash_steps(hash: &mut Canonical, steps: StepsView<'_>) -> Result<(), FormatError> {
+    let numbering = Numbering::new(steps);
+    hash.u32(numbering.of(steps.nodes.len()).unwrap_or(0));
     for (index, node) in steps.nodes.iter().enumerate() {
         if node.kind.to_native() >= NodeKind::For.number() {
             continue;
         }
         let end = index.saturating_add(node.subtree.to_native() as usize);
-        let length = number_of(end).zip(number_of(index)).and_then(|(end, start)| end.checked_sub(start));
-        let args = node.args.of(steps.args).ok_or_else(|| refuse(Section::Steps, index, Rule::Range))?;
+        let length = numbering.of(end).zip(numbering.of(index)).and_then(|(end, start)| end.checked_sub(start));
         let length = length.ok_or_else(|| refuse(Section::Steps, index, Rule::Subtree))?;
-        hash.u32(node.kind.to_native().into()).u32(length).u32(node.args.count.to_native());
-        for arg in args {
-            hash.u8(arg.param).u8(arg.value_type).i64(arg.scalar.to_native()).u32(arg.slot.to_native());
-            hash_parts(hash, steps, arg.parts, &before, index)?;
-        }
-        hash_parts(hash, steps, node.parts, &before, index)?;
+        hash.u32(node.kind.to_native().into()).u32(length);
+        hash_arguments(hash, steps, &numbering, index, node)?;
+        hash_parts(hash, steps, node.parts, &numbering, index)?;
+    }
+    Ok(())
+}
+
+/// The arguments of the node at `index`.
+pub(crate) fn hash_arguments(
+    hash: &mut Canonical,
+    steps: StepsView<'_>,
+    numbering: &Numbering,
+    index: usize,
+    node: &Node,
+) -> Result<(), FormatError> {
+    hash.u32(node.args.count.to_native());
+    for arg in node.args.of(steps.args).ok_or_else(|| refuse(Section::Steps, index, Rule::Range))? {
+        hash.u8(arg.param).u8(arg.value_type).i64(arg.scalar.to_native()).u32(arg.slot.to_native());
+        hash_parts(hash, steps, arg.parts, numbering, index)?;
     }
     Ok(())
 }
 
 /// Adjacent texts count as one and empty ones not at all, so that the cutting has no influence.
-fn hash_parts(hash: &mut Canonical, steps: StepsView<'_>, range: Range, before: &[u32], index: usize) -> Result<(), FormatError> {
+fn hash_parts(hash: &mut Canonical, steps: StepsView<'_>, range: Range, numbering: &Numbering, index: usize) -> Result<(), FormatError> {
     let mut parts = range.of(steps.parts).ok_or_else(|| refuse(Section::Steps, index, Rule::Range))?;
     let is_text = |part: &Part| part.kind == PartKind::Text.number();
     while let Some((part, rest)) = parts.split_first() {
@@ -95,8 +119,8 @@ fn hash_parts(hash: &mut Canonical, steps: StepsView<'_>, range: Range, before: 
         if part.kind == PartKind::Slot.number() {
             hash.u8(SLOT).u32(part.first.to_native()).u8(part.position);
         } else {
-            let number = before.get(part.first.to_native() as usize);
-            hash.u8(BINDING).u32(*number.ok_or_else(|| refuse(Section::Steps, index, Rule::Binding))?).u8(part.position);
+            let number = numbering.of(part.first.to_native() as usize);
+            hash.u8(BINDING).u32(number.ok_or_else(|| refuse(Section::Steps, index, Rule::Binding))?).u8(part.position);
         }
         parts = rest;
     }

@@ -11,8 +11,8 @@ record! {
     pub struct Node {
         /// A [`NodeKind`](crate::read::kind::NodeKind) number.
         pub kind: u16_le,
-        /// Zero.
-        pub reserved: u16_le,
+        /// `NODE_*` bits.
+        pub flags: u16_le,
         /// Nodes in this subtree, this one included: at least 1.
         pub subtree: u32_le,
         /// Arguments, in [`Steps::args`], sorted by parameter number.
@@ -24,6 +24,17 @@ record! {
         /// Where the node comes from.
         pub span: Span,
     } size 48
+}
+
+/// The loop goes over several axes: only a `@for` may say so.
+pub const NODE_AXES: u16 = 1;
+
+impl Node {
+    /// Whether the node is a loop over several axes.
+    #[must_use]
+    pub const fn has_axes(&self) -> bool {
+        self.flags.to_native() & NODE_AXES != 0
+    }
 }
 
 record! {

@@ -1,9 +1,12 @@
 //! What `plan_hash` covers, and what it does not.
 
 use super::sample::{Builder, Piece, Sample};
-use crate::read::kind::{NodeKind, Position, ValueType};
+use crate::read::kind::{NodeKind, PlanType, Position, ValueType};
+use crate::read::plan_type::derive_plan_type;
 use crate::read::record::{Span, u32_le};
-use crate::read::steps::Steps;
+use crate::read::shown_hash::shown_hash;
+use crate::read::slots::SLOT_PUBLIC;
+use crate::read::steps::{NODE_AXES, Steps};
 
 /// One shell step with these pieces.
 fn one_step(pieces: &[Piece<'_>]) -> Sample {
@@ -91,4 +94,63 @@ fn everything_that_changes_the_work_changes_the_hash() {
         change(&mut sample);
         assert!(hashes.insert(sample.plan_hash()), "{what}");
     }
+}
+
+fn shown(sample: &Sample) -> crate::crypto::hash::Digest {
+    shown_hash(sample.algorithm, sample.steps.view(), sample.slots.view()).unwrap()
+}
+
+#[test]
+fn what_a_view_shows_beyond_the_work_changes_the_shown_hash() {
+    type Change = fn(&mut Sample);
+    let changes: [(&str, Change); 6] = [
+        ("nothing", |_| {}),
+        ("kind of a control-flow node", |s| s.steps.nodes[0].kind = NodeKind::While.number().into()),
+        ("where it ends", |s| s.steps.nodes[0].subtree = u32_le::from_native(1)),
+        ("several axes", |s| s.steps.nodes[0].flags = NODE_AXES.into()),
+        ("a value that no longer shapes the plan", |s| s.slots.slots[1].flags = SLOT_PUBLIC.into()),
+        ("decorator of a value", |s| s.slots.slots[0].decorator = 2.into()),
+    ];
+    let mut hashes = std::collections::HashSet::new();
+    for (what, change) in changes {
+        let mut sample = Sample::new();
+        change(&mut sample);
+        assert_eq!(sample.plan_hash(), Sample::new().plan_hash(), "{what}");
+        assert!(hashes.insert(shown(&sample)), "{what}");
+    }
+}
+
+#[test]
+fn headers_spans_ids_and_reasons_are_claims_that_no_hash_covers() {
+    let mut other = Sample::new();
+    for node in &mut other.steps.nodes {
+        node.span = Span::NONE;
+        node.header = crate::read::record::TextRef::EMPTY;
+    }
+    for slot in &mut other.slots.slots {
+        slot.display = crate::read::record::TextRef::EMPTY;
+        slot.span = Span::NONE;
+    }
+    assert_eq!(shown(&Sample::new()), shown(&other));
+}
+
+#[test]
+fn the_plan_type_is_that_of_the_steps() {
+    let kinds = |kinds: &[NodeKind]| {
+        let mut builder = Builder::default();
+        for kind in kinds {
+            builder.node(*kind, 1, &[], &[]);
+        }
+        derive_plan_type(builder.0.view())
+    };
+    assert_eq!(kinds(&[]), PlanType::Sequence);
+    assert_eq!(kinds(&[NodeKind::If, NodeKind::Shell]), PlanType::Atomic);
+    assert_eq!(kinds(&[NodeKind::Transform, NodeKind::Shell, NodeKind::LinesCount]), PlanType::Atomic);
+    assert_eq!(kinds(&[NodeKind::Shell, NodeKind::Shell]), PlanType::Sequence);
+    assert_eq!(kinds(&[NodeKind::For, NodeKind::Shell]), PlanType::Atomic);
+    assert_eq!(kinds(&[NodeKind::Try, NodeKind::Shell]), PlanType::Campaign);
+    let mut matrix = Builder::default();
+    matrix.node(NodeKind::For, 1, &[], &[]);
+    matrix.0.nodes[0].flags = NODE_AXES.into();
+    assert_eq!(derive_plan_type(matrix.0.view()), PlanType::Matrix);
 }

@@ -188,7 +188,7 @@ impl Builder {
         let header = if kind.is_flow() { self.text("region in regions") } else { TextRef::EMPTY };
         self.0.nodes.push(Node {
             kind: kind.number().into(),
-            reserved: 0.into(),
+            flags: 0.into(),
             subtree: subtree.into(),
             args: Range::new(first, u32::try_from(args.len()).unwrap()),
             parts,

@@ -499,7 +499,7 @@ fn steps() -> Vec<Vector> {
     vec![
         ("node_kind", "node_kind", step(|s| s.nodes[0].kind = 99.into())),
         ("node_kind-zero", "node_kind", step(|s| s.nodes[0].kind = 0.into())),
-        ("node_reserved", "table_reserved", step(|s| s.nodes[0].reserved = 1.into())),
+        ("node_reserved", "table_reserved", step(|s| s.nodes[0].flags = 2.into())),
         ("node_subtree-zero", "node_subtree", step(|s| s.nodes[0].subtree = 0.into())),
         ("node_subtree-beyond-table", "node_subtree", step(|s| s.nodes[9].subtree = 3.into())),
         ("node_subtree-beyond-parent", "node_subtree", step(|s| s.nodes[1].subtree = 3.into())),

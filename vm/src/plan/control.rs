@@ -164,7 +164,7 @@ impl Machine<'_> {
         }
         let collection = self.pop()?;
         if block.flags.to_native() & 1 == 1 {
-            self.matrix = true;
+            self.out.axes();
         }
         let body = pc.saturating_add(1);
         let variable = block.variable.to_native();

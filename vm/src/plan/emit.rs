@@ -4,7 +4,7 @@ use super::error::Cause;
 use crate::program::table::limits;
 use opal_format::kind::{NodeKind, Position, ValueType};
 use opal_format::record::{Range, Span, TextRef, u16_le, u32_le};
-use opal_format::steps::{Arg, Node, Part, PartKind, Steps};
+use opal_format::steps::{Arg, NODE_AXES, Node, Part, PartKind, Steps};
 use std::collections::{BTreeMap, HashMap};
 
 /// Bytes that the kernel allows in one string given to a process, its end included (`MAX_ARG_STRLEN`).
@@ -76,7 +76,7 @@ impl Emitter {
         self.unpaid = self.unpaid.saturating_add(24);
         self.steps.nodes.push(Node {
             kind: u16_le::from_native(kind.number()),
-            reserved: u16_le::from_native(0),
+            flags: u16_le::from_native(0),
             subtree: u32_le::from_native(1),
             args: Range::EMPTY,
             parts: Range::EMPTY,
@@ -100,6 +100,14 @@ impl Emitter {
     pub(super) fn undecided(&mut self, slot: u32) {
         if let Some(node) = self.open.last() {
             self.undecided.entry(*node).or_insert(slot);
+        }
+    }
+
+    /// Notes that the innermost open node, where it is a `@for`, goes over several axes.
+    pub(super) fn axes(&mut self) {
+        let open = self.open.last().and_then(|at| usize::try_from(*at).ok()).and_then(|at| self.steps.nodes.get_mut(at));
+        if let Some(node) = open.filter(|node| node.kind.to_native() == NodeKind::For.number()) {
+            node.flags = u16_le::from_native(NODE_AXES);
         }
     }
 

@@ -3,21 +3,18 @@
 use super::candidates::Candidates;
 use super::emit::Emitter;
 use super::error::Cause;
+use super::scrub_class::Constants;
 use super::value::Scalar;
 use super::{Draft, DraftValue, Plan};
 use opal_format::canonical;
-use opal_format::kind::{NodeKind, PlanType, Unscrubbed, ValueType};
+use opal_format::kind::ValueType;
+use opal_format::plan_type::derive_plan_type;
 use opal_format::program::ProgramView;
 use opal_format::record::{TextRef, u16_le};
 use opal_format::regen::SubKeys;
 use opal_format::seed::Seed;
 use opal_format::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
-use opal_format::steps::Steps;
-use std::collections::HashSet;
 use zeroize::Zeroizing;
-
-/// Values shorter than this are not scrubbed from output: it would wreck it and hide nothing.
-const SCRUB_MIN: usize = 4;
 
 /// Takes the values that were used, in the order of their slots.
 pub(super) fn values(candidates: &mut Candidates) -> Result<Vec<DraftValue>, Cause> {
@@ -38,9 +35,9 @@ pub(super) fn values(candidates: &mut Candidates) -> Result<Vec<DraftValue>, Cau
     Ok(values)
 }
 
-pub(super) fn draft(out: Emitter, values: Vec<DraftValue>, matrix: bool) -> Draft {
+pub(super) fn draft(out: Emitter, values: Vec<DraftValue>) -> Draft {
     let Emitter { steps, undecided, .. } = out;
-    let plan_type = plan_type(&steps, matrix);
+    let plan_type = derive_plan_type(steps.view());
     Draft { steps, values, undecided, plan_type }
 }
 
@@ -51,30 +48,11 @@ impl Draft {
     /// Where the tables grow beyond what a plan can hold.
     pub fn seal(self, program: ProgramView<'_>, seed: &Seed) -> Result<Plan, Cause> {
         let slots = seal(&self.values, program, seed)?;
+        let constants = Constants::of(program);
+        let unscrubbed = self.values.iter().map(|value| constants.unscrubbed(value.value.as_ref(), value.public)).collect();
         let values = self.values.into_iter().map(|value| value.value).collect();
         let Self { steps, undecided, plan_type, .. } = self;
-        Ok(Plan { steps, slots, values, undecided, plan_type, sub_keys: SubKeys::default() })
-    }
-}
-
-/// Strings of a program, which are readable in its contract anyway.
-struct Constants<'a>(HashSet<&'a [u8]>);
-
-impl<'a> Constants<'a> {
-    fn of(program: ProgramView<'a>) -> Self {
-        let strings = program.constants.iter().filter(|constant| constant.value_type == ValueType::String.number());
-        Self(strings.filter_map(|constant| constant.text.of(program.text)).collect())
-    }
-
-    /// Why a value is not replaced in output, if it is not.
-    fn unscrubbed(&self, value: Option<&Scalar>, public: bool) -> Unscrubbed {
-        match value {
-            _ if public => Unscrubbed::Public,
-            Some(Scalar::String(bytes)) if bytes.len() < SCRUB_MIN => Unscrubbed::Short,
-            Some(Scalar::String(bytes)) if self.0.contains(bytes.as_slice()) => Unscrubbed::Constant,
-            Some(Scalar::String(_)) | None => Unscrubbed::No,
-            Some(_) => Unscrubbed::Scalar,
-        }
+        Ok(Plan { steps, slots, values, unscrubbed, undecided, plan_type, sub_keys: SubKeys::default() })
     }
 }
 
@@ -112,20 +90,6 @@ pub(super) fn seal(values: &[DraftValue], program: ProgramView<'_>, seed: &Seed)
         });
     }
     Ok(slots)
-}
-
-/// `campaign` before `matrix` before `sequence` before `atomic`.
-fn plan_type(steps: &Steps, matrix: bool) -> PlanType {
-    let kinds = || steps.nodes.iter().filter_map(|node| NodeKind::from_number(node.kind.to_native()));
-    if kinds().any(|kind| kind == NodeKind::Try) {
-        PlanType::Campaign
-    } else if matrix {
-        PlanType::Matrix
-    } else if kinds().filter(|kind| !kind.is_flow() && !kind.is_operation() && *kind != NodeKind::Transform).take(2).count() == 1 {
-        PlanType::Atomic
-    } else {
-        PlanType::Sequence
-    }
 }
 
 fn put(pool: &mut Vec<u8>, bytes: &[u8]) -> Result<TextRef, Cause> {

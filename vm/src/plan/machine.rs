@@ -106,7 +106,6 @@ pub(super) struct Machine<'a> {
     calls: u32,
     fuel: u64,
     pub(super) seeded: u64,
-    pub(super) matrix: bool,
 }
 
 /// Plans a verified program.
@@ -158,7 +157,6 @@ pub fn draft(program: &Verified<'_>, resolver: &dyn Resolver, inputs: &Inputs<'_
         calls: 0,
         fuel: inputs.fuel.min(limits::FUEL),
         seeded: 0,
-        matrix: false,
     };
     let outcome = machine.start().and_then(|()| machine.run()).and_then(|()| machine.promise());
     let stopped = outcome.err().map(|cause| PlanError { cause, span: machine.span() });
@@ -166,7 +164,7 @@ pub fn draft(program: &Verified<'_>, resolver: &dyn Resolver, inputs: &Inputs<'_
     let values = super::finish::values(&mut machine.candidates).map_err(failed)?;
     match stopped {
         Some(error) => Err(Unfinished { error, values }),
-        None => Ok(super::finish::draft(machine.out, values, machine.matrix)),
+        None => Ok(super::finish::draft(machine.out, values)),
     }
 }
 

@@ -17,6 +17,7 @@ mod nodes;
 mod reality;
 mod resolve;
 mod scalars;
+mod scrub_class;
 mod shell;
 mod splice;
 mod value;
@@ -24,8 +25,10 @@ mod value;
 pub use emit::{PROCESS_STRING_MAX, quoted};
 pub use error::{Cause, PlanError};
 pub use machine::{draft, plan, plan_or_slots};
+pub use opal_format::kind::Unscrubbed;
 pub use reality::{FILE_MAX, FileFailure, Host, Reality};
 pub use resolve::{Asked, Given, Here, Request, Resolved, Resolver};
+pub use scrub_class::Constants;
 pub(crate) use splice::{Word, ends_in_colon, ends_in_name, holds_marks, starts_document};
 pub use value::Scalar;
 
@@ -143,6 +146,8 @@ pub struct Plan {
     pub slots: Slots,
     /// What the slots hold; `None` where a quick plan deferred it.
     pub values: Vec<Option<Scalar>>,
+    /// Why each of them is not replaced in output.
+    pub unscrubbed: Vec<Unscrubbed>,
     /// Nodes of which a quick plan does not know whether, or how often, they run, each with the slot of the deferred value that decides it.
     pub undecided: BTreeMap<u32, u32>,
     /// Its shape.

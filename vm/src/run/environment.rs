@@ -106,6 +106,7 @@ mod tests {
             steps: Default::default(),
             slots: Default::default(),
             values: Vec::new(),
+            unscrubbed: Vec::new(),
             undecided: Default::default(),
             plan_type: PlanType::Atomic,
             sub_keys: Default::default(),

@@ -26,14 +26,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use opal_format::kind::{NodeKind, Unscrubbed};
+use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::confine::{Host, Sandbox};
 use crate::lane::{Lane, LaneError, LaneOptions, Stream};
-use crate::plan::{Plan, Scalar};
+use crate::plan::{Plan, Scalar, Unscrubbed};
 use crate::record::Recorder;
 use crate::record::history::History;
 use crate::scrub::Patterns;
@@ -230,8 +230,9 @@ impl<'p> Shared<'p> {
         let slots = &self.plan.slots;
         let bindings = locked(&self.bindings);
         let mut secrets: Vec<(Zeroizing<Vec<u8>>, String)> = Vec::new();
-        for (slot, value) in slots.slots.iter().zip(&self.plan.values) {
-            if slot.unscrubbed == Unscrubbed::No.number()
+        for (index, (slot, value)) in slots.slots.iter().zip(&self.plan.values).enumerate() {
+            // What nobody gave a reason for is replaced.
+            if self.plan.unscrubbed.get(index).is_none_or(|reason| *reason == Unscrubbed::No)
                 && let Some(value @ Scalar::String(_)) = value
             {
                 let id = String::from_utf8_lossy(slot.display.of(&slots.text).unwrap_or_default());

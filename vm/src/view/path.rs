@@ -120,7 +120,7 @@ mod tests {
     fn a_table_gives_the_paths_that_a_walk_gives() {
         let node = |subtree: u32| Node {
             kind: NodeKind::Group.number().into(),
-            reserved: 0.into(),
+            flags: 0.into(),
             subtree: subtree.into(),
             args: Range::EMPTY,
             parts: Range::EMPTY,

@@ -120,7 +120,7 @@ fn add(steps: &mut Steps, tree: &Tree) {
     tree.parts.iter().for_each(|one| part(steps, one));
     steps.nodes.push(Node {
         kind: tree.kind.number().into(),
-        reserved: 0.into(),
+        flags: 0.into(),
         subtree: 1.into(),
         args: Range::new(number(mark), number(tree.args.len())),
         parts: Range::new(number(parts), number(tree.parts.len())),
@@ -153,6 +153,8 @@ pub fn plan_of(trees: Vec<Tree>, values: &[(Scalar, bool)]) -> Plan {
             span: Span::NONE,
         });
     }
+    let reasons = |(_, public): &(Scalar, bool)| if *public { Unscrubbed::Public } else { Unscrubbed::No };
+    let unscrubbed = values.iter().map(reasons).collect();
     let values = values.iter().map(|(value, _)| Some(value.clone())).collect();
-    Plan { steps, slots, values, undecided: Default::default(), plan_type: PlanType::Sequence, sub_keys: Default::default() }
+    Plan { steps, slots, values, unscrubbed, undecided: Default::default(), plan_type: PlanType::Sequence, sub_keys: Default::default() }
 }
