@@ -2,6 +2,10 @@
 
 use crate::child::peak_memory;
 use crate::{Row, Rows, clock, sample};
+use opal_core::compare::compare;
+use opal_core::plan::{Mode, Options, plan};
+use opal_core::program::table;
+use opal_core::program::verify::verify;
 use opal_format::hash::HashAlgorithm;
 use opal_format::limits;
 use opal_format::plan_hash::plan_hash;
@@ -10,10 +14,7 @@ use opal_format::read_file::read_path;
 use opal_format::reader::{Contract, RawPlan};
 use opal_format::seed::Seed;
 use opal_tests::Host;
-use opal_vm::compare::compare;
-use opal_vm::plan::{Host as Reality, Mode, Options, plan};
-use opal_vm::program::table;
-use opal_vm::program::verify::verify;
+use opal_vm::reality::Host as Reality;
 use std::hint::black_box;
 use std::time::Duration;
 

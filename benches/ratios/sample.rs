@@ -1,9 +1,10 @@
 //! Sources and contracts to measure with.
 
+use opal_core::plan::Mode;
 use opal_format::hash::HashAlgorithm;
 use opal_format::identity::Identity;
 use opal_format::seed::Seed;
-use opal_vm::plan::{Host, Mode};
+use opal_vm::reality::Host;
 use opalc::contract::{Conditions, Manner, Work};
 use opalc::lower::{self, Compiled, Entry};
 use opalc::source::Source;

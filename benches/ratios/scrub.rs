@@ -2,7 +2,7 @@
 
 use crate::{Row, Rows, clock};
 use aho_corasick::AhoCorasick;
-use opal_vm::scrub::{Patterns, Scrubber, forms};
+use opal_exec::scrub::{Patterns, Scrubber, forms};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;

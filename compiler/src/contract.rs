@@ -2,6 +2,8 @@
 //!
 //! Nothing here reads files or the environment but through the [`Reality`] that the caller lends.
 
+use opal_core::plan::{Mode, Options, Plan, PlanError, Reality};
+use opal_core::program::{self, VerifyError, table};
 use opal_format::canonical::{CanonicalError, CanonicalValue};
 use opal_format::error::FormatError;
 use opal_format::hash::{Digest, HashAlgorithm};
@@ -12,8 +14,6 @@ use opal_format::regen::{self, Regen};
 use opal_format::seed::Seed;
 use opal_format::terms::{BoundArgument, Terms};
 use opal_format::writer::{PlanContents, PlanFile, WriteError};
-use opal_vm::plan::{Mode, Options, Plan, PlanError, Reality};
-use opal_vm::program::{self, VerifyError, table};
 
 /// What is to be planned: one target of a compiled source with its arguments.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ impl Work<'_> {
             no_public: manner.no_public,
             fuel: table::limits::FUEL,
         };
-        Ok(opal_vm::plan::plan(&verified, reality, &options)?)
+        Ok(opal_core::plan::plan(&verified, reality, &options)?)
     }
 
     /// The name of the work that a resolved plan does.

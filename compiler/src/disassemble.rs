@@ -3,11 +3,11 @@
 //! It takes any view: what leads nowhere is shown as `?`. Texts are quoted, with control, bidirectional and invisible characters escaped,
 //! and cut after [`SHOWN`] bytes, so that the listing of a verified program is linear in its size.
 
+use opal_core::program::table::{Op, Operand};
+use opal_core::{decorators, duration};
 use opal_format::kind::{NodeKind, Position, ValueType};
 use opal_format::program::{Constant, IMPORT_PUBLIC, Import, Instruction, NodeUse, ProgramView, Template};
 use opal_format::record::{Span, TextRef};
-use opal_vm::program::table::{Op, Operand};
-use opal_vm::{decorators, duration};
 use std::fmt::{self, Write};
 
 /// Bytes of a text that are shown.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use opal_vm::trust::{Failure, Report, exit};
+use opal_core::failure::{Failure, Report, exit};
 
 /// A line that is no assignment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,11 +20,11 @@ use crate::span::Span;
 use entry::{Bound, Start};
 use expression::Env;
 use function::{Builder, Kind};
+use opal_core::program::table::Op;
+use opal_core::program::verify::{Rule, VerifyError, verify};
 use opal_format::canonical::CanonicalValue;
 use opal_format::program::{Global, Program};
 use opal_format::terms::BoundArgument;
-use opal_vm::program::table::Op;
-use opal_vm::program::verify::{Rule, VerifyError, verify};
 use std::collections::{BTreeSet, HashMap};
 use tables::{Tables, index};
 

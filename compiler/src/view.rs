@@ -1,7 +1,7 @@
-//! Forms of a plan for people who review it: markdown for a comment, a graph for graphviz, a page for a browser. `opal_vm::view` has the model
+//! Forms of a plan for people who review it: markdown for a comment, a graph for graphviz, a page for a browser. `opal_core::show` has the model
 //! that all of them are made from, and the forms that the VM needs itself.
 //!
-//! Each form is written as it is made. Text from sources, plans and values is escaped twice: what deceives a reader by `opal_vm::view::escape`,
+//! Each form is written as it is made. Text from sources, plans and values is escaped twice: what deceives a reader by `opal_core::show::escape`,
 //! then what the form would take for its own syntax. Tests: `compiler/tests/views.rs`.
 
 mod dot;
@@ -10,8 +10,8 @@ mod markdown;
 
 pub(crate) use markdown::{code, fenced};
 
+use opal_core::show::{PlanView, Style, pipeline_end, step_text};
 use opal_format::kind::NodeKind;
-use opal_vm::view::{PlanView, Style, pipeline_end, step_text};
 use std::io;
 
 /// A plan with what else is known of it.

@@ -1,15 +1,15 @@
 //! What the disassembly shows.
 
 #[expect(dead_code, reason = "the tests of the verifier use the rest")]
-#[path = "../../vm/tests/program/assembler.rs"]
+#[path = "../../vm/core/tests/program/assembler.rs"]
 mod assembler;
 
 use assembler::{Assembler, BINDING, BOOL, DURATION, FLOAT, HOLE, INT, STRING, abc, c, i, ret, shell};
+use opal_core::decorators::ENV;
+use opal_core::program::table::Op;
 use opal_format::kind::NodeKind;
 use opal_format::program::{DebugEntry, IMPORT_PUBLIC, Program};
 use opal_format::record::{Range, Span, TextRef};
-use opal_vm::decorators::ENV;
-use opal_vm::program::table::Op;
 use opalc::disassemble::{SHOWN, disassemble};
 
 fn sample() -> Program {
@@ -103,7 +103,7 @@ function 1 "f" command, 0 params, 2 locals
 #[test]
 fn the_listing_shows_tables_code_constants_and_places_with_control_characters_escaped() {
     let program = sample();
-    assert!(opal_vm::program::verify(program.view()).is_ok());
+    assert!(opal_core::program::verify(program.view()).is_ok());
     assert_eq!(disassemble(program.view()), EXPECTED);
 }
 

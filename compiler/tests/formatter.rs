@@ -1,11 +1,11 @@
 //! The layout of sources: what it looks like, and that it changes nothing else.
 
+use opal_core::plan::{FileFailure, Mode, Options, Reality, plan};
+use opal_core::program::table::limits;
+use opal_core::program::verify::verify;
 use opal_format::hash::HashAlgorithm;
 use opal_format::plan_hash::plan_hash;
 use opal_format::seed::Seed;
-use opal_vm::plan::{FileFailure, Mode, Options, Reality, plan};
-use opal_vm::program::table::limits;
-use opal_vm::program::verify::verify;
 use opalc::ast::{File, Item};
 use opalc::formatter::{FormatError, format, without_places};
 use opalc::lower::{Entry, compile};

@@ -1,6 +1,6 @@
 //! The table of decorators in `spec/language.md` is the one in the code.
 
-use opal_vm::decorators::{NODE_DECORATORS, OPERATIONS, PASS_ENV, Param, Shape, VALUE_DECORATORS};
+use opal_core::decorators::{NODE_DECORATORS, OPERATIONS, PASS_ENV, Param, Shape, VALUE_DECORATORS};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -61,9 +61,9 @@ fn what_confined_steps_always_reach_is_what_the_spec_lists() {
     let start = spec.find("### Isolation").expect("the section");
     let section = &spec[start..start + spec[start..].find("\n## ").expect("its end")];
     let words: Vec<&str> = section.split(|c: char| c.is_whitespace() || c == '`').filter(|word| word.starts_with('/')).collect();
-    for path in opal_vm::confine::SYSTEM.iter().chain(opal_vm::confine::DEVICES) {
+    for path in opal_exec::confine::SYSTEM.iter().chain(opal_exec::confine::DEVICES) {
         assert!(words.contains(path), "{path} is not in the spec");
     }
-    let known = |word: &&&str| !opal_vm::confine::SYSTEM.contains(word) && !opal_vm::confine::DEVICES.contains(word);
+    let known = |word: &&&str| !opal_exec::confine::SYSTEM.contains(word) && !opal_exec::confine::DEVICES.contains(word);
     assert_eq!(words.iter().filter(known).copied().collect::<Vec<_>>(), ["/tmp"], "the spec lists what is not in the code");
 }

@@ -1,14 +1,14 @@
 //! Sources to plans: what is compiled is verified and planned against a small reality, and the tree of steps is compared.
 
+use opal_core::decorators::node_params;
+use opal_core::plan::{FileFailure, Mode, Options, Plan, PlanError, Reality, plan};
+use opal_core::program::table::limits;
+use opal_core::program::verify::verify;
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::record::Range;
 use opal_format::seed::Seed;
 use opal_format::slots::SlotsView;
 use opal_format::steps::{PartKind, StepsView};
-use opal_vm::decorators::node_params;
-use opal_vm::plan::{FileFailure, Mode, Options, Plan, PlanError, Reality, plan};
-use opal_vm::program::table::limits;
-use opal_vm::program::verify::verify;
 use opalc::diagnostic::Diagnostic;
 use opalc::lower::{CliArgument, Compiled, Entry, Failure, UsageError, compile};
 use opalc::source::Source;
@@ -108,7 +108,7 @@ fn argument(steps: StepsView<'_>, slots: SlotsView<'_>, kind: NodeKind, arg: &op
     let value = match (arg.slot.to_native().checked_sub(1), ValueType::from_number(arg.value_type)) {
         (Some(slot), _) => slot_key(slots, slot),
         (None, Some(ValueType::String)) => parts(steps, slots, arg.parts),
-        (None, Some(ValueType::Duration)) => opal_vm::duration::format(scalar),
+        (None, Some(ValueType::Duration)) => opal_core::duration::format(scalar),
         (None, Some(ValueType::Float)) => format!("{:?}", f64::from_bits(scalar.cast_unsigned())),
         (None, _) => scalar.to_string(),
     };
@@ -738,9 +738,9 @@ fn deep_nesting_is_refused_with_a_place_or_planned() {
 /// Sources of any mixture of statements over a few names.
 mod generated {
     use super::{Failure, compile, entry, parse, plan, verify, world};
+    use opal_core::plan::{Cause, Mode, Options};
+    use opal_core::program::table::limits;
     use opal_format::seed::Seed;
-    use opal_vm::plan::{Cause, Mode, Options};
-    use opal_vm::program::table::limits;
     use opalc::source::Source;
     use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
 //! What `plan_hash` names (spec/plan-format.md, "plan_hash"): edits that leave the work what it is, edits that make it other work, and the same
 //! name however often and wherever a source is compiled.
 
+use opal_core::plan::{FileFailure, Mode, Reality};
 use opal_format::hash::HashAlgorithm;
 use opal_format::seed::Seed;
-use opal_vm::plan::{FileFailure, Mode, Reality};
 use opalc::contract::{Manner, Work};
 use opalc::lower::{CliArgument, Entry, compile};
 use opalc::source::Source;

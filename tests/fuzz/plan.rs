@@ -1,6 +1,8 @@
 //! Plan files: the reader decides about any bytes, and reads what the writer wrote.
 
 use super::{Choices, program, smith};
+use opal_core::plan::{Mode, Plan};
+use opal_core::program::verify;
 use opal_format::hash::HashAlgorithm;
 use opal_format::identity::{Identity, PublicKey};
 use opal_format::limits::FILE_SIZE;
@@ -9,8 +11,6 @@ use opal_format::reader::RawPlan;
 use opal_format::seed::{Drbg, Seed};
 use opal_format::terms::Terms;
 use opal_format::writer::PlanContents;
-use opal_vm::plan::{Mode, Plan};
-use opal_vm::program::verify;
 use std::sync::OnceLock;
 
 /// The reader, and whatever the VM does with a plan before anything is trusted, decides about any bytes.

@@ -1,11 +1,11 @@
 //! Programs: the verifier decides about anything, and what it accepts is planned without a bug showing.
 
 use super::{Choices, smith};
+use opal_core::plan::{Cause, FileFailure, Mode, Options, Plan, PlanError, Reality, plan};
+use opal_core::program::{Verified, verify};
 use opal_format::canonical::CanonicalValue;
 use opal_format::program::{Program, ProgramView};
 use opal_format::seed::Seed;
-use opal_vm::plan::{Cause, FileFailure, Mode, Options, Plan, PlanError, Reality, plan};
-use opal_vm::program::{Verified, verify};
 use opalc::disassemble::disassemble;
 
 /// A reality without a host: one variable, one file.

@@ -1,7 +1,7 @@
 //! The streaming scrubber against one that is too simple to be wrong.
 
 use super::Choices;
-use opal_vm::scrub::{Patterns, Scrubber, forms};
+use opal_exec::scrub::{Patterns, Scrubber, forms};
 use std::cmp::Reverse;
 use std::sync::Arc;
 

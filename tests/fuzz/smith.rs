@@ -1,14 +1,14 @@
 //! Builds valid programs from choices, so that most of them get past the verifier and through much of the planner.
 
 use super::Choices;
+use opal_core::decorators::{CRYPTO_GENERATE_KEY, ENV, FILE_READ, FILE_SHA256, RANDOM_PASSWORD};
+use opal_core::program::table::{INSTRUCTION_SET, Op};
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::program::{
     Block, Constant, DebugEntry, Function, Global, IMPORT_PUBLIC, Import, ImportArg, Instruction, NodeUse, Program, Template, TemplatePart,
     Variable,
 };
 use opal_format::record::{Range, Span, TextRef};
-use opal_vm::decorators::{CRYPTO_GENERATE_KEY, ENV, FILE_READ, FILE_SHA256, RANDOM_PASSWORD};
-use opal_vm::program::table::{INSTRUCTION_SET, Op};
 
 /// Deepest nesting of what is generated.
 const DEPTH: usize = 6;

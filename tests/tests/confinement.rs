@@ -7,8 +7,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use opal_exec::confine;
 use opal_tests::{Ended, Host, binaries, root};
-use opal_vm::confine::Host as Kernel;
 use serde_json::Value;
 
 const PYTHON: &str = "/usr/bin/python3";
@@ -19,7 +19,7 @@ fn is_root() -> bool {
 
 /// Whether this host enforces everything; says so where not.
 fn enforces() -> bool {
-    let missing = Kernel::probe().missing(true);
+    let missing = confine::probe().missing(true);
     if let Some(missing) = &missing {
         eprintln!("skipped: {missing}");
     }
@@ -112,7 +112,7 @@ fn what_the_rules_deny_is_denied() {
         return;
     }
     let control = probe("control");
-    let scopes = Kernel::probe().landlock >= 6;
+    let scopes = confine::probe().landlock >= 6;
     let (mut proven, mut unproven) = (0, Vec::new());
     for set in ["network", "files", "attributes", "privileges"] {
         let confined = probe(set);

@@ -2,9 +2,9 @@
 
 use opal_format::read_file::read_path;
 use opal_tests::Host;
+use opal_trust::guard::Caller;
+use opal_trust::locations::HostPaths;
 use opal_vm::admission::{Request, Site, admit};
-use opal_vm::trust::guard::Caller;
-use opal_vm::trust::locations::HostPaths;
 
 /// The exit status with which a contract is admitted at a moment, in seconds of Unix time and nanoseconds; 0 where it is.
 fn admitted(host: &Host, now: i64, nanoseconds: i32) -> (u8, String) {

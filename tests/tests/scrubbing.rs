@@ -1,7 +1,7 @@
 //! No byte of a secret gets out: a corpus of secrets in every encoding at every split, and the programs that print them by themselves.
 
+use opal_exec::scrub::{Patterns, Scrubber, VALUE_MIN};
 use opal_tests::Host;
-use opal_vm::scrub::{Patterns, Scrubber, VALUE_MIN};
 use std::io::Read as _;
 use std::process::Stdio;
 use std::sync::Arc;

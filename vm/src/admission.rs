@@ -1,20 +1,15 @@
 //! From a file to a plan that equals its contract, in the order of DESIGN §9: policy, read, signature, structure, terms, program, policy on
 //! what it asks for, (lock and ledger, by the caller), source, seed, replan, compare. Nothing here has an effect outside this process.
 
-use crate::compare::{Drift, DriftCode, compare, failed};
-use crate::decorators::{judged_name, value_decorator};
-use crate::plan::{Cause, Host, Mode, Options, Plan, PlanError, Stopped};
-use crate::program::table::limits;
-use crate::program::verify::{Verified, verify};
-use crate::refusal::Refusal;
-use crate::trust::guard::{Caller, Reason};
-use crate::trust::identity;
-use crate::trust::judge::{Assessment, Basis, Decision, Question, Rules, TrustSet, judge};
-use crate::trust::locations::HostPaths;
-use crate::trust::policy::{Policy, Refused};
-use crate::trust::vouch::{Vouch, Vouches, judge_vouches};
-use crate::view::escape;
+use crate::reality::Host;
 use jiff::Timestamp;
+use opal_core::compare::{Drift, DriftCode, compare, failed};
+use opal_core::decorators::{judged_name, value_decorator};
+use opal_core::plan::{Cause, Mode, Options, Plan, PlanError, Stopped};
+use opal_core::program::table::limits;
+use opal_core::program::verify::{Verified, verify};
+use opal_core::refusal::Refusal;
+use opal_core::show::escape;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::Digest;
 use opal_format::identity::{Identity, PublicKey};
@@ -26,6 +21,12 @@ use opal_format::reader::{Authenticated, Contract};
 use opal_format::regen::{Regen, SubKeys};
 use opal_format::seed::Seed;
 use opal_format::steps::StepsView;
+use opal_trust::guard::{Caller, Reason};
+use opal_trust::identity;
+use opal_trust::judge::{Assessment, Basis, Decision, Question, Rules, TrustSet, judge};
+use opal_trust::locations::HostPaths;
+use opal_trust::policy::{Policy, Refused};
+use opal_trust::vouch::{Vouch, Vouches, judge_vouches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -79,7 +80,7 @@ impl Site {
     pub fn with_policy(paths: HostPaths, caller: &Caller, now: Timestamp, found: Option<Policy>) -> Result<Self, Refusal> {
         let guarded = caller.guarded(found.is_some());
         let base = std::env::current_dir().map_err(|error| {
-            Refusal::new("no_base_directory", 66, format!("the current directory cannot be used: {}", crate::plan::os_reason(&error)))
+            Refusal::new("no_base_directory", 66, format!("the current directory cannot be used: {}", opal_core::plan::os_reason(&error)))
         })?;
         Ok(Self { paths, policy: found.unwrap_or_default(), guarded, base, now })
     }
@@ -238,8 +239,8 @@ fn steps_verdicts(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Vec<Res
     let used: BTreeSet<u16> = steps.nodes.iter().map(|node| node.kind.to_native()).collect();
     let names = used.into_iter().filter_map(NodeKind::from_number).filter_map(judged_name);
     let mut verdicts: Vec<_> = names.map(|name| policy.check_decorator(name)).collect();
-    let sandbox = policy.check_sandbox(crate::confine::Host::probe());
-    verdicts.extend([policy.check_shell(shell), policy.check_steps(crate::view::step_count(steps)), sandbox]);
+    let sandbox = policy.check_sandbox(opal_exec::confine::probe());
+    verdicts.extend([policy.check_shell(shell), policy.check_steps(opal_core::show::step_count(steps)), sandbox]);
     verdicts
 }
 
@@ -333,8 +334,8 @@ pub fn plan_here(admitted: &Admitted<'_>, site: &Site, seed: &Seed, sub_keys: &S
         |what| Stopped { error: PlanError { cause: Cause::Internal(what), span: opal_format::record::Span::NONE }, slots: Box::default() };
     Ok(std::thread::scope(|scope| {
         let work = || {
-            let _ = crate::confine::this_thread();
-            crate::plan::plan_or_slots(&admitted.program, &host, &options)
+            let _ = opal_exec::confine::this_thread();
+            opal_core::plan::plan_or_slots(&admitted.program, &host, &options)
         };
         let thread = std::thread::Builder::new().name("replan".to_owned()).spawn_scoped(scope, work);
         thread.map_err(|_| internal("no thread for planning"))?.join().unwrap_or_else(|_| Err(internal("the planner stopped")))
@@ -370,7 +371,7 @@ fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site:
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.source.is_none() => Ok((false, missing_source(basis, &name))),
         Err(error) => {
-            let reason = crate::plan::os_reason(&error);
+            let reason = opal_core::plan::os_reason(&error);
             Err(Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}"))
                 .at(path.display().to_string())
                 .help(format!("check it: `ls -l {}`, or name another with `--source FILE`", path.display())))

@@ -14,11 +14,11 @@ mod run;
 mod verify;
 
 use crate::admission::Site;
-use crate::lane::Lane;
-use crate::refusal::Refusal;
-use crate::trust::guard::Caller;
-use crate::trust::locations::HostPaths;
 use jiff::Timestamp;
+use opal_core::refusal::Refusal;
+use opal_exec::supervise::lane::Lane;
+use opal_trust::guard::Caller;
+use opal_trust::locations::HostPaths;
 pub use options::command;
 use output::Output;
 

@@ -1,6 +1,7 @@
 //! The Opal virtual machine: authenticates a contract, verifies its program, replans, compares, and runs the fresh plan.
 //!
-//! `spec/` holds the written specifications. This crate has no parser for the language and no network code.
+//! `spec/` holds the written specifications. No room of it has a parser for the language or network code. This one is the gate: what stands between a
+//! file and a run, and the commands. The others stand beside it: `core`, `trust`, `exec`, `record`, `view`.
 
 #![cfg_attr(
     not(test),
@@ -20,21 +21,4 @@
 
 pub mod admission;
 pub mod cli;
-pub mod compare;
-pub mod confine;
-pub mod decorators;
-pub mod duration;
-pub mod lane;
-pub mod operations;
-pub mod plan;
-pub mod program;
-pub mod receipt;
-pub mod record;
-pub mod refusal;
-pub mod run;
-pub mod scrub;
-pub mod signals;
-pub mod sys;
-pub mod trust;
-pub mod view;
-pub mod watcher;
+pub mod reality;

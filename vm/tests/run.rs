@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use opal_core::decorators::params;
+use opal_core::plan::Scalar;
+use opal_core::recorder::{NoRecord, Recorder};
+use opal_exec::run::{FailureCause, Outcome, RunError};
 use opal_format::kind::{NodeKind, Position};
-use opal_vm::decorators::params;
-use opal_vm::plan::Scalar;
-use opal_vm::record::{NoRecord, Recorder};
-use opal_vm::run::{FailureCause, Outcome, RunError};
 use support::plan::{Arg, Part, Tree, block, let_, plan_of, sh, shell, with};
 use support::{Marker, Ran, Setup, run, run_with};
 
@@ -29,7 +29,7 @@ fn fails(tree: Vec<Tree>) -> Ran {
     ran
 }
 
-fn first_cause(ran: &Ran) -> &opal_vm::run::StepFailure {
+fn first_cause(ran: &Ran) -> &opal_exec::run::StepFailure {
     match ran.report.outcome {
         Outcome::Failed(cause) => &ran.report.failures[cause],
         _ => panic!("{ran:?}"),
@@ -473,10 +473,10 @@ fn blocks_that_cannot_be_run_are_refused_before_anything_runs() {
     let setup = Setup::new();
     let nested = |depth| (0..depth).fold(sh("echo b"), |inner, _| block(NodeKind::IsolatedFilesystem, vec![inner]));
     let plan = plan_of(vec![sh("echo a"), nested(13)], &[]);
-    let refused = opal_vm::run::run(&plan, &setup.options(), &mut NoRecord);
+    let refused = opal_exec::run::run(&plan, &setup.options(), &mut NoRecord);
     assert!(matches!(refused, Err(RunError::Unenforceable { kind: "@isolated.filesystem", .. })), "{refused:?}");
     let plan = plan_of(vec![sh("echo a"), block(NodeKind::Tty, vec![sh("echo b")])], &[]);
-    let refused = opal_vm::run::run(&plan, &setup.options(), &mut NoRecord);
+    let refused = opal_exec::run::run(&plan, &setup.options(), &mut NoRecord);
     assert!(matches!(refused, Err(RunError::NoTerminal { path }) if path == "2"));
 }
 

@@ -17,8 +17,8 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use opal_vm::lane::{Ended, Lane, LaneOptions, Limits, StepCommand, StepOutcome, Stopped, Stream};
-use opal_vm::signals::{Phase, Signals};
+use opal_exec::supervise::lane::{Ended, Lane, LaneOptions, Limits, StepCommand, StepOutcome, Stopped, Stream};
+use opal_exec::supervise::signals::{Phase, Signals};
 
 const OPAL_VM: &str = env!("CARGO_BIN_EXE_opal-vm");
 
@@ -41,7 +41,7 @@ struct Output {
     stderr: Vec<u8>,
 }
 
-impl opal_vm::lane::Sink for Output {
+impl opal_exec::supervise::lane::Sink for Output {
     fn write(&mut self, stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
         match stream {
             Stream::Stdout => self.stdout.extend_from_slice(bytes),
@@ -64,7 +64,7 @@ fn bash_with(
     environment: &[&str],
     keep: bool,
     limits: &Limits<'_>,
-    output: &mut dyn opal_vm::lane::Sink,
+    output: &mut dyn opal_exec::supervise::lane::Sink,
 ) -> StepOutcome {
     let script = CString::new(script).unwrap();
     let path = CString::new(format!("PATH={}", std::env::var("PATH").unwrap())).unwrap();

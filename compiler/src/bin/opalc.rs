@@ -1,6 +1,6 @@
 //! The `opalc` command.
 
 fn main() -> std::process::ExitCode {
-    opal_vm::sys::hide_memory();
+    opal_exec::supervise::sys::hide_memory();
     opalc::cli::main()
 }

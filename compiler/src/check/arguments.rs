@@ -5,8 +5,8 @@ use super::{Checker, article, list};
 use crate::ast::{self, Argument, Arguments, ExpressionKind, Reference, SegmentKind};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::span::Span;
+use opal_core::decorators::{self, Param, Shape as Written, ValueDecorator};
 use opal_format::kind::ValueType;
-use opal_vm::decorators::{self, Param, Shape as Written, ValueDecorator};
 
 use super::shape::{STRING, Shape};
 

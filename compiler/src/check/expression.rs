@@ -7,8 +7,8 @@ use super::{Checker, article, list};
 use crate::ast::{self, BinaryOperator, Expression, ExpressionKind, Literal, Reference, Segment, SegmentKind, StringPart, UnaryOperator};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::span::Span;
+use opal_core::decorators;
 use opal_format::kind::ValueType;
-use opal_vm::decorators;
 use std::collections::HashSet;
 use std::rc::Rc;
 

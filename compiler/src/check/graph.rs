@@ -3,7 +3,7 @@
 use super::typed::Unit;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::span::Span;
-use opal_vm::program::table::limits;
+use opal_core::program::table::limits;
 use std::collections::BTreeMap;
 
 pub(super) fn check(unit: &Unit, diagnostics: &mut Vec<Diagnostic>) {

@@ -11,9 +11,9 @@ use crate::ast::{
 };
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::span::Span;
+use opal_core::decorators::{self, NODE_DECORATORS, OPERATIONS};
+use opal_core::operations;
 use opal_format::kind::{NodeKind, ValueType};
-use opal_vm::decorators::{self, NODE_DECORATORS, OPERATIONS};
-use opal_vm::operations;
 
 fn node(kind: NodeKind, span: Span, body: Vec<Stmt>) -> Stmt {
     Stmt { span, kind: StmtKind::Node(Node { kind, header: None, span, arguments: Vec::new(), isolated: false, body }) }

@@ -3,10 +3,10 @@
 use super::failure::{Failure, exit};
 use super::signer::Signer;
 use base64ct::{Base64, Encoding as _};
+use opal_core::show::escape;
 use opal_format::attestation::{Attestation, NAMESPACE_RECEIPT, NAMESPACE_VOUCH, Vouched};
 use opal_format::hash::Digest;
 use opal_format::signature::{SignatureError, SshSignature};
-use opal_vm::view::escape;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -7,9 +7,9 @@ use crate::diagnostic::{Diagnostic, sort};
 use crate::lower::{self, CliArgument, Compiled, Entry, Usage, UsageError};
 use crate::source::Source;
 use crate::syntax::{self, Parsed};
+use opal_core::show::scalar_text;
 use opal_format::canonical::CanonicalValue;
 use opal_format::terms::BoundArgument;
-use opal_vm::view::scalar_text;
 
 /// Compiles a source for the target and the arguments on the command line. `is_option` says which names are options of the command.
 pub(crate) fn compile(source: &Source, words: &Words, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {

@@ -16,7 +16,7 @@ use clap::{Arg, Command};
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, PathCompleter};
 use clap_complete::env::{EnvCompleter, Fish, Zsh};
-use opal_vm::view::escape;
+use opal_core::show::escape;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;

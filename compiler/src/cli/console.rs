@@ -1,8 +1,8 @@
 //! Standard output and standard error.
 
 use super::failure::{Failure, exit, reason};
+use opal_core::show::Style;
 use opal_vm::cli::output::stdout_file;
-use opal_vm::view::Style;
 use std::io::{self, IsTerminal as _, Write};
 
 /// What `--color` says.

@@ -1,11 +1,11 @@
 //! Contracts that exist already: reading and checking them.
 
 use super::failure::{Failure, exit};
+use opal_core::duration;
+use opal_core::program::{self, VerifyError};
 use opal_format::limits::FILE_SIZE;
 use opal_format::read_file::read_path;
 use opal_format::reader::{Authenticated, Contract, RawPlan};
-use opal_vm::duration;
-use opal_vm::program::{self, VerifyError};
 use std::path::Path;
 
 /// Reads a plan file and checks every signature in it.

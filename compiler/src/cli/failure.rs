@@ -2,10 +2,10 @@
 
 use crate::diagnostic::{self, Diagnostic};
 use crate::source::Source;
+use opal_core::refusal::Refusal;
+use opal_core::show::escape;
 use opal_format::error::FormatError;
 use opal_format::read_file::ReadFileError;
-use opal_vm::refusal::Refusal;
-use opal_vm::view::escape;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -123,7 +123,7 @@ impl Failure {
     }
 
     /// A refusal by the host's files.
-    pub(crate) fn host(error: &dyn opal_vm::trust::Failure) -> Self {
+    pub(crate) fn host(error: &dyn opal_core::failure::Failure) -> Self {
         Self::new(error.exit(), error.code(), error.to_string()).with_help(error.help())
     }
 

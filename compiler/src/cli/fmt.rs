@@ -4,7 +4,7 @@ use super::failure::{Failure, exit};
 use super::{console, files, options};
 use crate::formatter::{FormatError, format};
 use crate::source::Source;
-use opal_vm::view::escape;
+use opal_core::show::escape;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,8 @@ use super::{files, options};
 use crate::contract::Manner;
 use crate::env_file;
 use clap::{Arg, ArgMatches};
-use opal_vm::plan::{Cause, Host, Mode, Reality};
+use opal_core::plan::{Cause, Mode, Reality};
+use opal_vm::reality::Host;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -56,7 +57,7 @@ pub(crate) fn manner(matches: &ArgMatches, mode: Mode) -> Result<Manner, Failure
         return Err(Failure::usage(format!("`--pass-env {name}`: this is no name of an environment variable"))
             .with_help("`--pass-env NAME`; `--env NAME=VALUE` states its value"));
     }
-    if let Some(name) = pass_env.iter().find(|name| opal_vm::run::is_never_passed(name.as_bytes())) {
+    if let Some(name) = pass_env.iter().find(|name| opal_exec::run::is_never_passed(name.as_bytes())) {
         return Err(Failure::usage(format!("`--pass-env {name}`: steps never get this variable from outside"))
             .with_help(format!("set it where it is needed, in the source: `{name}=… command`")));
     }

@@ -3,8 +3,8 @@
 use super::failure::Failure;
 use super::{console, files, keys, options, regen_root};
 use opal_format::identity::{Identity, KeyError};
-use opal_vm::trust::identity;
-use opal_vm::trust::locations::HostPaths;
+use opal_trust::identity;
+use opal_trust::locations::HostPaths;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

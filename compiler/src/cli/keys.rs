@@ -3,10 +3,10 @@
 use super::console;
 use super::failure::{Failure, exit};
 use super::files;
+use opal_core::show::escape;
 use opal_format::identity::{Identity, PublicKey};
-use opal_vm::trust::identity;
-use opal_vm::trust::locations::HostPaths;
-use opal_vm::view::escape;
+use opal_trust::identity;
+use opal_trust::locations::HostPaths;
 use std::path::Path;
 
 const RECIPIENTS_FILE_SIZE_MAX: usize = 64 << 10;

@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, exit};
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
-use opal_vm::view::escape;
+use opal_core::show::escape;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;

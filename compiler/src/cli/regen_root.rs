@@ -3,13 +3,13 @@
 use super::failure::{Failure, exit};
 use super::{console, files};
 use clap::{Arg, ArgMatches};
+use opal_core::decorators::value_decorator;
 use opal_format::program::Program;
 use opal_format::regen::fingerprint;
 use opal_format::seed::Seed;
-use opal_vm::decorators::value_decorator;
-use opal_vm::trust::identity;
-use opal_vm::trust::locations::HostPaths;
-use opal_vm::trust::safe_path::{PathCause, SafePathError, forbid};
+use opal_trust::identity;
+use opal_trust::locations::HostPaths;
+use opal_trust::safe_path::{PathCause, SafePathError, forbid};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -29,7 +29,7 @@ pub(crate) fn for_program(matches: &ArgMatches, program: &Program) -> Result<Opt
     if named.is_none() && !is_needed(program) {
         return Ok(None);
     }
-    let host = |error: &dyn opal_vm::trust::Failure| Failure::host(error);
+    let host = |error: &dyn opal_core::failure::Failure| Failure::host(error);
     let (bytes, path) = match named {
         Some(path) => (Some(identity::read_named_file(path).map_err(|error| host(&error))?), path.clone()),
         None => match HostPaths::from_environment().config_dir().map_err(|error| host(&error))? {

@@ -5,14 +5,14 @@ use super::files::Destination;
 use super::{asked_color_of, attestation, console, contracts, files, options, signer};
 use crate::view::{Page, write_page};
 use clap::ArgMatches;
+use opal_core::show::Style;
 use opal_format::attestation::START;
 use opal_format::limits::FILE_SIZE;
 use opal_format::read_file::read_bytes;
 use opal_format::reader::RawPlan;
+use opal_trust::vouch::Vouches;
 use opal_vm::cli::inspect;
 use opal_vm::cli::output::write_document;
-use opal_vm::trust::vouch::Vouches;
-use opal_vm::view::Style;
 use std::ffi::OsString;
 use std::path::PathBuf;
 

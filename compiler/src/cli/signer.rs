@@ -7,7 +7,7 @@ use base64ct::{Base64, Encoding as _};
 use clap::ArgMatches;
 use opal_format::identity::{ALGORITHM, Identity, KeyError, PublicKey};
 use opal_format::signature::{MessageHash, SshSignature, signed_data};
-use opal_vm::trust::identity::{self, IdentityError};
+use opal_trust::identity::{self, IdentityError};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 

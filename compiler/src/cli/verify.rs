@@ -3,7 +3,7 @@
 use super::failure::{Failure, exit};
 use super::{compile, console, contracts, files, keys, options};
 use crate::contract::first_difference;
-use opal_vm::view::escape;
+use opal_core::show::escape;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ macro_rules! codes {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code {
             $(#[doc = $title] $variant,)*
-            /// Why the planner made no plan: its own code (`opal_vm::plan::Cause`), which is not in this table.
+            /// Why the planner made no plan: its own code (`opal_core::plan::Cause`), which is not in this table.
             Plan(&'static str),
         }
 

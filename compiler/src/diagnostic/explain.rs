@@ -53,7 +53,7 @@ pub fn refusals() -> impl Iterator<Item = Explanation> {
     static RULES: OnceLock<Vec<(&str, String)>> = OnceLock::new();
     let rules = RULES.get_or_init(|| {
         let of_tables = opal_format::error::Rule::ALL.iter().map(|rule| (rule.code(), rule.to_string()));
-        let of_programs = opal_vm::program::verify::Rule::ALL.iter().map(|rule| (rule.code(), rule.message().to_owned()));
+        let of_programs = opal_core::program::verify::Rule::ALL.iter().map(|rule| (rule.code(), rule.message().to_owned()));
         // A code that a section has already is not explained twice.
         let known: Vec<&str> = sections(REFUSALS).map(|section| section.code).collect();
         of_tables.chain(of_programs).filter(|(code, _)| !known.contains(code)).collect()

@@ -505,7 +505,7 @@ fn scalar(text: String, wanted: ValueType) -> Option<Literal> {
             Literal::Float(text.parse().ok().filter(|value: &f64| plain && value.is_finite())?)
         }
         ValueType::Bool => Literal::Bool(text.parse().ok()?),
-        ValueType::Duration => Literal::Duration(opal_vm::duration::parse(&text).ok()?),
+        ValueType::Duration => Literal::Duration(opal_core::duration::parse(&text).ok()?),
         ValueType::String => Literal::String(text),
         ValueType::Array | ValueType::Map => return None,
     })

@@ -5,8 +5,8 @@ use super::function::{Builder, Kind};
 use super::tables::Given;
 use crate::ast::{BinaryOperator, Literal, UnaryOperator};
 use crate::check::typed::{Expr, ExprKind, Resolve, Variable};
+use opal_core::program::table::Op;
 use opal_format::kind::ValueType;
-use opal_vm::program::table::Op;
 use std::collections::HashMap;
 
 /// How the variables of an expression are reached from the function at hand.

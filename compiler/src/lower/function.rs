@@ -3,8 +3,8 @@
 use super::tables::{Tables, index, range};
 use crate::check::typed;
 use crate::span::Span;
+use opal_core::program::table::{Op, Operand, Role, limits};
 use opal_format::program::{Block, DebugEntry, Function, Instruction, Variable};
-use opal_vm::program::table::{Op, Operand, Role, limits};
 
 /// What a function is.
 #[derive(Clone, Copy, PartialEq, Eq)]

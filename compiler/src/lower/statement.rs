@@ -6,8 +6,8 @@ use super::function::Builder;
 use super::tables::Piece;
 use crate::check::typed::{Call, Expr, ExprKind, For, If, Node, Part, Stmt, StmtKind, Store, Template, Variable};
 use crate::span::Span;
+use opal_core::program::table::Op;
 use opal_format::kind::NodeKind;
-use opal_vm::program::table::Op;
 use std::collections::BTreeSet;
 
 impl Lowerer<'_> {

@@ -3,10 +3,10 @@
 use crate::ast::Literal;
 use crate::source::Source;
 use crate::span::Span;
+use opal_core::program::table::INSTRUCTION_SET;
 use opal_format::kind::{NodeKind, Position, ValueType};
 use opal_format::program::{Constant, IMPORT_PUBLIC, Import, ImportArg, NodeUse, Program, Template, TemplatePart};
 use opal_format::record::{self, Range, TextRef};
-use opal_vm::program::table::INSTRUCTION_SET;
 use std::collections::HashMap;
 
 /// An argument of an import: written out, or computed on the stack.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use opal_vm::duration::UNITS;
+use opal_core::duration::UNITS;
 
 use crate::{
     ast::{DEPTH_MAX, Identifier, NamePath, QuoteKind, StringLiteral, StringPart},

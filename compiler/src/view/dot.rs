@@ -2,7 +2,7 @@
 
 use super::{Page, rows};
 use opal_format::kind::NodeKind;
-use opal_vm::view::target_name;
+use opal_view::target_name;
 use std::io::{self, Write};
 
 /// Writes the graph.

@@ -1,8 +1,9 @@
 //! One page for a browser: no script, nothing from elsewhere, and a policy in it that allows neither.
 
 use super::{Page, rows};
+use opal_core::show::{Style, slot_lines};
 use opal_format::kind::NodeKind;
-use opal_vm::view::{Style, slot_lines, target_name};
+use opal_view::target_name;
 use std::io::{self, Write};
 
 const STYLE: &str = "\

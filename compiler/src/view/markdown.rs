@@ -1,7 +1,8 @@
 //! Markdown, for a comment on a change. All that comes from a source or a plan stands in code, where nothing is a link, a mention or HTML.
 
 use super::Page;
-use opal_vm::view::{Style, slot_lines, target_name, write_steps};
+use opal_core::show::{Style, slot_lines};
+use opal_view::{target_name, write_steps};
 use std::io::{self, Write};
 
 /// Bytes of steps, and of values, that are shown: hosts of code limit a comment to 65,536 characters.

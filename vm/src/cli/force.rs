@@ -1,10 +1,10 @@
 //! `--force`: runs the fresh plan in spite of values that moved, where the work itself is the agreed one (DESIGN §8).
 
 use crate::admission::Replanned;
-use crate::compare::{Drift, DriftCode};
-use crate::refusal::Refusal;
-use crate::view::escape;
 use clap::ArgMatches;
+use opal_core::compare::{Drift, DriftCode};
+use opal_core::refusal::Refusal;
+use opal_core::show::escape;
 use opal_format::reader::Contract;
 use opal_format::slots::SlotsView;
 use serde_json::{Value, json};

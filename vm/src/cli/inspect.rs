@@ -2,20 +2,21 @@
 
 use super::output::{Output, write_stdout};
 use crate::admission::read;
-use crate::confine::Host;
-use crate::decorators::{Shape, value_decorator};
-use crate::duration;
-use crate::program::verify::verify;
-use crate::refusal::Refusal;
-use crate::trust::vouch::{Vouch, Vouches};
-use crate::view::{PlanJson, PlanView, Style, escape, scalar_text, write_tree};
 use clap::ArgMatches;
 use jiff::Timestamp;
+use opal_core::decorators::{Shape, value_decorator};
+use opal_core::duration;
+use opal_core::program::verify::verify;
+use opal_core::refusal::Refusal;
+use opal_core::show::{PlanView, Style, escape, scalar_text};
+use opal_exec::confine::{host_json, probe};
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::{PlanType, Unscrubbed, ValueType};
 use opal_format::program::{Import, ProgramView};
 use opal_format::reader::{Authenticated, Contract};
+use opal_trust::vouch::{Vouch, Vouches};
+use opal_view::{PlanJson, write_tree};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write;
@@ -36,12 +37,12 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     let vouches = Vouches::read(&request.vouches)?.check(&contract.contract_hash, &contract.header.plan_hash)?;
     if out.json {
         let mut document = document(&plan, &contract, &vouches);
-        document.insert("host", Host::probe().to_json());
+        document.insert("host", host_json(probe()));
         out.document(&document)?;
     } else {
         let most = if super::options::flag(matches, "all") { None } else { Some(SHOWN_MAX) };
         write_stdout(|to| {
-            writeln!(to, "this host can enforce {}\n", Host::probe().to_text())?;
+            writeln!(to, "this host can enforce {}\n", probe().to_text())?;
             summary(to, &plan, &contract, &vouches, out.style, most)
         })?;
     }

@@ -2,21 +2,24 @@
 
 use super::output::{Output, own_end, to_stderr};
 use crate::admission::Site;
-use crate::confine::Host;
-use crate::lane::{Lane, LaneOptions};
-use crate::plan::{Plan, os_reason};
-use crate::receipt::{Place as ReceiptPlace, Receipt, ReceiptError};
-use crate::record::{self, About, Genuine, NoRecord, Place, Record, RecordError, Recorder, shelf};
-use crate::refusal::Refusal;
-use crate::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
-use crate::signals::{Phase, Signals};
-use crate::trust::Failure as _;
-use crate::trust::ledger::Ledger;
-use crate::trust::lock::{LockError, RunLock};
-use crate::view::{PlanJson, PlanView, Style, tree};
+use opal_core::failure::Failure as _;
+use opal_core::plan::{Plan, os_reason};
+use opal_core::recorder::{NoRecord, Recorder};
+use opal_core::refusal::Refusal;
+use opal_core::show::{PlanView, Style};
+use opal_exec::confine::probe;
+use opal_exec::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
+use opal_exec::supervise::lane::{Lane, LaneOptions};
+use opal_exec::supervise::signals::{Phase, Signals};
 use opal_format::hash::Digest;
 use opal_format::identity::Identity;
 use opal_format::seed::Seed;
+use opal_record::journal::{self, About, Genuine, Place, Record, RecordError};
+use opal_record::receipt::{Place as ReceiptPlace, Receipt, ReceiptError};
+use opal_record::shelf;
+use opal_trust::ledger::Ledger;
+use opal_trust::lock::{LockError, RunLock};
+use opal_view::{PlanJson, tree};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -127,7 +130,7 @@ pub fn signals() -> Result<Arc<Signals>, Refusal> {
 /// # Errors
 /// Where the system gives no random bytes.
 pub fn run_id(site: &Site) -> Result<String, Refusal> {
-    record::run_id(site.now)
+    journal::run_id(site.now)
         .map_err(|error| Refusal::new("no_random", 69, error.to_string()).help("check that `/dev/urandom` can be read here"))
 }
 
@@ -209,12 +212,12 @@ pub fn perform(
         Some((place, (_, identity))) => {
             let mut receipt = Receipt::begin(place, &about, identity, recorder);
             let report = execute(job, start, lock.as_ref(), spare, signals, out, &mut receipt)?;
-            let receipt = receipt.finish(&report).map(Some);
+            let receipt = receipt.finish(&report.to_json()).map(Some);
             (report, receipt)
         }
     };
     let kept = record.as_ref().map(|record| record.path().display().to_string());
-    let closed = record.map_or(Ok(()), |record| record.finish(&report));
+    let closed = record.map_or(Ok(()), |record| record.finish(report.to_json()));
     // A run that did not succeed can be gone on with, so the contract's one run is not finished.
     if let (Some((ledger, contract)), Outcome::Succeeded) = (&counted, &report.outcome) {
         let _ = ledger.finish(contract).map_err(|error| to_stderr(&format!("warning: {error}\n")));
@@ -228,7 +231,7 @@ pub fn perform(
     }
     match &receipt {
         Ok(Some(path)) => {
-            let _ = to_stderr(&format!("receipt: {}\n", crate::view::escape(path.as_os_str().as_encoded_bytes(), false)));
+            let _ = to_stderr(&format!("receipt: {}\n", opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false)));
         }
         Ok(None) => {}
         Err(error) => {
@@ -266,7 +269,7 @@ pub(super) fn show(job: &Job<'_>) -> String {
 /// # Errors
 /// Where it does not.
 pub(super) fn unconfined(plan: &Plan, site: &Site) -> Result<Vec<String>, Refusal> {
-    let missing = check_confinement(plan, &site.policy.sandbox(), Host::probe()).map_err(|error| refuse_run(&error))?;
+    let missing = check_confinement(plan, &site.policy.sandbox(), probe()).map_err(|error| refuse_run(&error))?;
     Ok(missing.into_iter().map(|what| format!("warning: not enforced: {what}\n")).collect())
 }
 
@@ -281,7 +284,8 @@ fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
     let mut answer = [0; 64];
     loop {
         let [arrived, beyond] = signals.poll_fds(Phase::Run);
-        let ready = crate::watcher::wait_readable(&[stdin.as_fd(), arrived, beyond], None).map_err(|errno| cannot(errno.into()))?;
+        let ready =
+            opal_exec::supervise::watcher::wait_readable(&[stdin.as_fd(), arrived, beyond], None).map_err(|errno| cannot(errno.into()))?;
         if ready >> 1 != 0 && signals.check() > Phase::Run {
             let _ = to_stderr("\n");
             return Ok(false);
@@ -302,7 +306,7 @@ fn say_interrupted(job: &Job<'_>, out: &Output) {
     }
     let contract = job.contract_hash.map(|hash| hash.to_string());
     let Some(found) = shelf::interrupted(&job.site.paths, contract.as_deref(), &job.plan_hash.to_string()) else { return };
-    let started = crate::view::escape(found.started.as_bytes(), false);
+    let started = opal_core::show::escape(found.started.as_bytes(), false);
     let mut text = format!("warning: run {} of the same work, started {started}, was interrupted and did not end\n", found.run_id);
     match &job.resume {
         Some(command) => {
@@ -318,7 +322,7 @@ fn about(job: &Job<'_>, start: &Start) -> Value {
     let host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
     json!({
         "run_id": job.run_id, "contract_hash": job.contract_hash.map(|hash| hash.to_string()), "plan_hash": job.plan_hash.to_string(),
-        "target": job.target, "source": job.source_name, "steps": crate::view::step_count(job.plan.steps.view()), "host": host,
+        "target": job.target, "source": job.source_name, "steps": opal_core::show::step_count(job.plan.steps.view()), "host": host,
         "uid": job.site.paths.euid.as_raw(), "forced": !job.forced.is_null(), "resumed": start.labels.resumed, "from": start.labels.from, "vm": concat!("opal-vm ", env!("CARGO_PKG_VERSION")),
     })
 }
@@ -346,7 +350,7 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
         forced: &job.forced,
         seed: job.seed,
         start: &serde_json::json!({
-            "values": record::commitments(job.plan),
+            "values": journal::commitments(job.plan),
             "base": job.site.base.to_string_lossy(),
             "from": start.labels.from,
             "environment": if job.site.policy.clean_environment(job.site.is_guarded()) { "clean" } else { "inherited, not verified" },
@@ -427,7 +431,7 @@ fn execute(
         signals: Arc::clone(signals),
         start,
     };
-    crate::run::run(job.plan, &options, recorder).map_err(|error| refuse_run(&error))
+    opal_exec::run::run(job.plan, &options, recorder).map_err(|error| refuse_run(&error))
 }
 
 fn refuse_run(error: &RunError) -> Refusal {
@@ -471,10 +475,10 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
     let effects = if report.effects { "started" } else { "none" };
     let _ = writeln!(text, "effects: {effects} ({})", report.effects_text());
     if let Some(kept) = kept {
-        let _ = writeln!(text, "record: {}", crate::view::escape(kept.as_bytes(), false));
+        let _ = writeln!(text, "record: {}", opal_core::show::escape(kept.as_bytes(), false));
     }
     if let Some(command) = job.resume.as_ref().filter(|_| report.is_resumable()) {
-        let _ = writeln!(text, "help: to go on with it: `{}`", crate::view::escape(command.as_bytes(), false));
+        let _ = writeln!(text, "help: to go on with it: `{}`", opal_core::show::escape(command.as_bytes(), false));
     }
-    let _ = duplicate(&std::io::stderr()).map(|mut stderr| crate::run::deliver(&mut stderr, out.painted(&text).as_bytes(), signals));
+    let _ = duplicate(&std::io::stderr()).map(|mut stderr| opal_exec::run::deliver(&mut stderr, out.painted(&text).as_bytes(), signals));
 }

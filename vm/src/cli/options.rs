@@ -1,9 +1,9 @@
 //! Options of every command.
 
 use crate::admission::Request;
-use crate::refusal::Refusal;
-use crate::view::escape;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use opal_core::refusal::Refusal;
+use opal_core::show::escape;
 use opal_format::hash::Digest;
 use std::path::{Path, PathBuf};
 
@@ -210,7 +210,7 @@ pub(super) fn small_file(path: &Path, size_max: u64) -> Result<Vec<u8>, Refusal>
         file.take(size_max).read_to_end(&mut bytes)
     });
     read.map_err(|error| {
-        let message = format!("cannot read `{}`: {}", path.display(), crate::plan::os_reason(&error));
+        let message = format!("cannot read `{}`: {}", path.display(), opal_core::plan::os_reason(&error));
         Refusal::new("file_unreadable", 66, message).help(format!("check it: `ls -l {}`", path.display()))
     })?;
     Ok(bytes)

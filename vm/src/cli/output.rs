@@ -1,9 +1,9 @@
 //! Where text goes, and what happens when it cannot.
 
-use crate::refusal::Refusal;
-use crate::run::progress::{Lines, Progress};
-use crate::view::Style;
 use clap::ArgMatches;
+use opal_core::refusal::Refusal;
+use opal_core::show::Style;
+use opal_exec::run::progress::{Lines, Progress};
 use serde::Serialize;
 use serde_json::json;
 use std::fs::File;
@@ -119,7 +119,7 @@ pub fn write_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Res
     });
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Refusal::new("broken_pipe", 141, "nobody reads the output any more"),
-        _ => Refusal::new("cannot_write", 74, format!("cannot write to standard output: {}", crate::plan::os_reason(&error))),
+        _ => Refusal::new("cannot_write", 74, format!("cannot write to standard output: {}", opal_core::plan::os_reason(&error))),
     })
 }
 

@@ -3,11 +3,11 @@
 use super::output::{Output, to_stderr};
 use super::verify::{count, drift_text, report_drift, warnings};
 use crate::admission::{admit, plan_here, read, replan};
-use crate::decorators::{ENV, FILE_READ, FILE_SHA256, PASS_ENV};
-use crate::plan::{Plan, Scalar, os_reason};
-use crate::refusal::Refusal;
 use clap::ArgMatches;
 use jiff::Timestamp;
+use opal_core::decorators::{ENV, FILE_READ, FILE_SHA256, PASS_ENV};
+use opal_core::plan::{Plan, Scalar, os_reason};
+use opal_core::refusal::Refusal;
 use opal_format::identity::PublicKey;
 use opal_format::reader::Contract;
 use opal_format::seed::Seed;
@@ -73,7 +73,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     if out.json {
         out.document(&json!({
             "schema": "opal/resolve/v1", "verdict": if same { "same" } else { "drift" }, "effects": "none",
-            "drift": replanned.drift.iter().map(crate::compare::Drift::to_json).collect::<Vec<_>>(),
+            "drift": replanned.drift.iter().map(opal_core::compare::Drift::to_json).collect::<Vec<_>>(),
             "file": output.display().to_string(), "from": from.to_string(), "contract_hash": new.to_string(), "plan_hash": plan_hash,
             "target": contract.header.target, "not_after": end, "once": terms.once,
             "recipients": recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),

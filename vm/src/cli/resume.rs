@@ -2,21 +2,22 @@
 
 use super::job::{Begin, refuse_record};
 use crate::admission::{Replanned, Site};
-use crate::compare::{Drift, DriftCode};
-use crate::plan::Plan;
-use crate::record::history::{self, Reading};
-use crate::record::{Earlier, Genuine, commitments, shelf};
-use crate::refusal::{Refusal, place};
-use crate::run::{Labels, Start};
-use crate::trust::ledger::{Entry, LedgerError};
-use crate::trust::safe_path::SafeDir;
-use crate::view::{Paths, PlanView, Style, escape, path_of, step_count, step_text};
 use clap::ArgMatches;
+use opal_core::compare::{Drift, DriftCode};
+use opal_core::plan::Plan;
+use opal_core::refusal::{Refusal, place};
+use opal_core::show::{Paths, PlanView, Style, escape, path_of, step_count, step_text};
+use opal_exec::run::{Labels, Start};
 use opal_format::hash::Digest;
 use opal_format::kind::NodeKind;
 use opal_format::reader::Contract;
 use opal_format::slots::SLOT_COMPUTED;
 use opal_format::steps::{Node, PartKind};
+use opal_record::history::{self, Reading};
+use opal_record::journal::{Earlier, Genuine, commitments};
+use opal_record::shelf;
+use opal_trust::ledger::{Entry, LedgerError};
+use opal_trust::safe_path::SafeDir;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -32,7 +33,7 @@ pub(super) fn find(matches: &ArgMatches, contract_hash: &Digest, site: &Site) ->
     let contract_hash = contract_hash.to_string();
     let found = match named {
         Some(path) => std::path::absolute(path)
-            .map_err(crate::record::RecordError::from)
+            .map_err(opal_record::journal::RecordError::from)
             .and_then(|path| Ok(SafeDir::open(&path, site.paths.euid)?))
             .and_then(|dir| dir.map_or(Ok(None), |dir| Earlier::open(dir, &site.paths))),
         None => shelf::find(&site.paths, run_id, &contract_hash),
@@ -61,7 +62,7 @@ pub(super) fn find(matches: &ArgMatches, contract_hash: &Digest, site: &Site) ->
 pub(super) fn command(matches: &ArgMatches, run_id: &str) -> String {
     use std::os::unix::ffi::OsStrExt as _;
     let quote = |path: &Path| {
-        let quoted = crate::plan::quoted(path.as_os_str().as_bytes(), opal_format::kind::Position::Word, true);
+        let quoted = opal_core::plan::quoted(path.as_os_str().as_bytes(), opal_format::kind::Position::Word, true);
         String::from_utf8_lossy(&quoted).into_owned()
     };
     let mut out = "opal-vm run".to_owned();

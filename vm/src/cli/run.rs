@@ -6,10 +6,10 @@ use super::output::{Output, to_stderr};
 use super::resume;
 use super::verify::{drift_text, report_drift, vouch_lines, warnings};
 use crate::admission::{admit, read, replan};
-use crate::lane::Lane;
-use crate::refusal::Refusal;
-use crate::trust::ledger::Ledger;
 use clap::ArgMatches;
+use opal_core::refusal::Refusal;
+use opal_exec::supervise::lane::Lane;
+use opal_trust::ledger::Ledger;
 use serde_json::Value;
 use std::path::PathBuf;
 

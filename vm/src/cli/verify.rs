@@ -4,17 +4,17 @@ use super::force;
 use super::job::unconfined;
 use super::output::{Output, to_stderr, to_stdout};
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
-use crate::compare::{Drift, DriftCode};
-use crate::confine::Host;
-use crate::refusal::{Refusal, place};
-use crate::trust::judge::{Assessment, Basis, Verdict};
-use crate::trust::vouch::Vouch;
-use crate::view::escape;
 use clap::ArgMatches;
+use opal_core::compare::{Drift, DriftCode};
+use opal_core::refusal::{Refusal, place};
+use opal_core::show::escape;
+use opal_exec::confine::{host_json, probe};
 use opal_format::attestation::Vouched;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::HashAlgorithm;
 use opal_format::reader::Contract;
+use opal_trust::judge::{Assessment, Basis, Verdict};
+use opal_trust::vouch::Vouch;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -73,7 +73,7 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
             "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
             "trust": basis(&admitted.trust.basis), "source_checked": replanned.source_checked,
             "vouches": admitted.vouches.iter().map(|vouch| vouch_json(vouch, Some(&admitted.vouchers))).collect::<Vec<_>>(),
-            "guarded": site.is_guarded(), "host": Host::probe().to_json(), "steps": crate::view::step_count(contract.steps), "values": contract.slots.slots.len(),
+            "guarded": site.is_guarded(), "host": host_json(probe()), "steps": opal_core::show::step_count(contract.steps), "values": contract.slots.slots.len(),
         }))?;
         return Ok(0);
     }
@@ -119,7 +119,7 @@ pub(super) fn vouch_lines(vouches: &[Vouch], judged: &[Assessment]) -> Vec<Strin
 
 /// Number of steps, in words.
 pub(super) fn count(contract: &Contract<'_>) -> String {
-    let steps = crate::view::step_count(contract.steps);
+    let steps = opal_core::show::step_count(contract.steps);
     format!("{steps} {}", if steps == 1 { "step" } else { "steps" })
 }
 
@@ -223,7 +223,7 @@ const EXPIRES_DEFAULT: i64 = 7 * 24 * 3600;
 fn new_plan_command(admitted: &Admitted<'_>, plan: &str) -> String {
     let contract = &admitted.contract;
     let quote = |text: &str| {
-        let quoted = crate::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, true);
+        let quoted = opal_core::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, true);
         escape(&quoted, false)
     };
     let terms = &contract.terms;
@@ -246,7 +246,7 @@ fn new_plan_command(admitted: &Admitted<'_>, plan: &str) -> String {
         None => out.push_str(" --expires never"),
         Some(EXPIRES_DEFAULT) => {}
         Some(seconds) => {
-            let _ = write!(out, " --expires {}", crate::duration::format(seconds.saturating_mul(1_000_000_000)));
+            let _ = write!(out, " --expires {}", opal_core::duration::format(seconds.saturating_mul(1_000_000_000)));
         }
     }
     // Sealed to whoever signed is what happens by itself.
@@ -264,7 +264,7 @@ fn new_plan_command(admitted: &Admitted<'_>, plan: &str) -> String {
         out.push_str(" --");
     }
     for argument in &terms.arguments {
-        let value = CanonicalValue::decode(&argument.value).ok().and_then(crate::view::scalar_text);
+        let value = CanonicalValue::decode(&argument.value).ok().and_then(opal_core::show::scalar_text);
         if let Some(value) = value {
             let _ = write!(out, " {}", quote(&format!("--{}={}", argument.name, String::from_utf8_lossy(&value))));
         }

@@ -17,11 +17,11 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use opal_vm::lane::LaneOptions;
-use opal_vm::plan::Plan;
-use opal_vm::record::{NoRecord, Recorder};
-use opal_vm::run::{RunOptions, RunReport, Start};
-use opal_vm::signals::Signals;
+use opal_core::plan::Plan;
+use opal_core::recorder::{NoRecord, Recorder};
+use opal_exec::run::{RunOptions, RunReport, Start};
+use opal_exec::supervise::lane::LaneOptions;
+use opal_exec::supervise::signals::Signals;
 use plan::Tree;
 
 pub const OPAL_VM: &str = env!("CARGO_BIN_EXE_opal-vm");
@@ -67,7 +67,7 @@ impl Setup {
             grace: Duration::from_millis(200),
             timeout: self.timeout,
             max_parallel: None,
-            sandbox: opal_vm::confine::Sandbox::default(),
+            sandbox: opal_core::sandbox::Sandbox::default(),
             terminal: None,
             lanes: LaneOptions { executable: Some(Path::new(OPAL_VM)), ..LaneOptions::default() },
             warm: Mutex::default(),
@@ -97,7 +97,7 @@ pub fn run(tree: Vec<Tree>) -> Ran {
 pub fn run_with(plan: Plan, change: impl FnOnce(&mut Setup), recorder: &mut dyn Recorder) -> Ran {
     let mut setup = Setup::new();
     change(&mut setup);
-    let report = opal_vm::run::run(&plan, &setup.options(), recorder).unwrap();
+    let report = opal_exec::run::run(&plan, &setup.options(), recorder).unwrap();
     let [stdout, stderr] = setup.files.each_mut().map(|file| {
         let mut bytes = Vec::new();
         std::io::Seek::rewind(file).unwrap();
@@ -120,7 +120,7 @@ pub fn play(plan: Plan) {
     let own = |fd: std::os::fd::BorrowedFd<'_>| File::from(fd.try_clone_to_owned().unwrap());
     options.stdout = own(std::os::fd::AsFd::as_fd(&std::io::stdout()));
     options.stderr = own(std::os::fd::AsFd::as_fd(&std::io::stdout()));
-    let report = opal_vm::run::run(&plan, &options, &mut NoRecord).unwrap();
+    let report = opal_exec::run::run(&plan, &options, &mut NoRecord).unwrap();
     println!("skipped {:?}", report.cleanup_skipped);
     setup.signals.end_by_first();
 }

@@ -1,11 +1,11 @@
 //! Plans made by hand.
 
+use opal_core::decorators::params;
+use opal_core::plan::{Plan, Scalar};
 use opal_format::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
 use opal_format::record::{Range, Span, TextRef};
 use opal_format::slots::{SLOT_PUBLIC, Slot, Slots};
 use opal_format::steps::{self, Node, PartKind, Steps};
-use opal_vm::decorators::params;
-use opal_vm::plan::{Plan, Scalar};
 
 #[derive(Clone)]
 pub enum Arg {

@@ -9,17 +9,17 @@ use crate::lower::Entry;
 use crate::source::Source;
 use crate::syntax::Parsed;
 use clap::ArgMatches;
+use opal_core::plan::{Cause, Mode, Plan, PlanError};
+use opal_core::refusal::Refusal;
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
 use opal_format::steps::Node;
+use opal_trust::guard::Caller;
+use opal_trust::locations::HostPaths;
 use opal_vm::admission::{Site, check_imports, check_steps};
 use opal_vm::cli::job::{self, Begin, Console, Job, Wishes};
 use opal_vm::cli::output::Output;
-use opal_vm::plan::{Cause, Mode, Plan, PlanError};
-use opal_vm::refusal::Refusal;
-use opal_vm::trust::guard::Caller;
-use opal_vm::trust::locations::HostPaths;
 use std::path::Path;
 
 /// A plan that is to run.

@@ -5,7 +5,7 @@ use crate::ast::TypeName;
 use crate::check::shape::value_type;
 use crate::lower::{CommandSummary, ParameterSummary};
 use clap::{Arg, Command};
-use opal_vm::view::escape;
+use opal_core::show::escape;
 
 /// What a target is for, and its parameters before opal's own options. `None` is the body of a script. `shown` is what calls it.
 pub(super) fn of(target: Option<&CommandSummary>, shown: &str, own: &Command) -> String {

@@ -4,11 +4,11 @@
 //! timer: a step pays for no more than a lock. Nothing is drawn while output stands in the middle of a line, while a step has the terminal
 //! itself, or in the background.
 
+use opal_core::duration;
+use opal_exec::run::progress::{Event, Lines, Progress, first_line, painted};
+use opal_exec::supervise::lane::Stream;
 use opal_format::kind::NodeKind;
 use opal_vm::cli::output::{Output, own_end};
-use opal_vm::duration;
-use opal_vm::lane::Stream;
-use opal_vm::run::progress::{Event, Lines, Progress, first_line, painted};
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::Range;

@@ -1,0 +1,40 @@
+//! Who writes a run down, as the executor sees it.
+
+use std::io;
+
+/// Takes the events of a run, one scrubbed JSON object each.
+pub trait Recorder: Send {
+    /// Whether events are wanted at all.
+    fn is_recording(&self) -> bool;
+
+    /// Adds an event; it need not be durable yet.
+    fn note(&mut self, event: &str);
+
+    /// Makes the events so far durable.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Seals what a runtime binding holds, for an event; `None` where nobody could open it again.
+    fn seal(&self, value: &[u8]) -> Option<String>;
+}
+
+/// Keeps no record (`--record none`).
+pub struct NoRecord;
+
+impl Recorder for NoRecord {
+    fn is_recording(&self) -> bool {
+        false
+    }
+
+    fn note(&mut self, _: &str) {}
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn seal(&self, _: &[u8]) -> Option<String> {
+        None
+    }
+}

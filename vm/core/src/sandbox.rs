@@ -1,0 +1,103 @@
+//! What a host can enforce on steps, and what its owner wants enforced (spec/security.md, "Confinement").
+
+use opal_format::kind::NodeKind;
+
+/// The first Landlock interface that holds back truncation (Linux 6.2).
+const LANDLOCK_FILES: u32 = 3;
+/// The first one with scopes for signals and abstract sockets (Linux 6.12).
+pub const LANDLOCK_SCOPES: u32 = 6;
+
+/// What the kernel offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The Landlock interface; 0 for none.
+    pub landlock: u32,
+    /// System call filters, on an architecture that they are known for.
+    pub seccomp: bool,
+}
+
+impl Host {
+    /// What is missing for every kind of confinement; `files` for rules about files too.
+    #[must_use]
+    pub fn missing(self, files: bool) -> Option<String> {
+        if self.landlock == 0 {
+            return Some("this kernel has no Landlock, or it is switched off".to_owned());
+        }
+        if !self.seccomp {
+            return Some("this kernel has no system call filters (seccomp)".to_owned());
+        }
+        let old = files && self.landlock < LANDLOCK_FILES;
+        old.then(|| {
+            format!("this kernel's Landlock does not hold back truncation (its interface is {}, not {LANDLOCK_FILES})", self.landlock)
+        })
+    }
+
+    /// What is missing for a decorator; nothing for one that does not confine.
+    #[must_use]
+    pub fn missing_for(self, kind: NodeKind) -> Option<String> {
+        match kind {
+            NodeKind::IsolatedNetwork | NodeKind::IsolatedPrivileges => self.missing(false),
+            NodeKind::IsolatedFilesystem => self.missing(true),
+            _ => None,
+        }
+    }
+
+    /// For people, in a line.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        match (self.missing(true), self.missing(false)) {
+            (None, _) => format!("network, filesystem and privileges (Landlock {}, seccomp)", self.landlock),
+            (Some(why), None) => format!("network and privileges; {why}"),
+            (_, Some(why)) => format!("nothing: {why}"),
+        }
+    }
+}
+
+/// How strongly steps are confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SandboxLevel {
+    /// Not.
+    None,
+    /// As far as the kernel can.
+    BestEffort,
+    /// Wholly, or nothing runs.
+    Required,
+}
+
+/// How the owner of the host wants every step confined (`[sandbox]` of the policy).
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    /// How strongly.
+    pub level: SandboxLevel,
+    /// Where steps may read; `None` for everywhere.
+    pub read: Option<Vec<String>>,
+    /// Where they may write; `None` for everywhere.
+    pub write: Option<Vec<String>>,
+    /// Whether they may use the network.
+    pub network: bool,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self { level: SandboxLevel::None, read: None, write: None, network: true }
+    }
+}
+
+impl Sandbox {
+    /// Its keys that confine every step, for messages.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&'static str> {
+        if self.level == SandboxLevel::None {
+            return Vec::new();
+        }
+        let keys = [("sandbox.read", self.read.is_some()), ("sandbox.write", self.write.is_some()), ("sandbox.network", !self.network)];
+        ["sandbox.level"].into_iter().chain(keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key)).collect()
+    }
+
+    /// What is missing here to confine every step so.
+    #[must_use]
+    pub fn missing(&self, host: Host) -> Option<String> {
+        let asked = self.level != SandboxLevel::None;
+        asked.then(|| host.missing(self.read.is_some() || self.write.is_some())).flatten()
+    }
+}

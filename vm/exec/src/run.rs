@@ -1,0 +1,379 @@
+//! Runs a fresh plan: interprets the step tree over lanes (DESIGN §4 "Semantics", §9).
+//!
+//! The caller has authenticated, verified and compared; nothing here decides whether to run. Blocks are walked by
+//! recursion, which the format's depth limit bounds. One thread walks the tree; `@parallel` branches and `@pipe` operands have a
+//! thread and a lane each.
+//!
+//! Tests: `vm/tests/run.rs`, with real processes.
+
+mod confined;
+mod environment;
+mod exec;
+mod output;
+mod parallel;
+pub mod progress;
+mod replay;
+mod report;
+mod script;
+mod terminal;
+mod transform;
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use opal_format::kind::NodeKind;
+use opal_format::steps::Node;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::confine::probe;
+use crate::scrub::Patterns;
+use crate::supervise::lane::{Lane, LaneError, LaneOptions, Stream};
+use crate::supervise::signals::Signals;
+use opal_core::history::History;
+use opal_core::plan::{Plan, Scalar, Unscrubbed};
+use opal_core::recorder::Recorder;
+use opal_core::sandbox::Sandbox;
+use opal_core::show::Paths;
+
+pub use confined::{ConfinedBy, check_confinement};
+pub use environment::{EnvPolicy, environment, is_never_passed};
+pub use replay::{Labels, Start};
+pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
+
+pub use output::deliver;
+
+use exec::Worker;
+use output::{Direct, Put};
+use progress::{Event, Progress};
+use report::Tally;
+
+/// How a plan is run.
+pub struct RunOptions<'a> {
+    /// Absolute path of `bash`.
+    pub shell: PathBuf,
+    /// File mode creation mask of the steps.
+    pub umask: u32,
+    /// Where relative paths start.
+    pub base_dir: PathBuf,
+    /// What every step's environment holds; see [`environment`].
+    pub environment: Vec<CString>,
+    /// Time between TERM and KILL.
+    pub grace: Duration,
+    /// Time for the whole run.
+    pub timeout: Option<Duration>,
+    /// Branches at once, at most.
+    pub max_parallel: Option<usize>,
+    /// What confines every step.
+    pub sandbox: Sandbox,
+    /// What `@tty` lends its steps, unscrubbed; `None` where there is nothing to lend.
+    pub terminal: Option<BorrowedFd<'a>>,
+    /// How watchers are made.
+    pub lanes: LaneOptions<'a>,
+    /// Lanes that are open already, to save the first steps their start.
+    pub warm: Mutex<Vec<Lane>>,
+    /// Steps' standard output goes here, or events do.
+    pub stdout: File,
+    /// Steps' standard error and messages go here.
+    pub stderr: File,
+    /// Write an event stream to `stdout` in place of the steps' output.
+    pub json: bool,
+    /// Who tells a person how the run goes on; `None` for nobody.
+    pub progress: Option<Arc<dyn Progress>>,
+    /// The drift that `--force` accepted; null where there was none.
+    pub forced: &'a Value,
+    /// Who says that the run is to stop. Installed before any thread was started.
+    pub signals: Arc<Signals>,
+    /// Where it begins, and what is said about that.
+    pub start: Start,
+}
+
+/// Why a plan was not run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It holds a block that this version does not run.
+    #[error("step {path} is a `{kind}` block, which this version of opal-vm cannot run")]
+    Unsupported {
+        /// Path of the step.
+        path: String,
+        /// Its decorator.
+        kind: &'static str,
+    },
+    /// It holds a block whose rule this host cannot enforce.
+    #[error("step {path} is a `{kind}` block, which cannot be enforced here: {why}")]
+    Unenforceable {
+        /// Path of the block.
+        path: String,
+        /// Its decorator.
+        kind: &'static str,
+        /// What is missing.
+        why: String,
+    },
+    /// It holds a `@tty` block, and there is no terminal to lend.
+    #[error("step {path} is a `@tty` block, and there is no terminal that this run could lend it")]
+    NoTerminal {
+        /// Path of the block.
+        path: String,
+    },
+    /// The operating system refused something that every run needs.
+    #[error("cannot start the run: {0}")]
+    System(#[source] std::io::Error),
+}
+
+/// Refuses a plan with blocks that cannot be run. [`run`] asks as well; ask before anything that lasts, such as a ledger entry.
+///
+/// # Errors
+/// [`RunError::Unsupported`], or [`RunError::NoTerminal`] for a `@tty` block without a `terminal` to lend.
+pub fn check_supported(plan: &Plan, terminal: bool) -> Result<(), RunError> {
+    use NodeKind::Tty;
+    let nodes = &plan.steps.nodes;
+    let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
+    let refused = |kind: NodeKind| kind == Tty && !terminal;
+    let Some((index, node)) = nodes.iter().enumerate().find(|(_, node)| kind(node).is_none_or(refused)) else { return Ok(()) };
+    let path = opal_core::show::path_of(nodes, index);
+    Err(match kind(node) {
+        Some(Tty) => RunError::NoTerminal { path },
+        kind => RunError::Unsupported { path, kind: kind.map_or("unknown", NodeKind::name) },
+    })
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// A [`RunError`], after which nothing was run. How the steps fare is in the report.
+pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -> Result<RunReport, RunError> {
+    check_supported(plan, options.terminal.is_some())?;
+    check_confinement(plan, &options.sandbox, probe())?;
+    let started = Instant::now();
+    let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
+    shared.note("run_starts", None, || {
+        let mut event = options.start.labels.to_json();
+        event.insert("schema".to_owned(), json!("opal/events/v1"));
+        event.insert("steps".to_owned(), json!(opal_core::show::step_count(plan.steps.view())));
+        event.insert("forced".to_owned(), json!(!options.forced.is_null()));
+        event.insert("accepted_drift".to_owned(), options.forced.clone());
+        Value::Object(event)
+    });
+    let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
+    let flow = Worker::new(&shared).root(deadline);
+    let report = shared.report(flow, started.elapsed());
+    shared.note("run_done", None, || report.to_json());
+    let report = match shared.sync() {
+        Ok(()) => report,
+        Err(error) => report.record_lost(error),
+    };
+    // Watchers that are idle go at once; the lanes are closed before the caller ends the process.
+    options.warm.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    Ok(report)
+}
+
+/// What all threads of a run have in common.
+struct Shared<'p> {
+    plan: &'p Plan,
+    options: &'p RunOptions<'p>,
+    signals: Arc<Signals>,
+    direct: Arc<Direct>,
+    names: OnceLock<Arc<[String]>>,
+    patterns: Mutex<Arc<Patterns>>,
+    /// What runtime bindings have come to hold, with their nodes, in that order. What one held in an earlier attempt is still a secret.
+    bindings: Mutex<Vec<(u32, Zeroizing<Vec<u8>>)>>,
+    recorder: Mutex<&'p mut dyn Recorder>,
+    /// Whether anybody reads events.
+    recording: bool,
+    tally: Mutex<Tally>,
+    cleaning: AtomicBool,
+    /// What an earlier part of this run did, as far as it was not come to again.
+    history: Mutex<History>,
+    /// Whether there was an earlier part.
+    resumed: bool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'p> Shared<'p> {
+    fn new(plan: &'p Plan, options: &'p RunOptions<'p>, recorder: &'p mut dyn Recorder) -> std::io::Result<Self> {
+        let names: OnceLock<Arc<[String]>> = OnceLock::new();
+        let json = options.json.then(|| Arc::clone(names.get_or_init(|| Paths::new(&plan.steps.nodes).collect())));
+        let files = [options.stdout.try_clone()?, options.stderr.try_clone()?];
+        let recording = options.json || recorder.is_recording();
+        let mut history = std::mem::take(&mut *locked(&options.start.history));
+        let mut bindings: Vec<_> = std::mem::take(&mut history.bindings).into_iter().collect();
+        bindings.sort_by_key(|(node, _)| *node);
+        let tally = Tally { done: std::mem::take(&mut history.ran), ..Tally::default() };
+        let shared = Self {
+            plan,
+            options,
+            signals: Arc::clone(&options.signals),
+            direct: Arc::new(Direct::new(files, Arc::clone(&options.signals), json, options.progress.clone())),
+            names,
+            patterns: Mutex::default(),
+            bindings: Mutex::new(bindings),
+            recorder: Mutex::new(recorder),
+            recording,
+            tally: Mutex::new(tally),
+            cleaning: AtomicBool::new(false),
+            resumed: !history.is_empty(),
+            history: Mutex::new(history),
+        };
+        shared.compile_patterns();
+        Ok(shared)
+    }
+
+    /// Compiles the scrubber's patterns from the plan's values and the bindings so far.
+    fn compile_patterns(&self) {
+        let slots = &self.plan.slots;
+        let bindings = locked(&self.bindings);
+        let mut secrets: Vec<(Zeroizing<Vec<u8>>, String)> = Vec::new();
+        for (index, (slot, value)) in slots.slots.iter().zip(&self.plan.values).enumerate() {
+            // What nobody gave a reason for is replaced.
+            if self.plan.unscrubbed.get(index).is_none_or(|reason| *reason == Unscrubbed::No)
+                && let Some(value @ Scalar::String(_)) = value
+            {
+                let id = String::from_utf8_lossy(slot.display.of(&slots.text).unwrap_or_default());
+                secrets.push((value.text(), opal_core::show::Style::Plain.placeholder(&id)));
+            }
+        }
+        for (node, value) in bindings.iter() {
+            secrets.push((value.clone(), format!("@let.{}", self.binding_name(*node))));
+        }
+        let patterns = Patterns::new(secrets.iter().map(|(value, name)| (value.as_slice(), name.as_str())));
+        *locked(&self.patterns) = Arc::new(patterns);
+    }
+
+    fn binding_name(&self, node: u32) -> String {
+        let steps = &self.plan.steps;
+        let node = usize::try_from(node).ok().and_then(|node| steps.nodes.get(node));
+        let parts = node.and_then(|node| node.args.of(&steps.args)?.first()?.parts.of(&steps.parts));
+        let name = parts.and_then(|parts| script::argument_text(self.plan, parts)).unwrap_or_default();
+        String::from_utf8_lossy(&name).into_owned()
+    }
+
+    fn patterns(&self) -> Arc<Patterns> {
+        Arc::clone(&locked(&self.patterns))
+    }
+
+    fn node(&self, index: usize) -> Option<(&'p Node, NodeKind)> {
+        let node = self.plan.steps.nodes.get(index)?;
+        Some((node, NodeKind::from_number(node.kind.to_native())?))
+    }
+
+    /// Path of a node; the empty text for the whole plan.
+    fn path(&self, node: Option<usize>) -> String {
+        let names = self.names.get_or_init(|| Paths::new(&self.plan.steps.nodes).collect());
+        node.and_then(|node| names.get(node)).cloned().unwrap_or_default()
+    }
+
+    /// A lane: an idle one, or a new one.
+    fn lane(&self) -> Result<Lane, LaneError> {
+        match locked(&self.options.warm).pop() {
+            Some(lane) => Ok(lane),
+            None => Lane::open(&LaneOptions { grace: self.options.grace, ..self.options.lanes }),
+        }
+    }
+
+    fn give_back(&self, lane: Lane) {
+        locked(&self.options.warm).push(lane);
+    }
+
+    /// Adds an event to the record and the event stream.
+    fn note(&self, event: &'static str, node: Option<usize>, fields: impl FnOnce() -> Value) {
+        let progress = self.options.progress.as_deref();
+        if !self.recording && progress.is_none() {
+            return;
+        }
+        let mut object = fields();
+        if let Some(progress) = progress {
+            self.follow(progress, event, node, &object);
+        }
+        if !self.recording {
+            return;
+        }
+        // Messages of programs are in some events.
+        self.tame(&mut object);
+        if let Some(object) = object.as_object_mut() {
+            object.insert("event".to_owned(), json!(event));
+            if let Some(node) = node {
+                object.insert("node".to_owned(), json!(node));
+                object.insert("path".to_owned(), json!(self.path(Some(node))));
+            }
+        }
+        let text = object.to_string();
+        locked(&self.recorder).note(&text);
+        if self.options.json
+            && let Err(error) = self.direct.line(Stream::Stdout, &text)
+        {
+            locked(&self.tally).halt(Outcome::OutputLost(error));
+        }
+    }
+
+    /// Tells who follows the run of an event.
+    fn follow(&self, progress: &dyn Progress, name: &'static str, node: Option<usize>, fields: &Value) {
+        let text = || {
+            let text = node.map(|node| opal_core::show::step_text(&self.view(), node, opal_core::show::Style::Plain)).unwrap_or_default();
+            String::from_utf8_lossy(&self.patterns().scrub(text.as_bytes())).into_owned()
+        };
+        let event = Event { name, node, path: &|| self.path(node), text: &text, fields, plan: self.plan };
+        if let Some(line) = progress.event(&event) {
+            self.direct.tell(&String::from_utf8_lossy(&self.patterns().scrub(line.as_bytes())));
+        }
+    }
+
+    /// Makes the events so far durable.
+    fn sync(&self) -> std::io::Result<()> {
+        locked(&self.recorder).sync()
+    }
+
+    /// Tells a person something, on stderr.
+    fn say(&self, text: &str) {
+        let text = self.patterns().scrub(text.as_bytes());
+        if let Err(error) = self.direct.line(Stream::Stderr, &String::from_utf8_lossy(&text)) {
+            locked(&self.tally).halt(Outcome::OutputLost(error));
+        }
+    }
+
+    /// Says once that cleanup begins, if the run is stopping.
+    fn say_cleaning_up(&self) {
+        if !self.cleaning.swap(true, Ordering::AcqRel) {
+            self.say("Cleaning up…");
+        }
+    }
+}
+
+/// Indices of the children of `parent`, or of the top level.
+fn children(nodes: &[Node], parent: Option<usize>) -> Vec<usize> {
+    let subtree = |index: usize| nodes.get(index).map_or(1, |node| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX).max(1));
+    let (mut at, end) = match parent {
+        Some(parent) => (parent.saturating_add(1), parent.saturating_add(subtree(parent)).min(nodes.len())),
+        None => (0, nodes.len()),
+    };
+    let mut found = Vec::new();
+    while at < end {
+        found.push(at);
+        at = at.saturating_add(subtree(at));
+    }
+    found
+}
+
+/// A directory as a program is told it in `PWD`.
+fn pwd(directory: &Path) -> CString {
+    use std::os::unix::ffi::OsStrExt as _;
+    CString::new([b"PWD=", directory.as_os_str().as_bytes()].concat()).unwrap_or_default()
+}
+
+/// The shared interface for output targets.
+type Target = Arc<dyn Put>;
+
+/// A descriptor that several steps use one after the other.
+type Pipe = Arc<std::os::fd::OwnedFd>;
+
+fn borrowed(pipe: &Option<Pipe>) -> Option<BorrowedFd<'_>> {
+    use std::os::fd::AsFd as _;
+    pipe.as_ref().map(|pipe| pipe.as_fd())
+}

@@ -1,0 +1,147 @@
+//! `@isolated.*` and the sandbox of the policy: which rules a step runs under, and how reports name them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opal_format::kind::NodeKind;
+use opal_format::record::Span;
+use opal_format::steps::Node;
+use serde_json::{Value, json};
+
+use super::exec::{Flow, Scope, Worker};
+use super::report::{FailureCause, StepFailure};
+use super::script::argument_text;
+use super::{RunError, Shared};
+use crate::confine::{Layer, Place, Rules};
+use opal_core::decorators::params;
+use opal_core::plan::Plan;
+use opal_core::sandbox::{Host, Sandbox, SandboxLevel};
+
+/// How many `@isolated.filesystem` may nest: the kernel stacks 16 sets of rules, and each step needs two besides.
+const NESTED_MAX: usize = 12;
+
+/// What a rule that confined a step is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfinedBy {
+    /// `@isolated.network`, or `policy sandbox.network`.
+    pub rule: String,
+    /// Where it stands in the source; [`Span::NONE`] for policy.
+    pub span: Span,
+}
+
+impl ConfinedBy {
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "rule": self.rule, "line": self.span.line.to_native(), "column": self.span.column.to_native() })
+    }
+
+    pub(super) fn to_text(&self, source: &str) -> String {
+        match self.span.line.to_native() {
+            0 => self.rule.clone(),
+            line => format!("{} ({source}:{line}:{})", self.rule, self.span.column.to_native()),
+        }
+    }
+}
+
+fn isolates(node: &Node) -> Option<NodeKind> {
+    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges};
+    let kind = NodeKind::from_number(node.kind.to_native())?;
+    matches!(kind, IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges).then_some(kind)
+}
+
+/// The nodes around `index` that confine it, outermost first.
+fn around(nodes: &[Node], index: usize) -> impl Iterator<Item = (NodeKind, &Node)> {
+    let holds =
+        move |(at, node): &(usize, &Node)| at.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX)) > index;
+    nodes.iter().enumerate().take(index).filter(holds).filter_map(|(_, node)| Some((isolates(node)?, node)))
+}
+
+/// What this host cannot enforce of what the blocks of a plan and its policy ask for. Refused, unless the policy settles for the best that
+/// can be done; then each is a warning.
+///
+/// # Errors
+/// [`RunError::Unenforceable`].
+pub fn check_confinement(plan: &Plan, sandbox: &Sandbox, host: Host) -> Result<Vec<String>, RunError> {
+    let nodes = &plan.steps.nodes;
+    let mut warnings: Vec<String> = sandbox.missing(host).map(|why| format!("policy sandbox.level: {why}")).into_iter().collect();
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(kind) = isolates(node) else { continue };
+        let files = |(kind, _): &(NodeKind, &Node)| *kind == NodeKind::IsolatedFilesystem;
+        let deep = kind == NodeKind::IsolatedFilesystem && around(nodes, index).filter(files).count() >= NESTED_MAX;
+        let deep = deep.then(|| format!("no kernel takes more than {NESTED_MAX} of them inside each other"));
+        let Some(why) = deep.clone().or_else(|| host.missing_for(kind)) else { continue };
+        if deep.is_some() || sandbox.level != SandboxLevel::BestEffort {
+            return Err(RunError::Unenforceable { path: opal_core::show::path_of(nodes, index), kind: kind.name(), why });
+        }
+        let warning = format!("{}: {why}", kind.name());
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    Ok(warnings)
+}
+
+impl Shared<'_> {
+    /// The rules that the policy puts on every step. What it lists and this host does not have is nowhere to be.
+    pub(super) fn policy_rules(&self) -> Option<Rules> {
+        let Sandbox { level, read, write, network } = &self.options.sandbox;
+        if *level == SandboxLevel::None {
+            return None;
+        }
+        let found = |list: &Option<Vec<String>>| {
+            let paths = list.as_ref()?.iter();
+            Some(paths.filter_map(|path| Place::find(Path::new(path)).ok()).collect())
+        };
+        let layer = (read.is_some() || write.is_some()).then(|| Arc::new(Layer { read: found(read), write: found(write) }));
+        let best_effort = *level == SandboxLevel::BestEffort;
+        Some(Rules { network: !network, privileges: false, best_effort, layers: layer.into_iter().collect() })
+    }
+
+    /// Every rule that a step runs under, the policy's first.
+    pub(super) fn confined_by(&self, node: usize) -> Vec<ConfinedBy> {
+        let policy = self.options.sandbox.keys().into_iter().map(|key| ConfinedBy { rule: format!("policy {key}"), span: Span::NONE });
+        let blocks = around(&self.plan.steps.nodes, node);
+        policy.chain(blocks.map(|(kind, node)| ConfinedBy { rule: kind.name().to_owned(), span: node.span })).collect()
+    }
+}
+
+impl StepFailure {
+    /// Whether what a confined step said reads as if a rule had denied it something. A guess from its words.
+    #[must_use]
+    pub fn denial_likely(&self) -> bool {
+        const SIGNS: [&str; 4] = ["permission denied", "not permitted", "could not resolve", "name resolution"];
+        let said = self.stderr.to_ascii_lowercase();
+        !self.confined_by.is_empty() && SIGNS.iter().any(|sign| said.contains(sign))
+    }
+}
+
+impl Worker<'_, '_> {
+    pub(super) fn isolated(&mut self, index: usize, node: &Node, kind: NodeKind, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
+        let mut rules = scope.rules.cloned().unwrap_or_default();
+        rules.best_effort = self.shared.options.sandbox.level == SandboxLevel::BestEffort;
+        match kind {
+            NodeKind::IsolatedNetwork => rules.network = true,
+            NodeKind::IsolatedPrivileges => rules.privileges = true,
+            _ => match (self.places(node, params::ISOLATED_READ, scope), self.places(node, params::ISOLATED_WRITE, scope)) {
+                (Ok(read), Ok(write)) => rules.layers.push(Arc::new(Layer { read: Some(read), write: Some(write) })),
+                (Err(cause), _) | (_, Err(cause)) => return self.failed(index, cause, b"", Duration::ZERO),
+            },
+        }
+        self.block(inside, Scope { rules: Some(&rules), ..scope })
+    }
+
+    /// The places that a parameter lists, as they are when the block begins; relative ones start at the directory of the block.
+    fn places(&self, node: &Node, param: u8, scope: Scope<'_>) -> Result<Vec<Place>, FailureCause> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let steps = &self.shared.plan.steps;
+        let args = self.args(node, param);
+        args.map(|arg| {
+            let text = arg.parts.of(&steps.parts).and_then(|parts| argument_text(self.shared.plan, parts));
+            let text = text.ok_or(FailureCause::NoValue)?;
+            let path = Path::new(std::ffi::OsStr::from_bytes(&text));
+            let found = if text.is_empty() { Err(std::io::ErrorKind::NotFound.into()) } else { Place::find(&scope.directory.join(path)) };
+            found.map_err(|error| FailureCause::NoPlace(self.shown(path), error))
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! What a run takes over from an earlier part of itself (`--resume`), and where it begins (`--from`): spec/record.md.
+//!
+//! The executor walks the whole plan again. At each node it asks here first: what happened is taken from the history, in the order in which it
+//! happened; what comes before the start of a partial run counts as done; the rest is done.
+
+use std::sync::Mutex;
+
+use opal_format::kind::NodeKind;
+use serde_json::{Map, Value, json};
+
+use super::exec::{Flow, Scope, Worker};
+use super::report::{FailureCause, Outcome};
+use super::{Shared, children, locked};
+use opal_core::history::{Ending, History, is_atomic};
+
+pub(super) use opal_core::history::Past;
+
+/// Where a run begins.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// What need not be done again.
+    pub history: Mutex<History>,
+    /// The node at which a partial run begins.
+    pub from: Option<usize>,
+    /// What is said about it.
+    pub labels: Labels,
+}
+
+/// What is said about a run.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// Its name.
+    pub run_id: String,
+    /// Whether its record allows to go on with it, unless it succeeds.
+    pub resumable: bool,
+    /// Whether it goes on with an earlier part of itself.
+    pub resumed: bool,
+    /// Steps that ran in the earlier parts.
+    pub steps_before: usize,
+    /// Path at which a partial run begins.
+    pub from: Option<String>,
+    /// Steps before it.
+    pub steps_skipped: usize,
+}
+
+impl Labels {
+    pub(super) fn to_json(&self) -> Map<String, Value> {
+        let mut out = Map::new();
+        let resumed_from = if self.resumed { Some(&self.run_id) } else { None };
+        for (name, value) in [
+            ("run_id", json!(self.run_id)),
+            ("resumed_from", json!(resumed_from)),
+            ("steps_before", json!(self.steps_before)),
+            ("partial", json!(self.from.is_some())),
+            ("from", json!(self.from)),
+            ("steps_skipped", json!(self.steps_skipped)),
+        ] {
+            out.insert(name.to_owned(), value);
+        }
+        out
+    }
+
+    pub(super) fn effects_text(&self) -> String {
+        let mut text = String::new();
+        if self.resumed {
+            text.push_str(&format!(", {} of them before it was resumed", self.steps_before));
+        }
+        if let Some(from) = &self.from {
+            text.push_str(&format!("; partial: it began at {from}, and {} before it were skipped", self.steps_skipped));
+        }
+        text
+    }
+}
+
+impl Flow {
+    pub(super) const fn ending(self) -> Ending {
+        match self {
+            Self::Done => Ending::Done,
+            Self::Failed(_) => Ending::Failed,
+            Self::TimedOut => Ending::TimedOut,
+            Self::Stopped | Self::Killed => Ending::Stopped,
+        }
+    }
+}
+
+impl Worker<'_, '_> {
+    /// How a node counts without being entered, if so.
+    pub(super) fn settled(&mut self, index: usize, kind: NodeKind, scope: Scope<'_>) -> Option<Flow> {
+        if self.shared.happened(index, scope) {
+            let whole = is_atomic(kind) || matches!(kind, NodeKind::Shell | NodeKind::Let | NodeKind::Sleep);
+            let (_, past) = if whole { self.shared.take(index, scope) } else { None }?;
+            return match past {
+                Past::Ended(Ending::Failed, cause, status) => {
+                    Some(self.failed(index, FailureCause::Earlier(cause, status), b"", std::time::Duration::ZERO))
+                }
+                Past::Ended(ending, ..) => Some(self.came_to(index, ending)),
+                _ => None,
+            };
+        }
+        if let Some(over) = scope.over {
+            return Some(self.came_to(index, over));
+        }
+        if self.shared.options.start.from.is_some_and(|from| self.shared.end_of(index) <= from) {
+            return Some(Flow::Done);
+        }
+        self.stopped(scope)
+    }
+
+    /// A node that ended like this in an earlier part of the run.
+    pub(super) fn came_to(&self, index: usize, ending: Ending) -> Flow {
+        match ending {
+            Ending::Done => Flow::Done,
+            Ending::Failed => {
+                self.failed(index, FailureCause::Earlier("it did not succeed".to_owned(), None), b"", std::time::Duration::ZERO)
+            }
+            Ending::TimedOut => Flow::TimedOut,
+            Ending::Stopped => {
+                locked(&self.shared.tally).halt(Outcome::Interrupted);
+                Flow::Stopped
+            }
+        }
+    }
+}
+
+impl Shared<'_> {
+    /// The index after a node's subtree.
+    pub(super) fn end_of(&self, index: usize) -> usize {
+        let subtree = self.node(index).map_or(1, |(node, _)| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
+        index.saturating_add(subtree)
+    }
+
+    /// Whether anything happened at or in a node in an earlier part of the run.
+    pub(super) fn happened(&self, index: usize, scope: Scope<'_>) -> bool {
+        self.resumed && locked(&self.history).has(index, self.end_of(index), scope.until)
+    }
+
+    /// Takes the next thing that happened at a node, with the number of its event.
+    pub(super) fn take(&self, index: usize, scope: Scope<'_>) -> Option<(u64, Past)> {
+        if self.resumed { locked(&self.history).take(index, scope.until) } else { None }
+    }
+
+    /// Number of the next event at a node.
+    pub(super) fn next(&self, index: usize, scope: Scope<'_>) -> Option<u64> {
+        if self.resumed { locked(&self.history).next(index, scope.until) } else { None }
+    }
+
+    /// The scope of an operand of `parent`: where an operand after it was come to, this one had failed unless its history says otherwise.
+    pub(super) fn before_next<'a>(&self, parent: usize, operand: usize, scope: Scope<'a>) -> Scope<'a> {
+        let later =
+            || children(&self.plan.steps.nodes, Some(parent)).into_iter().any(|other| other > operand && self.happened(other, scope));
+        if self.resumed && scope.over.is_none() && later() { Scope { over: Some(Ending::Failed), ..scope } } else { scope }
+    }
+
+    /// Adds the event of an ending.
+    pub(super) fn note_ended(&self, event: &'static str, index: usize, flow: Flow, fields: impl FnOnce() -> Value) {
+        self.note(event, Some(index), || {
+            let mut fields = fields();
+            let (cause, status) = match flow {
+                Flow::Failed(failure) => {
+                    let cause = locked(&self.tally).failures.get(failure).map(|failure| failure.cause.to_string());
+                    (cause, self.exit_status(failure))
+                }
+                _ => (None, None),
+            };
+            if let Some(fields) = fields.as_object_mut() {
+                fields.insert("result".to_owned(), json!(flow.ending().name()));
+                fields.insert("cause".to_owned(), json!(cause));
+                fields.insert("status".to_owned(), json!(status));
+            }
+            fields
+        });
+    }
+
+    /// Makes the events so far durable where no step starts next.
+    pub(super) fn settle(&self) {
+        if let Err(error) = self.sync() {
+            locked(&self.tally).halt(Outcome::RecordLost(error));
+        }
+    }
+
+    /// Replaces secrets, and what would act on a terminal, in the texts of an event. What has a fixed form stays.
+    pub(super) fn tame(&self, value: &mut Value) {
+        const FIXED: &[&str] =
+            &["sealed", "result", "after", "stopped", "outcome", "schema", "effects", "path", "signal", "run_id", "resumed_from", "from"];
+        match value {
+            Value::String(text) => *text = opal_core::show::escape(&self.patterns().scrub(text.as_bytes()), true),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.tame(value)),
+            Value::Object(fields) => {
+                fields.iter_mut().filter(|(name, _)| !FIXED.contains(&name.as_str())).for_each(|(_, value)| self.tame(value));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! What a run comes to.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use opal_format::record::Span;
+use serde_json::{Value, json};
+
+use super::confined::ConfinedBy;
+use super::exec::Flow;
+use super::replay::Labels;
+use super::{Shared, locked};
+use crate::supervise::lane::Ended;
+use crate::supervise::signals::{First, Phase};
+use crate::supervise::watcher::Process;
+use opal_core::show::{PlanView, Style, step_text};
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All steps that were to run did, or their failures were handled.
+    Succeeded,
+    /// This one of the failures ended it.
+    Failed(usize),
+    /// A signal ended it.
+    Cancelled(First),
+    /// Its output could not be passed on.
+    OutputLost(io::Error),
+    /// Its record could not be written.
+    RecordLost(io::Error),
+    /// It was being stopped when the VM died; what was left to clean up is done now.
+    Interrupted,
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub enum FailureCause {
+    /// Its process ended like this, or could not be started.
+    Ended(Ended),
+    /// Its time was up.
+    Timeout(Duration),
+    /// Its directory is not there.
+    NoDirectory(PathBuf, Errno),
+    /// What a runtime binding was to hold cannot be handed to a process: longer than that many bytes.
+    BindingTooLong(usize),
+    /// An operation of a pipeline got other output than it needs. Both texts are for people: escaped, with placeholders.
+    Unexpected {
+        /// What it needs.
+        expected: String,
+        /// The start of what it got.
+        actual: String,
+    },
+    /// A pipeline got more than that many bytes.
+    OutputTooLong(usize),
+    /// It could not be watched, so it was not started, or its end is unknown.
+    Watcher(String),
+    /// A place that its rule lists is not there.
+    NoPlace(PathBuf, io::Error),
+    /// The rules that it was to run under could not be put on it, so it was not started.
+    NotConfined(String),
+    /// A runtime binding would make one of its redirections open a network connection.
+    NetworkRedirect,
+    /// A value that it needs is missing: a defect of the planner.
+    NoValue,
+    /// It failed in an earlier part of the run, for this reason, with this exit status.
+    Earlier(String, Option<i64>),
+}
+
+impl std::fmt::Display for FailureCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended(Ended::Exit(code)) => write!(f, "exit status {code}"),
+            Self::Ended(Ended::Signal(number)) => match nix::sys::signal::Signal::try_from(*number) {
+                Ok(signal) => write!(f, "ended by signal {number} ({signal})"),
+                Err(_) => write!(f, "ended by signal {number}"),
+            },
+            Self::Ended(Ended::NoProgram(errno)) => write!(f, "cannot be started: {}", errno.desc().to_lowercase()),
+            Self::Ended(Ended::NoDirectory(errno)) => write!(f, "cannot enter its directory: {}", errno.desc().to_lowercase()),
+            Self::Timeout(limit) => {
+                write!(f, "not done after {}", opal_core::duration::format(i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX)))
+            }
+            Self::NoDirectory(path, errno) => {
+                let path = opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false);
+                write!(f, "cannot enter `{path}`: {}", errno.desc().to_lowercase())
+            }
+            Self::BindingTooLong(limit) => write!(f, "its value is longer than {limit} bytes"),
+            Self::Unexpected { expected, actual } => write!(f, "expected {expected}, got {actual}"),
+            Self::OutputTooLong(limit) => write!(f, "its output is longer than {limit} bytes"),
+            Self::Watcher(what) => f.write_str(what),
+            Self::NoPlace(path, error) => {
+                let path = opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false);
+                write!(f, "cannot allow `{path}`: {}", opal_core::plan::os_reason(error))
+            }
+            Self::NotConfined(why) => write!(f, "not started, since it cannot be confined: {why}"),
+            Self::NetworkRedirect => f.write_str("a runtime binding is a `/dev/tcp` or `/dev/udp` name in a redirection"),
+            Self::NoValue => f.write_str("a value that it needs is missing (a bug in opal-vm)"),
+            Self::Earlier(cause, _) => write!(f, "{cause}, before the run was resumed"),
+        }
+    }
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct StepFailure {
+    /// Its node; `None` where the whole run timed out.
+    pub node: Option<usize>,
+    /// Its path; empty for the whole run.
+    pub path: String,
+    /// Where it stands in the source.
+    pub span: Span,
+    /// Its command, with placeholders.
+    pub command: String,
+    /// Why it failed.
+    pub cause: FailureCause,
+    /// The last of what it wrote to stderr, scrubbed.
+    pub stderr: String,
+    /// The rules that confined it, the policy's first, then blocks from the outside in.
+    pub confined_by: Vec<ConfinedBy>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Whether something dealt with it: a `catch`, another attempt, `||`, `tolerate`.
+    pub handled: bool,
+    /// The failure that this one is reported with: its own number, or that of the first in its `@parallel`.
+    pub(super) group: usize,
+}
+
+/// A process that a step left running.
+#[derive(Debug)]
+pub struct Left {
+    /// Path of the step.
+    pub path: String,
+    /// The process.
+    pub process: Process,
+    /// Whether it is gone. One that is not could not be killed.
+    pub ended: bool,
+}
+
+/// What happened in a run.
+#[derive(Debug)]
+pub struct RunReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether any step was started.
+    pub effects: bool,
+    /// Steps that ran to their end, each counted once.
+    pub steps_done: usize,
+    /// Steps of the plan.
+    pub steps_total: usize,
+    /// Every failure, in the order in which they happened.
+    pub failures: Vec<StepFailure>,
+    /// Processes that steps left running.
+    pub left: Vec<Left>,
+    /// Paths of `@try` blocks whose cleanup was skipped because the run was killed, and of `@finally` blocks that it cut short.
+    pub cleanup_skipped: Vec<String>,
+    /// Paths of `@finally` blocks that ran after the run was stopped or had failed.
+    pub cleaned_up: Vec<String>,
+    /// Whether standard error is in the middle of a line that a step has begun.
+    pub mid_line: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Which run it was, and where it began.
+    pub about: Labels,
+}
+
+impl RunReport {
+    /// The exit status, where no signal ends the process (DESIGN §10).
+    #[must_use]
+    pub fn exit(&self) -> u8 {
+        match &self.outcome {
+            Outcome::Succeeded => 0,
+            Outcome::Failed(_) | Outcome::Interrupted => 1,
+            Outcome::Cancelled(first) => first.exit(),
+            Outcome::OutputLost(_) | Outcome::RecordLost(_) => 74,
+        }
+    }
+
+    /// `nothing was run`, or how far the run came.
+    #[must_use]
+    pub fn effects_text(&self) -> String {
+        let text = match (self.effects, &self.outcome) {
+            (false, _) => "nothing was run".to_owned(),
+            (true, Outcome::Succeeded) => format!("{} of {} steps ran", self.steps_done, self.steps_total),
+            (true, _) => format!("stopped after {} of {} steps", self.steps_done, self.steps_total),
+        };
+        text + &self.about.effects_text()
+    }
+
+    /// For machines.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let (outcome, detail) = match &self.outcome {
+            Outcome::Succeeded => ("succeeded", Value::Null),
+            Outcome::Failed(_) => ("failed", Value::Null),
+            Outcome::Cancelled(first) => ("cancelled", json!(first.signal.as_str())),
+            Outcome::OutputLost(error) => ("output_lost", json!(opal_core::plan::os_reason(error))),
+            Outcome::RecordLost(error) => ("record_lost", json!(opal_core::plan::os_reason(error))),
+            Outcome::Interrupted => ("cancelled", json!("before the run was resumed")),
+        };
+        let cause = if let Outcome::Failed(cause) = self.outcome { Some(cause) } else { None };
+        let failures: Vec<Value> = self
+            .failures
+            .iter()
+            .enumerate()
+            .map(|(number, failure)| {
+                json!({
+                    "path": failure.path, "span": opal_core::show::span_json(&failure.span), "command": failure.command,
+                    "cause": failure.cause.to_string(), "stderr": failure.stderr, "handled": failure.handled,
+                    "confined_by": failure.confined_by.iter().map(ConfinedBy::to_json).collect::<Vec<_>>(),
+                    "denial_likely": failure.denial_likely(),
+                    "elapsed_ms": millis(failure.elapsed), "first_cause": cause == Some(number),
+                })
+            })
+            .collect();
+        let left: Vec<Value> = self
+            .left
+            .iter()
+            .map(|left| json!({ "path": left.path, "name": left.process.name, "pid": left.process.pid, "ended": left.ended }))
+            .collect();
+        let mut out = json!({
+            "outcome": outcome, "detail": detail, "effects": if self.effects { "started" } else { "none" }, "exit": self.exit(),
+            "steps_done": self.steps_done, "steps_total": self.steps_total, "failures": failures, "left_running": left,
+            "cleaned_up": self.cleaned_up, "cleanup_skipped": self.cleanup_skipped, "elapsed_ms": millis(self.elapsed),
+            "resumable": self.is_resumable(),
+        });
+        if let Some(out) = out.as_object_mut() {
+            out.extend(self.about.to_json());
+        }
+        out
+    }
+
+    /// Whether the run can be gone on with.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.about.resumable && !matches!(self.outcome, Outcome::Succeeded | Outcome::RecordLost(_))
+    }
+
+    /// The failures as text for a person: the first cause in full, the others in a line each. `source` names the source file.
+    #[must_use]
+    pub fn failures_text(&self, source: &str) -> String {
+        use std::fmt::Write as _;
+        let mut out = String::new();
+        let cause = if let Outcome::Failed(cause) = self.outcome { Some(cause) } else { None };
+        let place = |failure: &StepFailure| match failure.span.line.to_native() {
+            0 => String::new(),
+            line => format!(" ({source}:{line}:{})", failure.span.column.to_native()),
+        };
+        if let Some(failure) = cause.and_then(|cause| self.failures.get(cause)) {
+            let name = if failure.path.is_empty() { "the run".to_owned() } else { format!("step {}", failure.path) };
+            let _ = writeln!(out, "error[step_failed]: {name} failed: {}", failure.cause);
+            if failure.span.line.to_native() != 0 {
+                let _ = writeln!(out, "  --> {source}:{}:{}", failure.span.line.to_native(), failure.span.column.to_native());
+            }
+            if failure.node.is_some() {
+                let _ = writeln!(out, "  command: {}", failure.command.replace('\n', "\n           "));
+            } else {
+                let _ = writeln!(out, "  limit:   `run.timeout` of this host's policy");
+            }
+            let _ = writeln!(out, "  took:    {}", shown(failure.elapsed));
+            if !failure.confined_by.is_empty() {
+                let rules: Vec<String> = failure.confined_by.iter().map(|rule| rule.to_text(source)).collect();
+                let _ = writeln!(out, "  ran under: {}", rules.join(", "));
+            }
+            let stderr = opal_core::show::escape(failure.stderr.as_bytes(), true);
+            let lines: Vec<&str> = stderr.lines().collect();
+            for line in lines.iter().skip(lines.len().saturating_sub(10)) {
+                let _ = writeln!(out, "  stderr:  {line}");
+            }
+            if matches!(failure.cause, FailureCause::Ended(Ended::Exit(126 | 127))) {
+                let _ = writeln!(
+                    out,
+                    "help: a program could not be started: see that it is in `PATH` (`command -v PROGRAM`) or may be executed (`ls -l FILE`), and that what its first line names is there (`head -1 FILE`)"
+                );
+            }
+            if failure.denial_likely() {
+                let _ = writeln!(out, "help: this reads like a denial: see whether one of the rules that it ran under has to allow it");
+            }
+        }
+        for path in &self.cleaned_up {
+            let _ = writeln!(out, "  cleaned up: {path}");
+        }
+        for path in &self.cleanup_skipped {
+            let _ = writeln!(out, "warning: cleanup was skipped or cut short: {path}");
+        }
+        for (number, failure) in self.failures.iter().enumerate() {
+            if Some(number) != cause && !failure.handled {
+                let _ = writeln!(out, "also: step {}{} failed: {}", failure.path, place(failure), failure.cause);
+            }
+        }
+        out
+    }
+
+    pub(super) fn record_lost(mut self, error: io::Error) -> Self {
+        if matches!(self.outcome, Outcome::Succeeded | Outcome::Failed(_)) {
+            self.outcome = Outcome::RecordLost(error);
+        }
+        self
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration for people: to the millisecond.
+fn shown(duration: Duration) -> String {
+    opal_core::duration::format(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+}
+
+/// What has happened so far.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) failures: Vec<StepFailure>,
+    pub(super) left: Vec<Left>,
+    pub(super) done: HashSet<usize>,
+    pub(super) effects: bool,
+    pub(super) cleanup_skipped: Vec<String>,
+    pub(super) cleaned_up: Vec<String>,
+    /// Why no new step may start, other than a signal.
+    pub(super) halted: Option<Outcome>,
+}
+
+impl Tally {
+    /// Stops the run; the first reason stays.
+    pub(super) fn halt(&mut self, why: Outcome) {
+        self.halted.get_or_insert(why);
+    }
+
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.is_some()
+    }
+
+    /// Marks a failure, and those reported with it, as dealt with.
+    pub(super) fn handled(&mut self, failure: usize) {
+        let group = self.failures.get(failure).map(|failure| failure.group);
+        self.failures.iter_mut().filter(|one| Some(one.group) == group).for_each(|one| one.handled = true);
+    }
+}
+
+impl Shared<'_> {
+    /// The plan for messages.
+    pub(super) fn view(&self) -> PlanView<'_> {
+        PlanView::of("", self.plan.steps.view(), self.plan.slots.view())
+    }
+
+    /// The exit status of a failure as a shell would see it: 128 and the signal for a process that one ended. Other failures have none.
+    pub(super) fn exit_status(&self, failure: usize) -> Option<i64> {
+        match locked(&self.tally).failures.get(failure)?.cause {
+            FailureCause::Earlier(_, status) => status,
+            FailureCause::Ended(Ended::Exit(code)) => Some(code.into()),
+            FailureCause::Ended(Ended::Signal(signal)) => Some(i64::from(signal).saturating_add(128)),
+            _ => None,
+        }
+    }
+
+    /// Adds a failure and gives its number.
+    pub(super) fn fail(&self, node: Option<usize>, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> usize {
+        let record = node.and_then(|node| self.plan.steps.nodes.get(node));
+        let failure = StepFailure {
+            node,
+            path: self.path(node),
+            span: record.map_or(Span::NONE, |record| record.span),
+            command: node.map(|node| step_text(&self.view(), node, Style::Plain)).unwrap_or_default(),
+            cause,
+            stderr: String::from_utf8_lossy(stderr).into_owned(),
+            confined_by: node.map(|node| self.confined_by(node)).unwrap_or_default(),
+            elapsed,
+            handled: false,
+            group: 0,
+        };
+        let mut tally = locked(&self.tally);
+        let number = tally.failures.len();
+        tally.failures.push(StepFailure { group: number, ..failure });
+        number
+    }
+
+    pub(super) fn report(&self, flow: Flow, elapsed: Duration) -> RunReport {
+        let mut tally = std::mem::take(&mut *locked(&self.tally));
+        let first = self.signals.first().filter(|_| self.signals.phase() > Phase::Run);
+        let outcome = match (flow, first, tally.halted.take()) {
+            // A step that ended well after the signal still ends the run.
+            (_, Some(first), _) => Outcome::Cancelled(first),
+            (_, None, Some(halted)) => halted,
+            (Flow::Failed(failure), ..) => Outcome::Failed(failure),
+            _ => Outcome::Succeeded,
+        };
+        RunReport {
+            outcome,
+            effects: tally.effects,
+            steps_done: tally.done.len(),
+            steps_total: opal_core::show::step_count(self.plan.steps.view()),
+            failures: tally.failures,
+            left: tally.left,
+            cleanup_skipped: tally.cleanup_skipped,
+            cleaned_up: tally.cleaned_up,
+            elapsed,
+            mid_line: self.direct.is_mid_line(crate::supervise::lane::Stream::Stderr),
+            about: self.options.start.labels.clone(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What the events of a record come to, for a run that goes on (spec/record.md, "Going on").
+//!
+//! A run is resumed by walking its plan again: whatever a node did before is taken from the [`History`] in place of being done.
+
+use std::collections::BTreeMap;
+
+use opal_core::history::{Ending, History, Past, is_atomic, is_closed};
+use opal_format::kind::NodeKind;
+use opal_format::steps::Node;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// What a record says.
+#[derive(Debug)]
+pub struct Reading {
+    /// What is over.
+    pub history: History,
+    /// How the run ended, if in an orderly way.
+    pub ended: Option<String>,
+    /// Steps and blocks that were running when the VM died, or whose processes are gone although what follows counts on them.
+    pub unknown: Vec<usize>,
+    /// Steps that ran to their end, in the whole plan.
+    pub steps_done: usize,
+}
+
+/// Reads the events of a run. `unseal` opens what a runtime binding holds.
+#[must_use]
+pub fn read(events: &[Value], nodes: &[Node], unseal: impl Fn(&str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
+    let mut reader = Reader { nodes, inner: inner_nodes(nodes), ..Reader::default() };
+    for (at, event) in (0..).zip(events) {
+        reader.event(at, event, &unseal);
+    }
+    let unknown = reader.unknown();
+    let ended = reader.ended.clone();
+    reader.settle();
+    let steps_done = reader.history.ran.len();
+    Reading { history: reader.history, ended, unknown, steps_done }
+}
+
+#[derive(Default)]
+struct Reader<'n> {
+    nodes: &'n [Node],
+    /// Nodes inside a block that counts as one step.
+    inner: Vec<bool>,
+    history: History,
+    /// Steps that have started and not ended, with the numbers of their events.
+    open: BTreeMap<usize, u64>,
+    /// How blocks ended, the last time.
+    closed: BTreeMap<usize, Ending>,
+    /// Blocks of `@detach`: where they began, and how the block around them ended, if it has.
+    detached: BTreeMap<usize, (u64, Option<Ending>)>,
+    ended: Option<String>,
+}
+
+fn kind_of(nodes: &[Node], node: usize) -> Option<NodeKind> {
+    nodes.get(node).and_then(|node| NodeKind::from_number(node.kind.to_native()))
+}
+
+fn end_of(nodes: &[Node], node: usize) -> usize {
+    let subtree = nodes.get(node).map_or(1, |node| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
+    node.saturating_add(subtree.max(1))
+}
+
+fn inner_nodes(nodes: &[Node]) -> Vec<bool> {
+    let mut end = 0;
+    let mut inner = Vec::with_capacity(nodes.len());
+    for node in 0..nodes.len() {
+        inner.push(node < end);
+        if node >= end && kind_of(nodes, node).is_some_and(is_atomic) {
+            end = end_of(nodes, node);
+        }
+    }
+    inner
+}
+
+impl Reader<'_> {
+    fn event(&mut self, at: u64, event: &Value, unseal: &impl Fn(&str) -> Option<Zeroizing<Vec<u8>>>) {
+        let text = |key: &str| event.get(key).and_then(Value::as_str);
+        let result = |key: &str| text(key).and_then(Ending::from_name);
+        match text("event") {
+            Some("run_done") => self.ended = text("outcome").map(str::to_owned),
+            Some("resumed") => {
+                self.settle();
+                self.ended = None;
+            }
+            _ => {}
+        }
+        let Some(node) = event.get("node").and_then(Value::as_u64).and_then(|node| usize::try_from(node).ok()) else { return };
+        let Some(kind) = kind_of(self.nodes, node) else { return };
+        if text("event") == Some("step_done") && result("result").is_some_and(|result| matches!(result, Ending::Done | Ending::Failed)) {
+            self.history.ran.insert(node);
+        }
+        if self.inner.get(node) != Some(&false) {
+            return;
+        }
+        match text("event") {
+            Some("step_starts" | "block_starts") => {
+                self.open.insert(node, at);
+            }
+            // What a binding holds is in an event of its own.
+            Some("step_done") if kind == NodeKind::Let && result("result") == Some(Ending::Done) => {}
+            Some("step_done" | "block_done") => {
+                let ended = result("result").unwrap_or(Ending::Failed);
+                if is_closed(kind) {
+                    self.closed.insert(node, ended);
+                }
+                if !is_closed(kind) || is_atomic(kind) {
+                    self.end(at, node, ended, event);
+                }
+            }
+            Some("binding") => match text("sealed").and_then(unseal) {
+                Some(value) => {
+                    self.history.bindings.insert(u32::try_from(node).unwrap_or(u32::MAX), value);
+                    self.end(at, node, Ending::Done, event);
+                }
+                None if event.get("sealed").is_some_and(Value::is_null) => {
+                    self.end(at, node, Ending::Failed, event);
+                }
+                // What cannot be opened has to be made again.
+                None => {}
+            },
+            Some("attempt") => self.push(at, node, Past::Attempt),
+            Some("catch") => self.push(at, node, Past::Catch),
+            Some("finally") => self.push(at, node, Past::Finally(result("after").unwrap_or(Ending::Stopped))),
+            Some("timeout") => self.push(at, node, Past::Fired),
+            Some("detach") => {
+                self.detached.insert(node, (at, None));
+            }
+            Some("detach_ended") => {
+                if let Some((_, ended)) = self.detached.get_mut(&node) {
+                    *ended = result("after");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, at: u64, node: usize, past: Past) {
+        self.history.push(at, node, past);
+    }
+
+    fn end(&mut self, at: u64, node: usize, result: Ending, event: &Value) {
+        self.open.remove(&node);
+        let cause = event.get("cause").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.push(at, node, Past::Ended(result, cause, event.get("status").and_then(Value::as_i64)));
+    }
+
+    /// Blocks of `@detach` whose processes are gone although the block around them goes on.
+    fn lost(&self) -> Vec<(usize, u64)> {
+        let orderly = self.ended.is_some();
+        let lost = |ended: &Option<Ending>| ended.is_none_or(|ended| orderly && ended != Ending::Done);
+        let kept = |node: usize| orderly && self.kept_around(node);
+        self.detached.iter().filter(|(node, (_, ended))| lost(ended) && !kept(**node)).map(|(node, (at, _))| (*node, *at)).collect()
+    }
+
+    /// Whether a node is inside a block that dealt with all that happened in it.
+    fn kept_around(&self, node: usize) -> bool {
+        self.closed.range(..node).any(|(block, result)| *result == Ending::Done && end_of(self.nodes, *block) > node)
+    }
+
+    fn unknown(&self) -> Vec<usize> {
+        // Waiting has no effect.
+        let steps = self.open.keys().copied().filter(|node| kind_of(self.nodes, *node) != Some(NodeKind::Sleep));
+        let mut unknown: Vec<usize> = steps.chain(self.lost().into_iter().map(|(node, _)| node)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
+    }
+
+    /// Forgets what has to be done again. After an orderly end that is each outermost `@try`, `@retry` or `@timeout` that did not end well, and
+    /// each step whose failure nobody dealt with.
+    fn settle(&mut self) {
+        for (node, at) in self.lost() {
+            self.history.drop_range(node, end_of(self.nodes, node), at);
+            self.detached.remove(&node);
+        }
+        for node in std::mem::take(&mut self.open).into_keys() {
+            if kind_of(self.nodes, node).is_some_and(is_atomic) {
+                self.history.forget_ran(node, end_of(self.nodes, node));
+            }
+        }
+        if self.ended.is_some() {
+            let mut node = 0;
+            while node < self.nodes.len() {
+                node = self.settle_node(node);
+            }
+        }
+    }
+
+    /// Settles a node after an orderly end, and gives the one to go on with.
+    fn settle_node(&mut self, node: usize) -> usize {
+        use NodeKind::{Retry, Timeout, Try};
+        let (end, next) = (end_of(self.nodes, node), node.saturating_add(1));
+        let Some(kind) = kind_of(self.nodes, node) else { return next };
+        if self.closed.get(&node) == Some(&Ending::Done) {
+            return end;
+        }
+        if is_atomic(kind) || matches!(kind, Try | Retry | Timeout) {
+            self.history.drop_range(node, end, 0);
+            self.detached.retain(|block, _| !(node..end).contains(block));
+            return end;
+        }
+        if self.history.has_failed(node) {
+            self.history.drop_range(node, next, 0);
+        }
+        next
+    }
+}

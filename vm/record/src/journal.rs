@@ -1,0 +1,652 @@
+//! The run record (DESIGN §9, spec/record.md): what was to run, what happened, and how it ended.
+//!
+//! A record is a directory, readable by its owner only: `plan.json`, `events.jsonl` and `summary.json`. It holds no secret that can be read: the plan
+//! is shown with placeholders, events are scrubbed before they come here, and what a runtime binding holds is sealed. Output of steps is not kept,
+//! but for the last lines of what a failed step wrote to stderr.
+//!
+//! Each event carries a MAC over itself and the MAC before it, under a key that only the plan's seed gives, so that whoever goes on with a
+//! run can trust what its record says. Events become durable when the executor asks: before each step starts, so that "this step
+//! is done" and "the next one starts" share one write.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use jiff::Timestamp;
+use opal_format::kind::ValueType;
+use opal_format::seed::{RandomError, Seed, SlotKeys, same_commitment};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::shelf;
+use opal_core::plan::Plan;
+use opal_core::recorder::Recorder;
+use opal_trust::locations::HostPaths;
+use opal_trust::safe_path::{PathCause, SafeDir, SafePathError, forbid};
+
+const PLAN: &str = "plan.json";
+pub(crate) const EVENTS: &str = "events.jsonl";
+pub(crate) const SUMMARY: &str = "summary.json";
+
+/// What the events are called where not all of them could be written: such a run cannot be gone on with.
+const INCOMPLETE: &str = "events.incomplete.jsonl";
+
+/// Largest file of events that is read, in bytes.
+const EVENTS_MAX: u64 = 1 << 28;
+
+/// Values of runtime bindings are padded to a multiple of this many bytes before they are sealed, so that their length does not show.
+const PADDING: usize = 64;
+
+/// A name for a run: sorts by time, to the millisecond, and differs from every other.
+///
+/// # Errors
+/// [`RandomError`] where the system gives no random bytes.
+pub fn run_id(now: Timestamp) -> Result<String, RandomError> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(|_| RandomError)?;
+    // Ten bits hold a number of milliseconds.
+    let milliseconds = u32::try_from(now.as_millisecond().rem_euclid(1000)).unwrap_or(0);
+    let last = (milliseconds << 22) | (u32::from_be_bytes(random) >> 10);
+    Ok(format!("{}-{last:08x}", now.strftime("%Y%m%dT%H%M%SZ")))
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Among the records of this host's state directory.
+    State(&'a HostPaths),
+    /// In this directory, which must not hold a record yet; owned by the effective user of `HostPaths`.
+    Directory(&'a Path, &'a HostPaths),
+}
+
+/// What a record begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// Name of the run; see [`run_id`].
+    pub run_id: &'a str,
+    /// The contract, as text; `None` for a direct run.
+    pub contract_hash: Option<&'a str>,
+    /// The work, as text.
+    pub plan_hash: &'a str,
+    /// The plan as JSON, without secrets.
+    pub plan: &'a [u8],
+    /// The drift that `--force` accepted; null where there was none.
+    pub forced: &'a Value,
+    /// The plan's seed.
+    pub seed: &'a Seed,
+    /// What else the first event says: what a run that goes on is verified against.
+    pub start: &'a Value,
+}
+
+/// Why there is no record, or none to go on with.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Its directory cannot be used.
+    #[error(transparent)]
+    Path(#[from] SafePathError),
+    /// There is one already.
+    #[error("`{0}` holds the record of another run")]
+    Taken(String),
+    /// It cannot be written.
+    #[error("the record cannot be written: {}", opal_core::plan::os_reason(.0))]
+    Write(#[from] io::Error),
+    /// The run is still going on.
+    #[error("run {0} is still going on")]
+    Running(String),
+    /// It is no record of a run.
+    #[error("`{0}` does not hold the record of a run")]
+    NoRecord(String),
+    /// It was made by somebody else.
+    #[error("`{path}` is the record of another user (uid {owner})")]
+    Foreign {
+        /// The record.
+        path: String,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// An event is not as it was written.
+    #[error("event {line} in `{path}` is not as it was written")]
+    Tampered {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+/// A record that is being written.
+pub struct Record {
+    dir: SafeDir,
+    events: File,
+    pending: Vec<u8>,
+    chain: Chain,
+    /// What the first event says, for the summary.
+    about: Value,
+    /// Seals bindings; `None` where the seed ends with the process.
+    sealer: Option<Sealer>,
+    /// Events could not be written, so no later ones are either: what is there is what happened up to then.
+    lost: bool,
+}
+
+/// The MACs of a record's events.
+struct Chain {
+    keys: SlotKeys,
+    previous: [u8; 32],
+}
+
+impl Chain {
+    fn new(seed: &Seed, run_id: &str) -> Result<Self, RandomError> {
+        let mut key = Zeroizing::new([0; 32]);
+        // No decorator has this name, so no value of a plan is drawn from the same stream.
+        seed.stream("run record", run_id.as_bytes(), 0).fill(key.as_mut_slice())?;
+        Ok(Self { keys: Seed::from_bytes(*key).keys(), previous: [0; 32] })
+    }
+
+    fn next(&mut self, event: &str) -> [u8; 32] {
+        self.previous = self.keys.commit(&self.previous, ValueType::String, event.as_bytes());
+        self.previous
+    }
+}
+
+/// Seals what runtime bindings hold: a keystream of its own for each, drawn from the seed. The MAC of the event keeps it from being changed.
+#[derive(Clone)]
+struct Sealer {
+    seed: Seed,
+    run_id: String,
+}
+
+impl Sealer {
+    fn apply(&self, nonce: &[u8; 16], bytes: &mut [u8]) -> Result<(), RandomError> {
+        let mut stream = Zeroizing::new(vec![0; bytes.len()]);
+        let arguments = [nonce.as_slice(), self.run_id.as_bytes()].concat();
+        self.seed.stream("run binding", &arguments, 0).fill(&mut stream)?;
+        bytes.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
+        Ok(())
+    }
+
+    fn seal(&self, value: &[u8]) -> Result<String, RandomError> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|_| RandomError)?;
+        let length = u32::try_from(value.len()).map_err(|_| RandomError)?;
+        let padded = value.len().saturating_add(4).next_multiple_of(PADDING);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(padded));
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(value);
+        bytes.resize(padded, 0);
+        self.apply(&nonce, &mut bytes)?;
+        Ok(hex(&nonce) + &hex(&bytes))
+    }
+
+    fn open(&self, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, sealed) = sealed.split_at_checked(32)?;
+        let mut bytes = Zeroizing::new(from_hex(sealed)?);
+        self.apply(from_hex(nonce)?.first_chunk()?, &mut bytes).ok()?;
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let value = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        Some(Zeroizing::new(value.to_vec()))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    pairs.iter().map(|[high, low]| digit(*high)?.checked_mul(16)?.checked_add(digit(*low)?)).collect()
+}
+
+/// The commitments to the values of a plan, by slot number, as text.
+#[must_use]
+pub fn commitments(plan: &Plan) -> Vec<String> {
+    plan.slots.slots.iter().map(|slot| hex(&slot.commitment)).collect()
+}
+
+impl Record {
+    /// Makes the directory and writes what is known before the run. Where that fails, nothing of it is left.
+    ///
+    /// # Errors
+    /// A [`RecordError`]; then nothing may be run that must be recorded.
+    pub fn create(place: Place<'_>, about: &About<'_>) -> Result<Self, RecordError> {
+        let (dir, made) = match place {
+            Place::State(paths) => {
+                let runs = paths.make_state_dir()?.child_or_create(shelf::RUNS)?;
+                shelf::rotate(&runs);
+                (runs.child_or_create(about.run_id)?, true)
+            }
+            Place::Directory(path, paths) => {
+                let path = std::path::absolute(path)?;
+                let made = !path.exists();
+                let dir = SafeDir::open_or_create(&path, paths.euid)?;
+                // It may have been there before, and readable by others.
+                fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
+                (dir, made)
+            }
+        };
+        let path = dir.path().to_owned();
+        let events = dir.open_or_create_file(EVENTS).inspect_err(|_| discard(&path, made))?;
+        if events.metadata()?.len() > 0 {
+            return Err(RecordError::Taken(path.display().to_string()));
+        }
+        Self::begin(dir, events, about).inspect_err(|_| discard(&path, made))
+    }
+
+    fn begin(dir: SafeDir, events: File, about: &About<'_>) -> Result<Self, RecordError> {
+        lock(&events, about.run_id)?;
+        dir.write_file(PLAN, about.plan, 0o600, true)?;
+        let chain = Chain::new(about.seed, about.run_id).map_err(|error| io::Error::other(error.to_string()))?;
+        let mut head = json!({
+            "schema": "opal/events/v1", "event": "record", "run_id": about.run_id, "started": Timestamp::now().to_string(),
+            "contract_hash": about.contract_hash, "plan_hash": about.plan_hash,
+            "forced": !about.forced.is_null(), "accepted_drift": about.forced,
+        });
+        if let (Some(head), Some(start)) = (head.as_object_mut(), about.start.as_object()) {
+            head.extend(start.clone());
+        }
+        let sealer = about.contract_hash.map(|_| Sealer { seed: about.seed.clone(), run_id: about.run_id.to_owned() });
+        let mut record = Self { dir, events, pending: Vec::new(), chain, about: head, sealer, lost: false };
+        let head = record.about.to_string();
+        record.note(&head);
+        record.sync()?;
+        Ok(record)
+    }
+
+    /// Removes the record of a run that was refused after all.
+    pub fn discard(self) {
+        discard(self.dir.path(), true);
+    }
+
+    /// Where the record is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes the summary: what the run came to, and what it was.
+    ///
+    /// # Errors
+    /// A [`RecordError`]; the run itself is over.
+    pub fn finish(mut self, mut summary: Value) -> Result<(), RecordError> {
+        if let Err(error) = self.sync() {
+            // What is not said there must not be taken for what did not happen.
+            let path = self.dir.path();
+            let _ = fs::rename(path.join(EVENTS), path.join(INCOMPLETE));
+            return Err(error.into());
+        }
+        opal_core::show::escape_strings(&mut summary);
+        if let (Some(summary), Some(about)) = (summary.as_object_mut(), self.about.as_object()) {
+            let told = |name: &str| !matches!(name, "at" | "mac" | "event" | "values" | "base" | "from");
+            summary.extend(about.iter().filter(|(name, _)| told(name)).map(|(name, value)| (name.clone(), value.clone())));
+            summary.insert("schema".to_owned(), json!("opal/summary/v1"));
+            summary.insert("ended".to_owned(), json!(Timestamp::now().to_string()));
+        }
+        Ok(self.dir.write_file(SUMMARY, format!("{summary:#}\n").as_bytes(), 0o600, true)?)
+    }
+}
+
+/// Removes what was written of a record, and the directory if it was `made` for it.
+fn discard(path: &Path, made: bool) {
+    for name in [PLAN, EVENTS] {
+        let _ = fs::remove_file(path.join(name));
+    }
+    if made {
+        let _ = fs::remove_dir(path);
+    }
+}
+
+/// Holds the events of a run that is going on. The lock ends with this process.
+fn lock(events: &File, run_id: &str) -> Result<(), RecordError> {
+    match events.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(RecordError::Running(run_id.to_owned())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+impl Recorder for Record {
+    fn is_recording(&self) -> bool {
+        true
+    }
+
+    fn note(&mut self, event: &str) {
+        // `{…}` becomes `{"at":…,…,"mac":…}`; the MAC is over all that stands before it.
+        let inner = event.strip_prefix('{').and_then(|event| event.strip_suffix('}')).unwrap_or_default();
+        let line = format!("{{\"at\":\"{}\",{inner}", Timestamp::now());
+        let mac = hex(&self.chain.next(&line));
+        self.pending.extend_from_slice(format!("{line},\"mac\":\"{mac}\"}}\n").as_bytes());
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if self.lost {
+            return Err(io::Error::other("an earlier event is missing"));
+        }
+        self.lost = true;
+        // A record that somebody has removed would be written to nowhere.
+        if self.events.metadata()?.nlink() == 0 {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.events.write_all(&self.pending)?;
+        self.pending.clear();
+        self.events.sync_data()?;
+        self.lost = false;
+        Ok(())
+    }
+
+    fn seal(&self, value: &[u8]) -> Option<String> {
+        self.sealer.as_ref()?.seal(value).ok()
+    }
+}
+
+/// The record of an earlier run, held so that no other process goes on with it. Not verified yet.
+pub struct Earlier {
+    dir: SafeDir,
+    file: File,
+    bytes: Vec<u8>,
+    head: Value,
+}
+
+/// A record whose events are genuine.
+pub struct Genuine {
+    /// The events, the first one included.
+    pub events: Vec<Value>,
+    record: Record,
+    length: u64,
+}
+
+impl Earlier {
+    /// Opens and holds the record in `dir`; `None` if there is none.
+    ///
+    /// # Errors
+    /// A [`RecordError`] if it is not this user's, or its run is still going on.
+    pub fn open(dir: SafeDir, paths: &HostPaths) -> Result<Option<Self>, RecordError> {
+        if dir.open_file(EVENTS, forbid::ANY_ACCESS)?.is_none() {
+            return Ok(None);
+        }
+        let path = dir.path().display().to_string();
+        let mut file = dir.open_or_create_file(EVENTS)?;
+        let owner = file.metadata()?.uid();
+        if owner != paths.euid.as_raw() {
+            return Err(RecordError::Foreign { path, owner });
+        }
+        let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        lock(&file, &name)?;
+        let mut bytes = Vec::new();
+        io::Read::by_ref(&mut file).take(EVENTS_MAX.saturating_add(1)).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > EVENTS_MAX) {
+            return Err(PathCause::TooLarge(EVENTS_MAX).at(dir.path().join(EVENTS)).into());
+        }
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let head: Value = serde_json::from_slice(line).unwrap_or_default();
+        if head.get("event").and_then(Value::as_str) != Some("record") {
+            return Err(RecordError::NoRecord(path));
+        }
+        Ok(Some(Self { dir, file, bytes, head }))
+    }
+
+    /// What the first event says; not to be relied on before [`Earlier::verify`].
+    #[must_use]
+    pub fn head(&self, key: &str) -> Option<&str> {
+        self.head.get(key).and_then(Value::as_str)
+    }
+
+    /// Checks the MACs under the seed of the contract. A last line that was not written to its end is let go.
+    ///
+    /// # Errors
+    /// [`RecordError::Tampered`], or no key.
+    pub fn verify(self, seed: &Seed) -> Result<Genuine, RecordError> {
+        let run_id = self.head("run_id").unwrap_or_default().to_owned();
+        let random = |error: RandomError| io::Error::other(error.to_string());
+        let mut chain = Chain::new(seed, &run_id).map_err(random)?;
+        let (events, length) = read_genuine(&self.bytes, &mut chain);
+        let rest = self.bytes.get(length..).unwrap_or_default();
+        if events.is_empty() || rest.contains(&b'\n') {
+            let path = self.dir.path().join(EVENTS).display().to_string();
+            return Err(RecordError::Tampered { path, line: events.len().saturating_add(1) });
+        }
+        let sealer = Some(Sealer { seed: seed.clone(), run_id });
+        let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, about: self.head, sealer, lost: false };
+        Ok(Genuine { events, record, length: u64::try_from(length).unwrap_or(u64::MAX) })
+    }
+}
+
+impl Genuine {
+    /// What the first event says.
+    #[must_use]
+    pub fn head(&self) -> &Value {
+        &self.record.about
+    }
+
+    /// Opens what a runtime binding held.
+    #[must_use]
+    pub fn unseal(&self, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        self.record.sealer.as_ref()?.open(sealed)
+    }
+
+    /// Goes on writing. The run counts as unfinished again.
+    ///
+    /// # Errors
+    /// A [`RecordError`]; then nothing may be run.
+    pub fn go_on(self, event: &Value) -> Result<Record, RecordError> {
+        let Self { mut record, length, .. } = self;
+        record.events.set_len(length)?;
+        record.events.seek(io::SeekFrom::Start(length))?;
+        match fs::remove_file(record.dir.path().join(SUMMARY)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        record.note(&event.to_string());
+        record.sync()?;
+        Ok(record)
+    }
+}
+
+/// The genuine events at the beginning of `bytes`, and how many bytes they are.
+fn read_genuine(bytes: &[u8], chain: &mut Chain) -> (Vec<Value>, usize) {
+    let mut events = Vec::new();
+    let mut length: usize = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let before = chain.previous;
+        let genuine = std::str::from_utf8(line).ok().and_then(|line| {
+            let line = line.strip_suffix('\n')?;
+            let (text, mac) = line.rsplit_once(",\"mac\":\"")?;
+            let digits = mac.strip_suffix("\"}")?;
+            // In one spelling, so that no byte can differ unnoticed.
+            let mac = from_hex(digits).filter(|_| !digits.bytes().any(|digit| digit.is_ascii_uppercase()))?;
+            let mac: &[u8; 32] = mac.as_slice().try_into().ok()?;
+            same_commitment(&chain.next(text), mac).then(|| serde_json::from_str(line).ok())?
+        });
+        match genuine {
+            Some(event) => {
+                events.push(event);
+                length = length.saturating_add(line.len());
+            }
+            None => {
+                chain.previous = before;
+                break;
+            }
+        }
+    }
+    (events, length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about<'a>(seed: &'a Seed, plan: &'a Value) -> About<'a> {
+        let plan = plan.to_string().into_bytes().leak();
+        About {
+            run_id: "R1",
+            contract_hash: Some("sha256:c"),
+            plan_hash: "sha256:p",
+            plan,
+            forced: &Value::Null,
+            seed,
+            start: &Value::Null,
+        }
+    }
+
+    fn host(temp: &tempfile::TempDir) -> HostPaths {
+        let mut paths = HostPaths::from_environment();
+        paths.xdg_state_home = Some(temp.path().to_owned());
+        paths
+    }
+
+    fn report() -> Value {
+        json!({ "outcome": "succeeded", "resumable": false })
+    }
+
+    #[test]
+    fn a_record_says_what_was_to_run_what_happened_and_how_it_ended() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let temp = tempfile::tempdir().expect("directory");
+        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({ "steps": [] }));
+        let mut record = Record::create(Place::State(&host(&temp)), &about(&seed, &plan)).expect("record");
+        let path = record.path().to_owned();
+        assert_eq!(path, temp.path().join("opal/runs/R1"));
+        assert_eq!(fs::metadata(&path).expect("directory").permissions().mode() & 0o777, 0o700);
+        record.note("{\"event\":\"step_starts\"}");
+        record.sync().expect("written");
+        record.note("{\"event\":\"step_done\"}");
+        record.finish(report()).expect("written");
+        let bytes = fs::read(path.join(EVENTS)).expect("events");
+        let (events, length) = read_genuine(&bytes, &mut Chain::new(&seed, "R1").expect("key"));
+        let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+        assert_eq!((names, length), (vec!["record", "step_starts", "step_done"], bytes.len()));
+        let summary: Value = serde_json::from_slice(&fs::read(path.join("summary.json")).expect("summary")).expect("JSON");
+        assert_eq!(
+            (&summary["outcome"], &summary["run_id"], &summary["schema"]),
+            (&json!("succeeded"), &json!("R1"), &json!("opal/summary/v1"))
+        );
+        let again = Record::create(Place::Directory(&path, &host(&temp)), &about(&seed, &plan));
+        assert!(matches!(again, Err(RecordError::Taken(_))));
+    }
+
+    #[test]
+    fn an_event_that_was_changed_moved_removed_or_torn_is_noticed() {
+        let temp = tempfile::tempdir().expect("directory");
+        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
+        let mut record = Record::create(Place::Directory(&temp.path().join("r"), &host(&temp)), &about(&seed, &plan)).expect("record");
+        for n in 0..3 {
+            record.note(&format!("{{\"event\":\"step_done\",\"node\":{n}}}"));
+        }
+        record.sync().expect("written");
+        let bytes = fs::read(record.path().join(EVENTS)).expect("events");
+        let whole = |bytes: &[u8], id: &str, seed: &Seed| {
+            let (events, length) = read_genuine(bytes, &mut Chain::new(seed, id).expect("key"));
+            (events.len(), length < bytes.len())
+        };
+        assert_eq!(whole(&bytes, "R1", &seed), (4, false));
+        assert_eq!(whole(&bytes, "R2", &seed), (0, true));
+        assert_eq!(whole(&bytes, "R1", &Seed::from_bytes([8; 32])), (0, true));
+        for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            let (events, more) = whole(&changed, "R1", &seed);
+            assert!(more && events < 4, "bit {bit} of byte {at}");
+        }
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(whole(&[lines[0], lines[2], lines[3]].concat(), "R1", &seed), (1, true));
+        assert_eq!(whole(&bytes[..bytes.len() - 5], "R1", &seed), (3, true));
+    }
+
+    #[test]
+    fn a_record_that_was_removed_stops_the_run() {
+        let temp = tempfile::tempdir().expect("directory");
+        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
+        let mut record = Record::create(Place::Directory(&temp.path().join("r"), &host(&temp)), &about(&seed, &plan)).expect("record");
+        fs::remove_dir_all(record.path()).expect("removed");
+        record.note("{\"event\":\"step_starts\"}");
+        assert_eq!(record.sync().map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn what_a_binding_holds_is_sealed_and_opens_in_its_own_run_only() {
+        let sealer = |byte, run_id: &str| Sealer { seed: Seed::from_bytes([byte; 32]), run_id: run_id.to_owned() };
+        for value in [b"".as_slice(), b"x", b"hunter2 hunter2", &[0xff; 60], &[7; 61]] {
+            let sealed = sealer(7, "R1").seal(value).expect("random");
+            assert!(sealed.len() >= 32 + 128 && sealed.len() % 128 == 32, "the length does not show: {}", sealed.len());
+            assert_eq!(sealer(7, "R1").open(&sealed).as_deref().map(Vec::as_slice), Some(value));
+            for other in [sealer(8, "R1"), sealer(7, "R2")] {
+                assert_ne!(other.open(&sealed).as_deref().map(Vec::as_slice), Some(value));
+            }
+            assert_ne!(sealed, sealer(7, "R1").seal(value).expect("random"), "no keystream serves twice");
+        }
+        for damaged in ["", "00", "zz", &"0".repeat(33), "größe"] {
+            assert_eq!(sealer(7, "R1").open(damaged), None);
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_made_leaves_nothing_behind() {
+        let temp = tempfile::tempdir().expect("directory");
+        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
+        let dir = temp.path().join("r");
+        fs::create_dir_all(dir.join(PLAN)).expect("a directory in the way of the plan");
+        assert!(Record::create(Place::Directory(&dir, &host(&temp)), &about(&seed, &plan)).is_err());
+        let left: Vec<_> = fs::read_dir(&dir).expect("theirs").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, [PLAN]);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_let_go_and_a_changed_event_is_refused() {
+        let temp = tempfile::tempdir().expect("directory");
+        let (seed, plan, host) = (Seed::from_bytes([7; 32]), json!({}), host(&temp));
+        let mut record = Record::create(Place::State(&host), &about(&seed, &plan)).expect("record");
+        let (path, dir) = (record.path().join(EVENTS), record.path().to_owned());
+        for n in 0..3 {
+            record.note(&format!("{{\"event\":\"step_done\",\"node\":{n}}}"));
+        }
+        record.sync().expect("written");
+        let open = || Earlier::open(SafeDir::open(&dir, host.euid).expect("safe").expect("there"), &host);
+        assert!(matches!(open(), Err(RecordError::Running(_))));
+        drop(record);
+        let whole = fs::read(&path).expect("events");
+        let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+        fs::write(&path, &whole[..whole.len() - 5]).expect("torn");
+        let genuine = open().expect("readable").expect("there").verify(&seed).expect("genuine");
+        assert_eq!(genuine.events.len(), 3);
+        let mut record = genuine.go_on(&json!({ "event": "resumed" })).expect("writable");
+        record.note("{\"event\":\"step_done\",\"node\":2}");
+        record.sync().expect("written");
+        drop(record);
+        assert_eq!(open().expect("readable").expect("there").verify(&seed).expect("genuine").events.len(), 5);
+        for tampered in [lines[0].to_vec(), [lines[0], lines[2], lines[3]].concat(), [&whole[..], b"{}\n"].concat()] {
+            fs::write(&path, &tampered).expect("written");
+            let verified = open().expect("readable").expect("there").verify(&seed).map(|genuine| genuine.events.len());
+            // Cut at the end of an event, it is what a run that died there leaves.
+            assert!(if tampered == lines[0] { matches!(verified, Ok(1)) } else { matches!(verified, Err(RecordError::Tampered { .. })) });
+        }
+        fs::write(&path, &whole).expect("restored");
+        assert!(matches!(open().expect("readable").expect("there").verify(&Seed::from_bytes([8; 32])), Err(RecordError::Tampered { .. })));
+    }
+
+    #[test]
+    fn old_finished_records_go_first_and_one_that_is_going_on_never() {
+        let temp = tempfile::tempdir().expect("directory");
+        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
+        let host = host(&temp);
+        let id = |n: usize| format!("20260506T070809Z-{n:08x}");
+        let make = |n: usize| Record::create(Place::State(&host), &About { run_id: &id(n), ..about(&seed, &plan) }).expect("record");
+        let kept = |n: usize| temp.path().join("opal/runs").join(id(n)).exists();
+        let count = || fs::read_dir(temp.path().join("opal/runs")).expect("runs").count();
+        let running = make(0);
+        drop(make(1));
+        for n in 2..103 {
+            make(n).finish(report()).expect("written");
+        }
+        assert_eq!((count(), kept(0), kept(1), kept(2), kept(3), kept(4), kept(102)), (100, true, true, false, false, false, true));
+        for n in 103..303 {
+            drop(make(n));
+        }
+        assert_eq!((count(), kept(0), kept(1), kept(102), kept(302)), (200, true, false, false, true));
+        drop(running);
+        let (a, b) = (run_id(Timestamp::UNIX_EPOCH).expect("random"), run_id(Timestamp::UNIX_EPOCH).expect("random"));
+        assert!(a != b && a.starts_with("19700101T000000Z-") && shelf::is_run_id(&a) && !shelf::is_run_id("../../etc"));
+    }
+}

@@ -1,0 +1,177 @@
+//! The receipt of a run (spec/attestations.md): what was run and how it went, signed by the identity that opened the contract.
+//!
+//! A receipt is written when the run has ended, however it ended, under a temporary name that is there before anything runs, and then linked into
+//! place; it never takes the place of a file. It is made from events of the record, which hold no secret, and of these from few fields.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use opal_format::attestation::{self, NAMESPACE_RECEIPT};
+use opal_format::identity::Identity;
+use opal_format::signature::{SignatureError, SshSignature};
+use serde_json::{Map, Value, json};
+
+use opal_core::recorder::Recorder;
+
+/// Events that a receipt has a line of.
+const EVENTS: &[&str] = &["step_done", "attempt", "catch", "finally"];
+/// Their fields that it shows.
+const FIELDS: &[&str] = &["path", "result", "exit", "signal", "stopped", "elapsed_ms", "attempt", "of"];
+/// Fields of the end of a run, and of each of its failures.
+const END: &[&str] = &["outcome", "detail", "effects", "exit", "steps_done", "steps_total", "cleaned_up", "cleanup_skipped", "elapsed_ms"];
+const FAILURE: &[&str] = &["path", "cause", "handled", "first_cause", "elapsed_ms"];
+
+/// Why there is no receipt.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// Its place is taken.
+    #[error("`{}` exists already, and is never overwritten", .0.display())]
+    Exists(PathBuf),
+    /// It cannot be written.
+    #[error("the receipt `{}` cannot be written: {}", path.display(), opal_core::plan::os_reason(cause))]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// It cannot be signed.
+    #[error("the receipt cannot be signed: {0}")]
+    Sign(#[from] SignatureError),
+}
+
+/// A receipt in the making. Passes everything on to the record.
+pub struct Receipt<'a> {
+    record: &'a mut dyn Recorder,
+    identity: &'a Identity,
+    place: Place,
+    text: String,
+    lines: u64,
+    /// The scrubbed report of the run.
+    done: Value,
+}
+
+/// Where a receipt will be, and the file that becomes it; gone when this is dropped.
+pub struct Place {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+impl Place {
+    /// Takes a place that is free.
+    ///
+    /// # Errors
+    /// A [`ReceiptError`].
+    pub fn take(path: &Path) -> Result<Self, ReceiptError> {
+        if path.symlink_metadata().is_ok() {
+            return Err(ReceiptError::Exists(path.to_owned()));
+        }
+        let fail = |cause| ReceiptError::Write { path: path.to_owned(), cause };
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().ok_or_else(|| fail(io::ErrorKind::IsADirectory.into()))?);
+        name.push(format!(".{}", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary).map_err(fail)?;
+        Ok(Self { path: path.to_owned(), temporary, file })
+    }
+}
+
+impl<'a> Receipt<'a> {
+    /// Begins a receipt with `about`, an object that says what is run.
+    #[must_use]
+    pub fn begin(place: Place, about: &Value, identity: &'a Identity, record: &'a mut dyn Recorder) -> Self {
+        let mut receipt = Self { record, identity, place, text: String::new(), lines: 0, done: Value::Null };
+        let mut head = pick(about, None);
+        head.insert("schema".to_owned(), json!("opal/receipt/v1"));
+        head.insert("identity".to_owned(), json!(identity.public().to_string()));
+        receipt.line("run", head);
+        receipt
+    }
+
+    fn line(&mut self, kind: &str, mut fields: Map<String, Value>) {
+        fields.insert("record".to_owned(), json!(kind));
+        fields.insert("at".to_owned(), json!(Timestamp::now().to_string()));
+        self.text.push_str(&Value::Object(fields).to_string());
+        self.text.push('\n');
+        self.lines = self.lines.saturating_add(1);
+    }
+
+    /// Closes the receipt, signs it and puts it in its place.
+    ///
+    /// # Errors
+    /// A [`ReceiptError`]; the run itself is over.
+    pub fn finish(mut self, report: &Value) -> Result<PathBuf, ReceiptError> {
+        let failures: Vec<Value> = self
+            .done
+            .get("failures")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|one| Value::Object(pick(one, Some(FAILURE))))
+            .collect();
+        // What the run came to may have been decided after its last event.
+        let mut end = pick(report, Some(END));
+        end.insert("failures".to_owned(), json!(failures));
+        end.insert("records".to_owned(), json!(self.lines));
+        self.line("end", end);
+        let signature = SshSignature::sign(&self.identity.signing, NAMESPACE_RECEIPT, self.text.as_bytes())?;
+        let bytes = attestation::write(&signature, self.text.as_bytes())?;
+        let Place { path, temporary, file } = &mut self.place;
+        let mut put = || {
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            // A link, unlike a rename, never takes the place of a file that is there.
+            fs::hard_link(&*temporary, &*path)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent)?.sync_all()
+        };
+        match put() {
+            Ok(()) => Ok(path.clone()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(ReceiptError::Exists(path.clone())),
+            Err(cause) => Err(ReceiptError::Write { path: path.clone(), cause }),
+        }
+    }
+}
+
+/// These fields of an object, or all.
+fn pick(object: &Value, names: Option<&[&str]>) -> Map<String, Value> {
+    let wanted = |name: &String| names.is_none_or(|names| names.contains(&name.as_str()));
+    object.as_object().into_iter().flatten().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+impl Recorder for Receipt<'_> {
+    fn is_recording(&self) -> bool {
+        true
+    }
+
+    fn note(&mut self, event: &str) {
+        if let Ok(value) = serde_json::from_str::<Value>(event) {
+            match value.get("event").and_then(Value::as_str) {
+                Some("run_done") => self.done = value,
+                Some(name) if EVENTS.contains(&name) => self.line(name, pick(&value, Some(FIELDS))),
+                _ => {}
+            }
+        }
+        if self.record.is_recording() {
+            self.record.note(event);
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.record.sync()
+    }
+
+    fn seal(&self, value: &[u8]) -> Option<String> {
+        self.record.seal(value)
+    }
+}

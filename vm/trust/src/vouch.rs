@@ -1,0 +1,260 @@
+//! Vouches: detached signatures of people who stand behind a contract without approving its runs (spec/attestations.md).
+//!
+//! A vouch is no signature of a contract, and a signer is no voucher of their own contract: `trust.vouches` counts principals that cannot be any of
+//! those who signed.
+
+use std::path::{Path, PathBuf};
+
+use opal_format::attestation::{Attestation, NAMESPACE_VOUCH, Vouched};
+use opal_format::hash::Digest;
+use opal_format::identity::PublicKey;
+use opal_format::signature::{SignatureError, SshSignature};
+
+use super::judge::{Assessment, Decision, Question, TrustSet, Untrusted, Verdict, assess, distinct_principals, may_be_same};
+use super::policy::SignerEntry;
+use opal_core::failure::{Failure, Report, exit};
+
+/// The most that are looked at in one run.
+pub const VOUCHES_MAX: usize = 16;
+const FILE_SIZE_MAX: usize = 64 << 10;
+
+/// A file that is no vouch for what it was given with.
+#[derive(Debug, thiserror::Error)]
+pub enum VouchError {
+    /// It cannot be read.
+    #[error("cannot read the vouch `{}`: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// It is no signature of this kind.
+    #[error("the vouch `{}` is refused: {cause}", path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: SignatureError,
+    },
+    /// It vouches for something else.
+    #[error("the vouch `{}` is for another contract, or was changed", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Too many files.
+    #[error("at most {VOUCHES_MAX} vouches are looked at")]
+    TooMany,
+}
+
+impl Failure for VouchError {
+    fn report(&self) -> Report {
+        match self {
+            Self::Unreadable { path, .. } => {
+                Report::new("vouch_unreadable", exit::NO_INPUT, format!("check it: `ls -l {}`", path.display()))
+            }
+            Self::Signature { cause, .. } => {
+                Report::new(cause.code(), exit::UNTRUSTED, "have it made again: `opalc vouch FILE.plan -o FILE`")
+            }
+            Self::Other { path } => Report::new(
+                "vouch_mismatch",
+                exit::UNTRUSTED,
+                format!("`opalc show {}` says what it is for; leave it out otherwise", path.display()),
+            ),
+            Self::TooMany => Report::new("usage", exit::USAGE, "name those that count"),
+        }
+    }
+}
+
+/// A vouch that was read; see [`Vouches::check`].
+#[derive(Debug)]
+pub struct Vouches(Vec<(PathBuf, SshSignature)>);
+
+/// A vouch that is genuine.
+#[derive(Debug, Clone)]
+pub struct Vouch {
+    /// Whose it is.
+    pub key: PublicKey,
+    /// What it is for.
+    pub about: Vouched,
+}
+
+impl Vouches {
+    /// Reads files.
+    ///
+    /// # Errors
+    /// The first [`VouchError`], except [`VouchError::Other`].
+    pub fn read(paths: &[PathBuf]) -> Result<Self, VouchError> {
+        if paths.len() > VOUCHES_MAX {
+            return Err(VouchError::TooMany);
+        }
+        paths.iter().map(|path| read(path).map(|signature| (path.clone(), signature))).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The keys that vouch for a contract.
+    #[must_use]
+    pub fn for_contract(&self, contract: &Digest) -> Vec<PublicKey> {
+        let statement = Vouched::Contract.statement(contract);
+        self.0.iter().filter(|(_, signature)| signature.verify(statement.as_bytes()).is_ok()).map(|(_, signature)| signature.key).collect()
+    }
+
+    /// Every vouch with what it is for.
+    ///
+    /// # Errors
+    /// [`VouchError::Other`] for one that is neither for this contract nor for this plan.
+    pub fn check(&self, contract: &Digest, plan: &Digest) -> Result<Vec<Vouch>, VouchError> {
+        let statements = [(Vouched::Contract, contract), (Vouched::Plan, plan)].map(|(about, digest)| (about, about.statement(digest)));
+        let check = |(path, signature): &(PathBuf, SshSignature)| {
+            let found = statements.iter().find(|(_, statement)| signature.verify(statement.as_bytes()).is_ok());
+            let about = found.map(|(about, _)| *about).ok_or_else(|| VouchError::Other { path: path.clone() })?;
+            Ok(Vouch { key: signature.key, about })
+        };
+        self.0.iter().map(check).collect()
+    }
+}
+
+fn read(path: &Path) -> Result<SshSignature, VouchError> {
+    let unreadable =
+        |error: &opal_format::read_file::ReadFileError| VouchError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+    let bytes = opal_format::read_file::read_bytes(path, FILE_SIZE_MAX).map_err(|error| unreadable(&error))?;
+    Attestation::read(&bytes, NAMESPACE_VOUCH)
+        .map(|read| read.signature)
+        .map_err(|cause| VouchError::Signature { path: path.to_owned(), cause })
+}
+
+/// Judges the keys that vouch for a contract: `need` distinct principals, none of which can be one of those whose signature counts.
+///
+/// # Errors
+/// [`Untrusted::RevokedKey`], or [`Untrusted::Vouches`] if there are too few.
+pub fn judge_vouches(
+    vouchers: &[PublicKey],
+    need: u32,
+    question: &Question<'_>,
+    trust: &TrustSet,
+    entries: &[SignerEntry],
+    signed: &Decision,
+) -> Result<Vec<Assessment>, Untrusted> {
+    if let Some(key) = vouchers.iter().find(|key| trust.revoked.has_key(key)) {
+        return Err(Untrusted::RevokedKey { key: *key });
+    }
+    let mut keys = vouchers.to_vec();
+    keys.sort_unstable();
+    keys.dedup();
+    let judged: Vec<_> = keys
+        .into_iter()
+        .filter(|key| !question.verified.contains(key))
+        .map(|key| Assessment { key, verdict: assess(&key, question, trust, entries, NAMESPACE_VOUCH) })
+        .filter(|one| match &one.verdict {
+            Verdict::Trusted { principals } => !signed.assessments.iter().any(|signer| match &signer.verdict {
+                Verdict::Trusted { principals: signers } => may_be_same(principals, signers),
+                _ => false,
+            }),
+            _ => true,
+        })
+        .collect();
+    let have = u32::try_from(distinct_principals(&judged).len()).unwrap_or(u32::MAX);
+    if have < need { Err(Untrusted::Vouches { have, need, assessments: judged }) } else { Ok(judged) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::judge::{Basis, Origin, Rules, judge};
+    use super::super::revoked::Revoked;
+    use super::super::signers::parse;
+    use super::*;
+    use opal_format::identity::Identity;
+
+    fn keys(count: usize) -> Vec<PublicKey> {
+        (0..count).map(|_| Identity::generate("k").expect("random").public()).collect()
+    }
+
+    /// Signatures and vouches by these keys, on 2026-01-01, in a host with these lines in its list.
+    fn counted(
+        lines: &[(&str, PublicKey)],
+        signers: &[PublicKey],
+        vouchers: &[PublicKey],
+        need: u32,
+        entries: &[SignerEntry],
+    ) -> Result<usize, &'static str> {
+        let text: String = lines.iter().map(|(head, key)| format!("{head} {key}\n")).collect();
+        let listed = parse(text.as_bytes(), Path::new("f"), &jiff::tz::TimeZone::UTC).expect("reads");
+        let trust = TrustSet { signers: listed.into_iter().map(|signer| (Origin::System, signer)).collect(), revoked: Revoked::default() };
+        judged(&trust, signers, vouchers, need, entries)
+    }
+
+    fn judged(
+        trust: &TrustSet,
+        signers: &[PublicKey],
+        vouchers: &[PublicKey],
+        need: u32,
+        entries: &[SignerEntry],
+    ) -> Result<usize, &'static str> {
+        let question = Question {
+            verified: signers,
+            contract: format!("sha256:{}", "a".repeat(64)).parse().expect("hash"),
+            target: "deploy",
+            source: "deploy.opl",
+            expect: None,
+            allow_unsigned: true,
+            now: "2026-01-01T12:00:00Z".parse().expect("time"),
+        };
+        let decision = judge(&question, trust, &Rules { threshold: 1, require_signature: false, entries }).expect("trusted");
+        assert!(signers.is_empty() == matches!(decision.basis, Basis::Unsigned));
+        let counted = judge_vouches(vouchers, need, &question, trust, entries, &decision);
+        counted.map(|judged| judged.iter().filter(|one| matches!(one.verdict, Verdict::Trusted { .. })).count()).map_err(|refused| {
+            assert_eq!(refused.exit(), 20);
+            refused.code()
+        })
+    }
+
+    #[test]
+    fn vouches_are_counted_by_distinct_principals_none_of_whom_signed() {
+        let k = keys(4);
+        let lines = [("alice", k[0]), ("bob", k[1]), ("carol", k[2]), ("bob", k[3])];
+        assert_eq!(counted(&lines, &k[..1], &k[1..3], 2, &[]), Ok(2));
+        assert_eq!(counted(&lines, &k[..1], &k[1..2], 2, &[]), Err("vouches_unmet"));
+        assert_eq!(counted(&lines, &k[..1], &[], 1, &[]), Err("vouches_unmet"));
+        assert_eq!(counted(&lines, &k[..1], &[], 0, &[]), Ok(0));
+        // The same vouch twice, one person with two keys.
+        assert_eq!(counted(&lines, &k[..1], &[k[1], k[1]], 2, &[]), Err("vouches_unmet"));
+        assert_eq!(counted(&lines, &k[..1], &[k[1], k[3]], 2, &[]), Err("vouches_unmet"));
+        // Whoever signed does not vouch as well: by the same key, by another, or under a name that may be theirs.
+        assert_eq!(counted(&lines, &k[..1], &k[..1], 1, &[]), Err("vouches_unmet"));
+        assert_eq!(counted(&lines, &k[1..2], &k[3..4], 1, &[]), Err("vouches_unmet"));
+        let split = [("alice namespaces=\"opal-plan\"", k[0]), ("zoe namespaces=\"opal-vouch\"", k[0])];
+        assert_eq!(counted(&split, &k[..1], &k[..1], 1, &[]), Err("vouches_unmet"));
+        assert_eq!(counted(&[("alice", k[0]), ("*@example.com", k[1])], &k[..1], &k[1..2], 1, &[]), Err("vouches_unmet"));
+        // Where nobody signed, everybody may vouch; it still is no signature.
+        assert_eq!(counted(&lines, &[], &k[..2], 2, &[]), Ok(2));
+    }
+
+    #[test]
+    fn a_vouch_counts_within_namespace_window_and_entry_only() {
+        let k = keys(2);
+        for (head, counts) in [
+            ("bob", true),
+            ("bob namespaces=\"opal-vouch\"", true),
+            ("bob namespaces=\"opal-*\"", true),
+            ("bob namespaces=\"opal-plan\"", false),
+            ("bob valid-before=\"20260101Z\"", false),
+            ("bob valid-after=\"20260102Z\"", false),
+        ] {
+            let verdict = counted(&[("alice", k[0]), (head, k[1])], &k[..1], &k[1..], 1, &[]);
+            assert_eq!(verdict, if counts { Ok(1) } else { Err("vouches_unmet") }, "{head}");
+        }
+        assert_eq!(counted(&[("alice", k[0])], &k[..1], &k[1..], 1, &[]), Err("vouches_unmet"));
+        let entry = |target: &str| SignerEntry { principal: "bob".to_owned(), targets: Some(vec![target.to_owned()]), sources: None };
+        let lines = [("alice", k[0]), ("bob", k[1])];
+        assert_eq!(counted(&lines, &k[..1], &k[1..], 1, &[entry("deploy")]), Ok(1));
+        assert_eq!(counted(&lines, &k[..1], &k[1..], 1, &[entry("migrate")]), Err("vouches_unmet"));
+    }
+
+    #[test]
+    fn a_vouch_by_a_revoked_key_stops_the_run_even_where_none_is_needed() {
+        let k = keys(1);
+        let revoked = Revoked::parse(k[0].fingerprint().as_bytes(), Path::new("revoked")).expect("reads");
+        let trust = TrustSet { signers: Vec::new(), revoked };
+        assert_eq!(judged(&trust, &[], &k, 0, &[]), Err("key_revoked"));
+    }
+}
