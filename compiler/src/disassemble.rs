@@ -111,7 +111,7 @@ impl Listing<'_> {
     }
 
     fn node(&mut self, node: &NodeUse) -> fmt::Result {
-        let kind = NodeKind::from_number(node.kind.to_native());
+        let kind = node.kind();
         write!(self.out, "{}(", kind.map_or("?", NodeKind::name))?;
         let params = kind.map_or(&[][..], decorators::node_params);
         for (index, &number) in node.params.of(self.view.params).unwrap_or_default().iter().enumerate() {

@@ -66,10 +66,10 @@ pub(crate) fn rows<'a>(plan: &'a PlanView<'_>) -> impl Iterator<Item = Row> + 'a
         let (parent, depth) = (open.last()?.0, open.len() - 1);
         open.last_mut()?.2 += 1;
         let path = open.iter().map(|(_, _, ordinal)| ordinal.to_string()).collect::<Vec<_>>().join(".");
-        let end = index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
+        let end = index.saturating_add(node.length());
         next = pipeline_end(plan, index).unwrap_or(index + 1);
         open.push((Some(index), end, 0));
-        let kind = NodeKind::from_number(node.kind.to_native());
+        let kind = node.kind();
         Some(Row { depth, index, parent, path, kind, text: step_text(plan, index, Style::Plain), doubt: plan.doubt(index) })
     })
 }

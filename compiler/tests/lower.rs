@@ -85,7 +85,7 @@ fn tree(plan: &Plan) -> String {
     let mut ends: Vec<usize> = Vec::new();
     for (at, node) in steps.nodes.iter().enumerate() {
         ends.retain(|end| *end > at);
-        let kind = NodeKind::from_number(node.kind.to_native()).expect("a known kind");
+        let kind = node.kind().expect("a known kind");
         let indent = "  ".repeat(ends.len());
         let header = String::from_utf8_lossy(node.header.of(steps.text).unwrap_or_default()).into_owned();
         let args: Vec<String> = node.args.of(steps.args).unwrap_or_default().iter().map(|arg| argument(steps, slots, kind, arg)).collect();

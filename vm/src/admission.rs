@@ -1,4 +1,4 @@
-//! From a file to a plan that equals its contract, in the order of DESIGN §9: policy, read, signature, structure, terms, program, policy on
+//! From a file to a plan that equals its contract, in one order (spec/security.md, "Order of checks"): policy, read, signature, structure, terms, program, policy on
 //! what it asks for, (lock and ledger, by the caller), source, seed, replan, compare. Nothing here has an effect outside this process.
 
 use crate::reality::Host;
@@ -390,7 +390,7 @@ fn missing_source(basis: &Basis, name: &str) -> Option<Drift> {
 fn digest_source(path: &Path, contract: &Contract<'_>) -> std::io::Result<bool> {
     use std::io::Read as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    /// Sources are at most this long (DESIGN §11).
+    /// Sources are at most this long (spec/language.md, "Sources").
     const SOURCE_MAX: u64 = 16 << 20;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Exit statuses (DESIGN §10). 0 is success.
+/// Exit statuses. 0 is success.
 pub(crate) mod exit {
     /// Contract and source, or contract and fresh plan, differ.
     pub(crate) const DIFFERS: u8 = 3;

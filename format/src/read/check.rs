@@ -115,7 +115,7 @@ struct OpenNode {
 
 impl StepChecker<'_> {
     fn node(&mut self, index: usize, node: &Node) -> Result<(), Rule> {
-        let kind = NodeKind::from_number(node.kind.to_native()).ok_or(Rule::NodeKind)?;
+        let kind = node.kind().ok_or(Rule::NodeKind)?;
         let known = if kind == NodeKind::For { NODE_AXES } else { 0 };
         require(node.flags.to_native() & !known == 0, Rule::Reserved)?;
         while self.open.last().is_some_and(|open| open.end <= index) {
@@ -129,8 +129,7 @@ impl StepChecker<'_> {
         self.place(kind, index)?;
         if kind == NodeKind::Transform {
             let first = index.saturating_add(1);
-            let step = self.view.nodes.get(first).map_or(0, |child| child.subtree.to_native() as usize);
-            require(first.saturating_add(step) < end, Rule::Transform)?;
+            require(self.view.tree().end(first) < end, Rule::Transform)?;
         }
         if length > 1 {
             require(self.open.len() < limits::STEP_DEPTH, Rule::Depth)?;

@@ -236,7 +236,7 @@ numbered! {
 }
 
 numbered! {
-    /// The shape of a plan, most demanding first (DESIGN: plan types).
+    /// The shape of a plan, most demanding first (`spec/plan-format.md`).
     pub enum PlanType: u8 {
         /// One step.
         Atomic = 0, "atomic";
@@ -252,7 +252,7 @@ numbered! {
 }
 
 numbered! {
-    /// Why a slot's value is not replaced in output (DESIGN: secrets).
+    /// Why a slot's value is not replaced in output.
     pub enum Unscrubbed: u8 {
         /// It is replaced.
         No = 0, "scrubbed";

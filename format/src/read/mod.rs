@@ -18,3 +18,4 @@ pub mod shown_hash;
 pub mod slots;
 pub mod steps;
 pub mod terms;
+pub mod tree;

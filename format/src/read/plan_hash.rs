@@ -72,7 +72,7 @@ fn hash_steps(hash: &mut Canonical, steps: StepsView<'_>) -> Result<(), FormatEr
         if node.kind.to_native() >= NodeKind::For.number() {
             continue;
         }
-        let end = index.saturating_add(node.subtree.to_native() as usize);
+        let end = index.saturating_add(node.length());
         let length = numbering.of(end).zip(numbering.of(index)).and_then(|(end, start)| end.checked_sub(start));
         let length = length.ok_or_else(|| refuse(Section::Steps, index, Rule::Subtree))?;
         hash.u32(node.kind.to_native().into()).u32(length);

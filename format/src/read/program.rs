@@ -1,6 +1,7 @@
 //! PROGRAM: the tables of a program as they stand in the file (spec/program.md). Their meaning is the VM's instruction table; nothing here is
 //! trusted before the program verifier has passed.
 
+use crate::read::kind::NodeKind;
 use crate::read::record::{Range, Span, TextRef, i64_le, record, u16_le, u32_le};
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -85,6 +86,14 @@ record! {
         /// Where it stands.
         pub span: Span,
     } size 36
+}
+
+impl NodeUse {
+    /// What it is; `None` for a number that no version of the format has given away.
+    #[must_use]
+    pub const fn kind(&self) -> Option<NodeKind> {
+        NodeKind::from_number(self.kind.to_native())
+    }
 }
 
 record! {

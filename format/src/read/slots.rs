@@ -19,7 +19,7 @@ record! {
         pub display: TextRef,
         /// Canonical encoding of a public value; empty for a secret.
         pub value: TextRef,
-        /// Keyed hash of key, type and canonical value (DESIGN: secrets).
+        /// Keyed hash of key, type and canonical value (`spec/plan-format.md`).
         pub commitment: [u8; 32],
         /// Number of the value decorator; 0 for a computed value.
         pub decorator: u16_le,

@@ -11,7 +11,7 @@ use opal_format::record::Span;
 pub struct Refusal {
     /// Stable code.
     pub code: String,
-    /// Exit status (DESIGN: exit codes).
+    /// Exit status.
     pub exit: u8,
     /// One cause.
     pub message: String,

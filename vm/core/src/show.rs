@@ -20,9 +20,7 @@ use std::collections::BTreeMap;
 /// Number of nodes that run something themselves.
 #[must_use]
 pub fn step_count(steps: StepsView<'_>) -> usize {
-    let runs = |node: &&opal_format::steps::Node| {
-        NodeKind::from_number(node.kind.to_native()).is_some_and(|kind| kind.is_leaf() && !kind.is_operation())
-    };
+    let runs = |node: &&opal_format::steps::Node| node.kind().is_some_and(|kind| kind.is_leaf() && !kind.is_operation());
     steps.nodes.iter().filter(runs).count()
 }
 
@@ -102,7 +100,7 @@ impl<'a> PlanView<'a> {
     pub fn doubt(&self, node: usize) -> String {
         let Some(slot) = self.decided_by(node) else { return String::new() };
         let number = usize::try_from(slot).ok().and_then(|slot| self.deferred_number(slot)).unwrap_or_default();
-        let kind = self.steps.nodes.get(node).and_then(|node| NodeKind::from_number(node.kind.to_native()));
+        let kind = self.steps.tree().kind(node);
         let what = if matches!(kind, Some(NodeKind::For | NodeKind::While)) { "any number of times" } else { "may be taken" };
         format!("{what}: {}", command::superscript(number))
     }

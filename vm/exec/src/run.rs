@@ -1,4 +1,4 @@
-//! Runs a fresh plan: interprets the step tree over lanes (DESIGN §4 "Semantics", §9).
+//! Runs a fresh plan: interprets the step tree over lanes (spec/language.md, "Decorators" and "Shell steps").
 //!
 //! The caller has authenticated, verified and compared; nothing here decides whether to run. Blocks are walked by
 //! recursion, which the format's depth limit bounds. One thread walks the tree; `@parallel` branches and `@pipe` operands have a
@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
+use opal_format::tree::Tree;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -132,11 +133,10 @@ pub enum RunError {
 pub fn check_supported(plan: &Plan, terminal: bool) -> Result<(), RunError> {
     use NodeKind::Tty;
     let nodes = &plan.steps.nodes;
-    let kind = |node: &Node| NodeKind::from_number(node.kind.to_native());
     let refused = |kind: NodeKind| kind == Tty && !terminal;
-    let Some((index, node)) = nodes.iter().enumerate().find(|(_, node)| kind(node).is_none_or(refused)) else { return Ok(()) };
+    let Some((index, node)) = nodes.iter().enumerate().find(|(_, node)| node.kind().is_none_or(refused)) else { return Ok(()) };
     let path = opal_core::show::path_of(nodes, index);
-    Err(match kind(node) {
+    Err(match node.kind() {
         Some(Tty) => RunError::NoTerminal { path },
         kind => RunError::Unsupported { path, kind: kind.map_or("unknown", NodeKind::name) },
     })
@@ -261,7 +261,11 @@ impl<'p> Shared<'p> {
 
     fn node(&self, index: usize) -> Option<(&'p Node, NodeKind)> {
         let node = self.plan.steps.nodes.get(index)?;
-        Some((node, NodeKind::from_number(node.kind.to_native())?))
+        Some((node, node.kind()?))
+    }
+
+    fn tree(&self) -> Tree<'p> {
+        self.plan.steps.view().tree()
     }
 
     /// Path of a node; the empty text for the whole plan.
@@ -344,21 +348,6 @@ impl<'p> Shared<'p> {
             self.say("Cleaning up…");
         }
     }
-}
-
-/// Indices of the children of `parent`, or of the top level.
-fn children(nodes: &[Node], parent: Option<usize>) -> Vec<usize> {
-    let subtree = |index: usize| nodes.get(index).map_or(1, |node| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX).max(1));
-    let (mut at, end) = match parent {
-        Some(parent) => (parent.saturating_add(1), parent.saturating_add(subtree(parent)).min(nodes.len())),
-        None => (0, nodes.len()),
-    };
-    let mut found = Vec::new();
-    while at < end {
-        found.push(at);
-        at = at.saturating_add(subtree(at));
-    }
-    found
 }
 
 /// A directory as a program is told it in `PWD`.

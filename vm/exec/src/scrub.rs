@@ -1,4 +1,4 @@
-//! Replaces secret values in everything that leaves the VM (DESIGN §7).
+//! Replaces secret values in everything that leaves the VM (spec/security.md, "Whoever controls a step").
 //!
 //! One automaton finds every form (`forms.rs`) of every secret in one pass. Occurrences that overlap become one
 //! range and one placeholder, so no byte of a complete occurrence is ever put out; a plain "leftmost, longest"

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use opal_core::history::{Ending, History, Past, is_atomic, is_closed};
 use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
+use opal_format::tree::Tree;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -26,7 +27,8 @@ pub struct Reading {
 /// Reads the events of a run. `unseal` opens what a runtime binding holds.
 #[must_use]
 pub fn read(events: &[Value], nodes: &[Node], unseal: impl Fn(&str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
-    let mut reader = Reader { nodes, inner: inner_nodes(nodes), ..Reader::default() };
+    let (tree, count) = (Tree::new(nodes), nodes.len());
+    let mut reader = Reader { tree, count, inner: inner_nodes(tree, count), ..Reader::default() };
     for (at, event) in (0..).zip(events) {
         reader.event(at, event, &unseal);
     }
@@ -39,7 +41,9 @@ pub fn read(events: &[Value], nodes: &[Node], unseal: impl Fn(&str) -> Option<Ze
 
 #[derive(Default)]
 struct Reader<'n> {
-    nodes: &'n [Node],
+    tree: Tree<'n>,
+    /// How many nodes there are.
+    count: usize,
     /// Nodes inside a block that counts as one step.
     inner: Vec<bool>,
     history: History,
@@ -52,22 +56,14 @@ struct Reader<'n> {
     ended: Option<String>,
 }
 
-fn kind_of(nodes: &[Node], node: usize) -> Option<NodeKind> {
-    nodes.get(node).and_then(|node| NodeKind::from_number(node.kind.to_native()))
-}
-
-fn end_of(nodes: &[Node], node: usize) -> usize {
-    let subtree = nodes.get(node).map_or(1, |node| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
-    node.saturating_add(subtree.max(1))
-}
-
-fn inner_nodes(nodes: &[Node]) -> Vec<bool> {
+/// Which nodes are inside a block that counts as one step.
+fn inner_nodes(tree: Tree<'_>, count: usize) -> Vec<bool> {
     let mut end = 0;
-    let mut inner = Vec::with_capacity(nodes.len());
-    for node in 0..nodes.len() {
+    let mut inner = Vec::with_capacity(count);
+    for node in 0..count {
         inner.push(node < end);
-        if node >= end && kind_of(nodes, node).is_some_and(is_atomic) {
-            end = end_of(nodes, node);
+        if node >= end && tree.kind(node).is_some_and(is_atomic) {
+            end = tree.end(node);
         }
     }
     inner
@@ -86,7 +82,7 @@ impl Reader<'_> {
             _ => {}
         }
         let Some(node) = event.get("node").and_then(Value::as_u64).and_then(|node| usize::try_from(node).ok()) else { return };
-        let Some(kind) = kind_of(self.nodes, node) else { return };
+        let Some(kind) = self.tree.kind(node) else { return };
         if text("event") == Some("step_done") && result("result").is_some_and(|result| matches!(result, Ending::Done | Ending::Failed)) {
             self.history.ran.insert(node);
         }
@@ -155,12 +151,12 @@ impl Reader<'_> {
 
     /// Whether a node is inside a block that dealt with all that happened in it.
     fn kept_around(&self, node: usize) -> bool {
-        self.closed.range(..node).any(|(block, result)| *result == Ending::Done && end_of(self.nodes, *block) > node)
+        self.closed.range(..node).any(|(block, result)| *result == Ending::Done && self.tree.end(*block) > node)
     }
 
     fn unknown(&self) -> Vec<usize> {
         // Waiting has no effect.
-        let steps = self.open.keys().copied().filter(|node| kind_of(self.nodes, *node) != Some(NodeKind::Sleep));
+        let steps = self.open.keys().copied().filter(|node| self.tree.kind(*node) != Some(NodeKind::Sleep));
         let mut unknown: Vec<usize> = steps.chain(self.lost().into_iter().map(|(node, _)| node)).collect();
         unknown.sort_unstable();
         unknown.dedup();
@@ -171,17 +167,17 @@ impl Reader<'_> {
     /// each step whose failure nobody dealt with.
     fn settle(&mut self) {
         for (node, at) in self.lost() {
-            self.history.drop_range(node, end_of(self.nodes, node), at);
+            self.history.drop_range(node, self.tree.end(node), at);
             self.detached.remove(&node);
         }
         for node in std::mem::take(&mut self.open).into_keys() {
-            if kind_of(self.nodes, node).is_some_and(is_atomic) {
-                self.history.forget_ran(node, end_of(self.nodes, node));
+            if self.tree.kind(node).is_some_and(is_atomic) {
+                self.history.forget_ran(node, self.tree.end(node));
             }
         }
         if self.ended.is_some() {
             let mut node = 0;
-            while node < self.nodes.len() {
+            while node < self.count {
                 node = self.settle_node(node);
             }
         }
@@ -190,8 +186,8 @@ impl Reader<'_> {
     /// Settles a node after an orderly end, and gives the one to go on with.
     fn settle_node(&mut self, node: usize) -> usize {
         use NodeKind::{Retry, Timeout, Try};
-        let (end, next) = (end_of(self.nodes, node), node.saturating_add(1));
-        let Some(kind) = kind_of(self.nodes, node) else { return next };
+        let (end, next) = (self.tree.end(node), node.saturating_add(1));
+        let Some(kind) = self.tree.kind(node) else { return next };
         if self.closed.get(&node) == Some(&Ending::Done) {
             return end;
         }

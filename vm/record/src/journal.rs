@@ -1,4 +1,4 @@
-//! The run record (DESIGN §9, spec/record.md): what was to run, what happened, and how it ended.
+//! The run record (spec/record.md): what was to run, what happened, and how it ended.
 //!
 //! A record is a directory, readable by its owner only: `plan.json`, `events.jsonl` and `summary.json`. It holds no secret that can be read: the plan
 //! is shown with placeholders, events are scrubbed before they come here, and what a runtime binding holds is sealed. Output of steps is not kept,

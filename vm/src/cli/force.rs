@@ -1,4 +1,4 @@
-//! `--force`: runs the fresh plan in spite of values that moved, where the work itself is the agreed one (DESIGN §8).
+//! `--force`: runs the fresh plan in spite of values that moved, where the work itself is the agreed one (spec/language.md, "Drift").
 
 use crate::admission::Replanned;
 use clap::ArgMatches;

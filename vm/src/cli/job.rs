@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Time between TERM and KILL, unless the policy has less (DESIGN §9).
+/// Time between TERM and KILL, unless the policy has less.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What to do when a record cannot be written.

@@ -13,6 +13,7 @@ use opal_format::kind::NodeKind;
 use opal_format::reader::Contract;
 use opal_format::slots::SLOT_COMPUTED;
 use opal_format::steps::{Node, PartKind};
+use opal_format::tree::Tree;
 use opal_record::history::{self, Reading};
 use opal_record::journal::{Earlier, Genuine, commitments};
 use opal_record::shelf;
@@ -189,16 +190,15 @@ pub(super) fn partial(from: Option<&str>, plan: &Plan, site: &Site) -> Result<St
     let Some(index) = Paths::new(nodes).position(|known| known == path) else {
         return Err(usage(format!("there is no step {path}"), nearest(nodes, path)));
     };
-    let kind = |node: usize| nodes.get(node).and_then(|node| NodeKind::from_number(node.kind.to_native()));
-    let around = |node: &usize| nodes.get(*node).is_some_and(|record| subtree_end(*node, record) > index);
-    let inside = (0..index).filter(around).find_map(|node| match kind(node)? {
+    let tree = Tree::new(nodes);
+    let inside = tree.ancestors(index).find_map(|node| match tree.kind(node)? {
         NodeKind::Or => Some("an alternative `||`"),
         NodeKind::Pipe => Some("a pipe"),
         NodeKind::Transform => Some("a pipeline `|>`"),
         NodeKind::Catch => Some("a `catch`"),
         _ => None,
     });
-    if let Some(inside) = inside.or((kind(index) == Some(NodeKind::Catch)).then_some("a `catch`")) {
+    if let Some(inside) = inside.or((tree.kind(index) == Some(NodeKind::Catch)).then_some("a `catch`")) {
         return Err(usage(format!("a run cannot begin at {path}, inside {inside}"), "begin at the whole of it, or after it".to_owned()));
     }
     if let Some((maker, user, name)) = missing_binding(plan, index) {
@@ -210,10 +210,6 @@ pub(super) fn partial(from: Option<&str>, plan: &Plan, site: &Site) -> Result<St
     let before = opal_format::steps::StepsView { nodes: nodes.get(..index).unwrap_or_default(), ..plan.steps.view() };
     let labels = Labels { from: Some(path.to_owned()), steps_skipped: step_count(before), ..Labels::default() };
     Ok(Start { from: Some(index), labels, ..Start::default() })
-}
-
-fn subtree_end(index: usize, node: &Node) -> usize {
-    index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX))
 }
 
 /// What there is in place of a path that is not there.

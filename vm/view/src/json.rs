@@ -74,7 +74,7 @@ impl Serialize for Block<'_, '_> {
             ordinal = ordinal.saturating_add(1);
             let path = if self.path.is_empty() { ordinal.to_string() } else { format!("{}.{ordinal}", self.path) };
             let start = at;
-            at = at.saturating_add(usize::try_from(record.subtree.to_native()).unwrap_or(usize::MAX).max(1));
+            at = at.saturating_add(record.length());
             Some(Step { record, index: start, block: Block { plan: self.plan, at: start.saturating_add(1), end: at, path } })
         }))
     }
@@ -89,7 +89,7 @@ struct Step<'p, 'a> {
 impl Serialize for Step<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let plan = self.block.plan;
-        let kind = NodeKind::from_number(self.record.kind.to_native());
+        let kind = self.record.kind();
         let mut out = serializer.serialize_map(None)?;
         out.serialize_entry("args", &args(plan, self.record, kind))?;
         out.serialize_entry("block", &self.block)?;

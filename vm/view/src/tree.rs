@@ -58,7 +58,7 @@ pub fn write_steps(out: &mut dyn Write, plan: &PlanView<'_>, style: Style, most:
             break;
         }
         shown = pipeline_end(plan, index).unwrap_or(0);
-        let end = index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
+        let end = index.saturating_add(node.length());
         let mut indent = String::new();
         // A level goes on where nodes follow the current child in it.
         for pair in open.windows(2) {

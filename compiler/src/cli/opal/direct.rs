@@ -1,4 +1,4 @@
-//! A direct run: plans fresh and runs that plan, without a contract (DESIGN §8 "Direct runs", §9).
+//! A direct run: plans fresh and runs that plan, without a contract (spec/opal.md, "Direct runs").
 
 use super::super::failure::{Failure, exit};
 use super::super::{compile, console, host, plan, regen_root};
@@ -86,10 +86,9 @@ pub(super) fn prepare(
 fn check_terminal(nodes: &[Node]) -> Result<(), Failure> {
     let mut parallel_ends = 0;
     for (at, node) in nodes.iter().enumerate() {
-        match NodeKind::from_number(node.kind.to_native()) {
+        match node.kind() {
             Some(NodeKind::Parallel) => {
-                let length = usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX);
-                parallel_ends = parallel_ends.max(at.saturating_add(length));
+                parallel_ends = parallel_ends.max(at.saturating_add(node.length()));
             }
             Some(NodeKind::Tty) if at < parallel_ends => {
                 let code = Code::TtyInParallel;

@@ -8,6 +8,7 @@ use opal_core::duration;
 use opal_exec::run::progress::{Event, Lines, Progress, first_line, painted};
 use opal_exec::supervise::lane::Stream;
 use opal_format::kind::NodeKind;
+use opal_format::tree::Tree;
 use opal_vm::cli::output::{Output, own_end};
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -104,10 +105,10 @@ impl Live {
 
     fn begin(&self, event: &Event<'_>) {
         let nodes = &event.plan.steps.nodes;
-        let subtree = |at: usize| usize::try_from(nodes[at].subtree.to_native()).unwrap_or(1);
-        let lent = |at: &usize| nodes[*at].kind.to_native() == NodeKind::Tty.number();
+        let tree = Tree::new(nodes);
+        let lent = |at: &usize| tree.kind(*at) == Some(NodeKind::Tty);
         let mut state = locked(&self.shared.state);
-        state.lent = (0..nodes.len()).filter(lent).map(|at| at..at.saturating_add(subtree(at))).collect();
+        state.lent = (0..nodes.len()).filter(lent).map(|at| at..tree.end(at)).collect();
         state.started = Instant::now();
         let shared = Arc::clone(&self.shared);
         *locked(&self.timer) = std::thread::Builder::new().name("progress".to_owned()).spawn(move || shared.tick()).ok();

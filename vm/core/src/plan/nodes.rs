@@ -14,7 +14,7 @@ impl Machine<'_> {
     /// Starts a node and gives it its arguments.
     pub(super) fn open(&mut self, c: u32) -> Result<Flow, Cause> {
         let node = at(self.program.nodes, c)?;
-        let kind = NodeKind::from_number(node.kind.to_native()).ok_or_else(|| bug("node kind"))?;
+        let kind = node.kind().ok_or_else(|| bug("node kind"))?;
         let params = node.params.of(self.program.params).ok_or_else(|| bug("node parameters"))?;
         if !self.force(params.len(), true)? {
             return Ok(Flow::Again);
@@ -112,7 +112,7 @@ impl Machine<'_> {
         let scalar = match value.data {
             Data::Int(int) => int,
             Data::Duration(nanoseconds) if kind.is_operation() => nanoseconds,
-            // Decorators clamp negative durations (DESIGN §3).
+            // Decorators clamp negative durations (spec/language.md, "Decorators").
             Data::Duration(nanoseconds) => nanoseconds.max(0),
             Data::Bool(bool) => i64::from(bool),
             Data::Float(float) => float.to_bits().cast_signed(),

@@ -115,16 +115,15 @@ pub fn step_text(plan: &PlanView<'_>, index: usize, style: Style) -> String {
 /// The index after a pipeline whose step is one command; it is shown on one line.
 #[must_use]
 pub fn pipeline_end(plan: &PlanView<'_>, index: usize) -> Option<usize> {
-    let kind = |index: usize| NodeKind::from_number(plan.steps.nodes.get(index)?.kind.to_native());
-    let short = kind(index) == Some(NodeKind::Transform) && kind(index.checked_add(1)?).is_some_and(NodeKind::has_command);
-    let length = usize::try_from(plan.steps.nodes.get(index)?.subtree.to_native()).ok()?;
-    short.then(|| index.saturating_add(length))
+    let tree = plan.steps.tree();
+    let short = tree.kind(index) == Some(NodeKind::Transform) && tree.kind(index.checked_add(1)?).is_some_and(NodeKind::has_command);
+    short.then(|| tree.end(index))
 }
 
 /// A node as one text: its command, its decorator with arguments, or its control-flow header.
 #[must_use]
 pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
-    let Some(kind) = NodeKind::from_number(node.kind.to_native()) else { return String::new() };
+    let Some(kind) = node.kind() else { return String::new() };
     let painted = style.paint(36, kind.name());
     let header = || escape(node.header.of(plan.steps.text).unwrap_or_default(), false);
     if kind.has_command() {

@@ -34,7 +34,7 @@ impl<'a> Paths<'a> {
         if let Some((_, ordinal)) = self.open.last_mut() {
             *ordinal = ordinal.saturating_add(1);
         }
-        let end = index.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
+        let end = index.saturating_add(node.length());
         self.open.push((end, 0));
         let depth = self.open.len().saturating_sub(1);
         Some((index, node, self.open.get(..depth).unwrap_or_default()))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use opal_format::kind::NodeKind;
 use opal_format::record::Span;
 use opal_format::steps::Node;
+use opal_format::tree::Tree;
 use serde_json::{Value, json};
 
 use super::exec::{Flow, Scope, Worker};
@@ -45,15 +46,14 @@ impl ConfinedBy {
 
 fn isolates(node: &Node) -> Option<NodeKind> {
     use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges};
-    let kind = NodeKind::from_number(node.kind.to_native())?;
+    let kind = node.kind()?;
     matches!(kind, IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges).then_some(kind)
 }
 
 /// The nodes around `index` that confine it, outermost first.
 fn around(nodes: &[Node], index: usize) -> impl Iterator<Item = (NodeKind, &Node)> {
-    let holds =
-        move |(at, node): &(usize, &Node)| at.saturating_add(usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX)) > index;
-    nodes.iter().enumerate().take(index).filter(holds).filter_map(|(_, node)| Some((isolates(node)?, node)))
+    let node = move |around| nodes.get(around);
+    Tree::new(nodes).ancestors(index).filter_map(node).filter_map(|node| Some((isolates(node)?, node)))
 }
 
 /// What this host cannot enforce of what the blocks of a plan and its policy ask for. Refused, unless the policy settles for the best that

@@ -1,4 +1,4 @@
-//! The environment of the steps (DESIGN §9).
+//! The environment of the steps (spec/security.md, "Whoever holds the command line of the host").
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt as _;

@@ -22,7 +22,7 @@ use super::replay::Past;
 use super::report::{FailureCause, Left, Outcome};
 use super::script::{Script, argument_text, find_program, plain_words, render, shell_level};
 use super::terminal::Lent;
-use super::{Pipe, Shared, Target, borrowed, children, locked, pwd};
+use super::{Pipe, Shared, Target, borrowed, locked, pwd};
 use crate::confine::{self, Rules, Sheet};
 use crate::supervise::lane::{Ended, Lane, LaneError, Limits, StepCommand, StepOutcome, Stopped};
 use crate::supervise::signals::Phase;
@@ -99,7 +99,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         let rules = shared.policy_rules();
         let scope =
             Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run, rules: rules.as_ref(), until: u64::MAX, over: None };
-        match self.block(children(&shared.plan.steps.nodes, None), scope) {
+        match self.block(shared.tree().children(None).collect(), scope) {
             Flow::TimedOut => {
                 let limit = shared.options.timeout.unwrap_or_default();
                 Flow::Failed(shared.fail(None, FailureCause::Timeout(limit), b"", limit))
@@ -157,7 +157,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn enter(&mut self, index: usize, node: &Node, kind: NodeKind, scope: Scope<'_>) -> Flow {
-        let inside = || children(&self.shared.plan.steps.nodes, Some(index));
+        let inside = || self.shared.tree().children(Some(index)).collect::<Vec<_>>();
         match kind {
             NodeKind::Shell => self.shell(index, node, scope),
             NodeKind::Let => self.bind(index, node, scope),
@@ -210,8 +210,24 @@ impl<'s, 'p> Worker<'s, 'p> {
                 self.isolated(index, node, kind, inside(), scope)
             }
             NodeKind::Transform => self.transform(index, &inside(), scope),
-            // Unsupported kinds were refused before anything ran.
-            _ => self.block(inside(), scope),
+            // What was decided about these is in which nodes stand inside them.
+            NodeKind::Group
+            | NodeKind::Catch
+            | NodeKind::Finally
+            | NodeKind::For
+            | NodeKind::If
+            | NodeKind::Else
+            | NodeKind::When
+            | NodeKind::While => self.block(inside(), scope),
+            // The reader lets them stand in a pipeline only, which takes them itself.
+            NodeKind::LinesGrep
+            | NodeKind::LinesHead
+            | NodeKind::LinesTail
+            | NodeKind::LinesCount
+            | NodeKind::JsonPick
+            | NodeKind::AssertRe
+            | NodeKind::AssertEq
+            | NodeKind::AssertNum => self.failed(index, FailureCause::Misplaced, b"", Duration::ZERO),
         }
     }
 
@@ -556,7 +572,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             |wanted: NodeKind| inside.iter().copied().find(|child| self.shared.node(*child).is_some_and(|(_, kind)| kind == wanted));
         let (catch, finally) = (of_kind(NodeKind::Catch), of_kind(NodeKind::Finally));
         let body = inside.iter().copied().filter(|child| Some(*child) != catch && Some(*child) != finally).collect();
-        let nodes = &self.shared.plan.steps.nodes;
+        let tree = self.shared.tree();
         // What an earlier part of the run began: then all that comes before is over.
         let cleaned = finally.and_then(|finally| self.shared.take(finally, scope));
         let before_finally = match cleaned {
@@ -572,7 +588,7 @@ impl<'s, 'p> Worker<'s, 'p> {
                 self.shared.note("catch", Some(catch), || json!({}));
             }
             // A failure in `catch` never hides the first one.
-            match self.block(children(nodes, Some(catch)), before_finally) {
+            match self.block(tree.children(Some(catch)).collect(), before_finally) {
                 Flow::Done => {
                     locked(&self.shared.tally).handled(failure);
                     flow = Flow::Done;
@@ -596,7 +612,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
         // Cleanup that has begun is finished: neither a limit that is up nor a first signal interrupts it.
         let cleanup = Scope { deadline: None, seen: Phase::Cancel, ..scope };
-        let ended = self.block(children(nodes, Some(finally)), cleanup);
+        let ended = self.block(tree.children(Some(finally)).collect(), cleanup);
         if ended == Flow::Killed {
             let path = self.shared.path(Some(finally));
             locked(&self.shared.tally).cleanup_skipped.push(path);

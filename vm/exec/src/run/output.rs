@@ -25,7 +25,7 @@ const BUFFER_MAX: usize = 1 << 20;
 /// What a pipe that is ready takes without blocking.
 const PIPE_BUF: usize = 4096;
 
-/// How long a reader that does not read may hold up a run that is to stop (DESIGN §9).
+/// How long a reader that does not read may hold up a run that is to stop.
 const READER_MAX: Duration = Duration::from_secs(2);
 
 /// How much of a step's last stderr is kept for the report.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::exec::{Flow, Scope, Worker};
 use super::report::{FailureCause, Outcome};
-use super::{Shared, children, locked};
+use super::{Shared, locked};
 use opal_core::history::{Ending, History, is_atomic};
 
 pub(super) use opal_core::history::Past;
@@ -125,8 +125,7 @@ impl Worker<'_, '_> {
 impl Shared<'_> {
     /// The index after a node's subtree.
     pub(super) fn end_of(&self, index: usize) -> usize {
-        let subtree = self.node(index).map_or(1, |(node, _)| usize::try_from(node.subtree.to_native()).unwrap_or(usize::MAX));
-        index.saturating_add(subtree)
+        self.tree().end(index)
     }
 
     /// Whether anything happened at or in a node in an earlier part of the run.
@@ -146,8 +145,7 @@ impl Shared<'_> {
 
     /// The scope of an operand of `parent`: where an operand after it was come to, this one had failed unless its history says otherwise.
     pub(super) fn before_next<'a>(&self, parent: usize, operand: usize, scope: Scope<'a>) -> Scope<'a> {
-        let later =
-            || children(&self.plan.steps.nodes, Some(parent)).into_iter().any(|other| other > operand && self.happened(other, scope));
+        let later = || self.tree().children(Some(parent)).any(|other| other > operand && self.happened(other, scope));
         if self.resumed && scope.over.is_none() && later() { Scope { over: Some(Ending::Failed), ..scope } } else { scope }
     }
 

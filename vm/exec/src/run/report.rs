@@ -65,6 +65,8 @@ pub enum FailureCause {
     NetworkRedirect,
     /// A value that it needs is missing: a defect of the planner.
     NoValue,
+    /// It is an operation outside of a pipeline: a defect of the planner.
+    Misplaced,
     /// It failed in an earlier part of the run, for this reason, with this exit status.
     Earlier(String, Option<i64>),
 }
@@ -97,6 +99,7 @@ impl std::fmt::Display for FailureCause {
             Self::NotConfined(why) => write!(f, "not started, since it cannot be confined: {why}"),
             Self::NetworkRedirect => f.write_str("a runtime binding is a `/dev/tcp` or `/dev/udp` name in a redirection"),
             Self::NoValue => f.write_str("a value that it needs is missing (a bug in opal-vm)"),
+            Self::Misplaced => f.write_str("an operation stands outside of a pipeline (a bug in opal-vm)"),
             Self::Earlier(cause, _) => write!(f, "{cause}, before the run was resumed"),
         }
     }
@@ -166,7 +169,7 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// The exit status, where no signal ends the process (DESIGN §10).
+    /// The exit status, where no signal ends the process.
     #[must_use]
     pub fn exit(&self) -> u8 {
         match &self.outcome {

@@ -30,7 +30,7 @@ use crate::supervise::watcher::{self, Process, tree, wait_readable};
 /// Bytes read from a pipe at a time: what a pipe holds by default.
 const CHUNK: usize = 64 << 10;
 
-/// How long after a step its remaining output may still be read (DESIGN §9).
+/// How long after a step its remaining output may still be read.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How a lane's watcher is set up.

@@ -1,4 +1,4 @@
-//! The signals that ask a run to stop (DESIGN §9): the first one cancels, a second one kills.
+//! The signals that ask a run to stop (spec/opal.md, "Signals"): the first one cancels, a second one kills.
 //!
 //! They are taken from when the first step may start. Before that nothing has had an effect, and each ends this process as it would any other.
 //!

@@ -1,5 +1,5 @@
 //! The watcher: a helper process that runs the steps of one lane and outlives none of their
-//! processes (DESIGN §9).
+//! processes (spec/security.md, "Whoever controls a step").
 //!
 //! It is this executable again, started by [`crate::supervise::lane::Lane`] in a hidden mode, or split off before anything was read, and joined
 //! to the VM by one socket, which is its standard input when it starts. It is a subreaper: whatever a step starts, however it detaches itself, stays below

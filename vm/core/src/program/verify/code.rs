@@ -226,7 +226,7 @@ impl<'a> Pass<'a> {
         match op {
             Op::Open => {
                 let record = at(self.view.nodes, c).ok_or(Rule::Operand)?;
-                let kind = NodeKind::from_number(record.kind.to_native()).ok_or(Rule::NodeKind)?;
+                let kind = record.kind().ok_or(Rule::NodeKind)?;
                 node = Some(kind);
                 self.admit(op, node)?;
                 self.silent = self.silent.saturating_add(u32::from(kind.is_leaf()));

@@ -3,7 +3,7 @@
 use super::{NAME_MAX, Rule, Table, VerifyError, at};
 use crate::decorators::{self, PASS_ENV, Param};
 use crate::program::table::INSTRUCTION_SET;
-use opal_format::kind::{NodeKind, Position, ValueType};
+use opal_format::kind::{Position, ValueType};
 use opal_format::program::{Constant, IMPORT_PUBLIC, Import, ImportArg, NodeUse, ProgramView, Template, TemplatePart};
 use opal_format::record::{Range, TextRef};
 
@@ -161,7 +161,7 @@ fn check_import(view: &ProgramView<'_>, arguments: &[ImportArg], import: &Import
 fn check_node(pool: &str, params: &[u8], node: &NodeUse) -> Result<(), Rule> {
     text(pool, node.header)?;
     ensure(node.reserved.to_native() == 0, Rule::Reserved)?;
-    let kind = NodeKind::from_number(node.kind.to_native()).filter(|kind| !kind.has_command()).ok_or(Rule::NodeKind)?;
+    let kind = node.kind().filter(|kind| !kind.has_command()).ok_or(Rule::NodeKind)?;
     let known = decorators::node_params(kind);
     let mut lowest = 0;
     for &number in params {
