@@ -39,12 +39,9 @@ impl<'a> Attestation<'a> {
 }
 
 /// The bytes of a file with this signature of `statement`.
-///
-/// # Errors
-/// As [`SshSignature::to_armor`].
-pub fn write(signature: &SshSignature, statement: &[u8]) -> Result<Vec<u8>, SignatureError> {
-    let armor = signature.to_armor()?;
-    Ok([armor.trim_end().as_bytes(), b"\n", statement].concat())
+#[must_use]
+pub fn write(signature: &SshSignature, statement: &[u8]) -> Vec<u8> {
+    [signature.to_armor().as_bytes(), statement].concat()
 }
 
 /// What a vouch may be about.
@@ -93,7 +90,7 @@ mod tests {
 
     fn vouch(statement: &str) -> Vec<u8> {
         let signature = SshSignature::sign(&SigningKey::from_bytes(&[5; 32]), NAMESPACE_VOUCH, statement.as_bytes()).unwrap();
-        write(&signature, statement.as_bytes()).unwrap()
+        write(&signature, statement.as_bytes())
     }
 
     #[test]

@@ -45,6 +45,12 @@ pub enum KeyError {
     /// A point of small order, under which a signature proves nothing.
     #[error("the public key is weak")]
     Weak,
+    /// A certificate that is damaged, not a user's, without principals or validity, or with conditions.
+    #[error("the certificate is not one of a user's ssh-ed25519 key without conditions")]
+    CertificateMalformed,
+    /// The authority's signature does not match the certificate.
+    #[error("the certificate was not made by the authority that it names")]
+    CertificateForged,
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Random,

@@ -1,20 +1,30 @@
-//! Signatures in OpenSSH's SSHSIG form (PROTOCOL.sshsig), Ed25519 only, so that `ssh-keygen -Y` makes and checks them.
+//! Signatures in OpenSSH's SSHSIG form (PROTOCOL.sshsig), so that `ssh-keygen -Y` makes and checks them: by Ed25519 keys, by those that a security
+//! key holds, and by keys with a user certificate.
 
-use crate::crypto::identity::{ALGORITHM, KeyError, PublicKey};
+use base64ct::{Base64, Encoding as _};
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use sha2::Digest as _;
-use ssh_key::encoding::{Decode as _, Encode as _};
+
+use crate::crypto::credential::{SECURITY_KEY, Signatory};
+use crate::crypto::identity::{ALGORITHM, KeyError, PublicKey};
+use crate::crypto::wire::{Wire, put};
 
 /// Namespace of signatures over a contract.
 pub const NAMESPACE_PLAN: &str = "opal-plan";
 
 const MAGIC: &[u8] = b"SSHSIG";
 const VERSION: u32 = 1;
+/// The bit by which a security key says that somebody touched it.
+const PRESENT: u8 = 1;
+/// Characters in a line of armour.
+const ARMOR_LINE: usize = 70;
+const ARMOR_START: &str = "-----BEGIN SSH SIGNATURE-----";
+const ARMOR_END: &str = "-----END SSH SIGNATURE-----";
 
 /// Why a signature is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// Not an SSHSIG of version 1 with an Ed25519 key.
+    /// Not an SSHSIG of version 1 by an Ed25519 key of one of the known types.
     #[error("not a well-formed ssh-ed25519 signature")]
     Malformed,
     /// Made for another purpose.
@@ -25,10 +35,22 @@ pub enum SignatureError {
     },
     /// The key is not one that can sign.
     #[error("its key is refused: {0}")]
-    Key(#[from] KeyError),
+    Key(KeyError),
+    /// A security key signed without being touched.
+    #[error("nobody touched the security key that made it")]
+    Absent,
     /// It does not verify.
     #[error("it does not match: the contents or the signature were changed")]
     Mismatch,
+}
+
+impl From<KeyError> for SignatureError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::PublicMalformed | KeyError::CertificateMalformed => Self::Malformed,
+            error => Self::Key(error),
+        }
+    }
 }
 
 impl SignatureError {
@@ -39,6 +61,7 @@ impl SignatureError {
             Self::Malformed => "signature_malformed",
             Self::Namespace { .. } => "signature_namespace",
             Self::Key(_) => "signature_key",
+            Self::Absent => "signature_absent",
             Self::Mismatch => "signature_mismatch",
         }
     }
@@ -62,15 +85,55 @@ impl MessageHash {
     }
 }
 
+/// What was signed with: the 64 bytes, and what a security key adds to them (PROTOCOL.u2f).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawSignature {
+    /// R and S.
+    pub bytes: [u8; 64],
+    /// Flags and counter of a security key; `None` for an ordinary key.
+    pub device: Option<(u8, u32)>,
+}
+
+impl From<[u8; 64]> for RawSignature {
+    fn from(bytes: [u8; 64]) -> Self {
+        Self { bytes, device: None }
+    }
+}
+
+impl RawSignature {
+    /// Reads a signature as SSH writes it, by a key of this type, which must be all of `blob`.
+    #[must_use]
+    pub fn read(blob: &[u8], algorithm: &str) -> Option<Self> {
+        let mut wire = Wire(blob);
+        if wire.string()? != algorithm.as_bytes() {
+            return None;
+        }
+        let bytes = wire.string()?.try_into().ok()?;
+        let device = if algorithm == SECURITY_KEY { Some((wire.u8()?, wire.u32()?)) } else { None };
+        wire.is_empty().then_some(Self { bytes, device })
+    }
+
+    fn to_blob(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put(&mut out, if self.device.is_some() { SECURITY_KEY } else { ALGORITHM }.as_bytes());
+        put(&mut out, &self.bytes);
+        if let Some((flags, counter)) = self.device {
+            out.push(flags);
+            out.extend_from_slice(&counter.to_be_bytes());
+        }
+        out
+    }
+}
+
 /// One SSHSIG. Holding one says nothing about its validity: see [`SshSignature::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshSignature {
-    /// The signer's key.
-    pub key: PublicKey,
+    /// Who signed.
+    pub signatory: Signatory,
     /// How the message was hashed.
     pub hash: MessageHash,
     namespace: &'static str,
-    signature: [u8; 64],
+    signature: RawSignature,
 }
 
 /// The bytes that an Ed25519 key signs for `message` in `namespace`; what an `ssh-agent` is asked to sign.
@@ -94,13 +157,20 @@ impl SshSignature {
     /// [`SignatureError::Key`] where the public half is weak.
     pub fn sign(key: &SigningKey, namespace: &'static str, message: &[u8]) -> Result<Self, SignatureError> {
         let signature = key.sign(&signed_data(namespace, MessageHash::Sha512, message)).to_bytes();
-        Ok(Self { key: PublicKey::from_bytes(key.verifying_key().as_bytes())?, hash: MessageHash::Sha512, namespace, signature })
+        let signatory = PublicKey::from_bytes(key.verifying_key().as_bytes())?.into();
+        Ok(Self { signatory, hash: MessageHash::Sha512, namespace, signature: signature.into() })
     }
 
     /// Takes a signature that someone else, such as an agent, made over [`signed_data`].
     #[must_use]
-    pub const fn from_raw(key: PublicKey, namespace: &'static str, hash: MessageHash, signature: [u8; 64]) -> Self {
-        Self { key, hash, namespace, signature }
+    pub const fn from_raw(signatory: Signatory, namespace: &'static str, hash: MessageHash, signature: RawSignature) -> Self {
+        Self { signatory, hash, namespace, signature }
+    }
+
+    /// The key that signed.
+    #[must_use]
+    pub const fn key(&self) -> PublicKey {
+        self.signatory.key()
     }
 
     /// Reads the binary form, which must be exactly `blob`, and demands its namespace.
@@ -108,23 +178,21 @@ impl SshSignature {
     /// # Errors
     /// [`SignatureError`], except `Mismatch`.
     pub fn parse(blob: &[u8], namespace: &'static str) -> Result<Self, SignatureError> {
+        let malformed = SignatureError::Malformed;
         let mut wire = Wire(blob.strip_prefix(MAGIC).ok_or(SignatureError::Malformed)?);
-        if wire.u32()? != VERSION {
-            return Err(SignatureError::Malformed);
-        }
-        let key = wire.typed()?;
-        let found_namespace = wire.string()?;
-        let reserved = wire.string()?;
-        let hash = wire.string()?;
-        let signature = wire.typed()?;
-        if !wire.0.is_empty() || !reserved.is_empty() {
-            return Err(SignatureError::Malformed);
-        }
+        let (Some(VERSION), Some(signatory), Some(found_namespace)) = (wire.u32(), wire.string(), wire.string()) else {
+            return Err(malformed);
+        };
+        let (Some(b""), Some(hash), Some(signature), true) = (wire.string(), wire.string(), wire.string(), wire.is_empty()) else {
+            return Err(malformed);
+        };
         if found_namespace != namespace.as_bytes() {
             return Err(SignatureError::Namespace { expected: namespace });
         }
         let hash = [MessageHash::Sha256, MessageHash::Sha512].into_iter().find(|known| known.name() == hash);
-        Ok(Self { key: PublicKey::from_bytes(&key)?, hash: hash.ok_or(SignatureError::Malformed)?, namespace, signature })
+        let (hash, signatory) = (hash.ok_or(malformed)?, Signatory::read(signatory)?);
+        let signature = RawSignature::read(signature, signatory.party.algorithm()).ok_or(SignatureError::Malformed)?;
+        Ok(Self { signatory, hash, namespace, signature })
     }
 
     /// Reads the armoured form that `ssh-keygen -Y sign` writes.
@@ -132,17 +200,26 @@ impl SshSignature {
     /// # Errors
     /// [`SignatureError`], except `Mismatch`.
     pub fn from_armor(text: &str, namespace: &'static str) -> Result<Self, SignatureError> {
-        let parsed = ssh_key::SshSig::from_pem(text).map_err(|_| SignatureError::Malformed)?;
-        Self::parse(&parsed.encode_vec().map_err(|_| SignatureError::Malformed)?, namespace)
+        let inner = text.trim().strip_prefix(ARMOR_START).and_then(|rest| rest.strip_suffix(ARMOR_END)).ok_or(SignatureError::Malformed)?;
+        let digits: String = inner.lines().map(str::trim_end).collect();
+        let blob = Base64::decode_vec(&digits).map_err(|_| SignatureError::Malformed)?;
+        Self::parse(&blob, namespace)
     }
 
     /// The armoured form that `ssh-keygen -Y verify` reads.
-    ///
-    /// # Errors
-    /// [`SignatureError::Malformed`] if the encoder refuses, which no signature of this type makes it do.
-    pub fn to_armor(&self) -> Result<String, SignatureError> {
-        let parsed = ssh_key::SshSig::decode(&mut self.to_blob().as_slice()).map_err(|_| SignatureError::Malformed)?;
-        parsed.to_pem(ssh_key::LineEnding::LF).map_err(|_| SignatureError::Malformed)
+    #[must_use]
+    pub fn to_armor(&self) -> String {
+        let mut text = format!("{ARMOR_START}\n");
+        for (at, digit) in Base64::encode_string(&self.to_blob()).chars().enumerate() {
+            if at > 0 && at.is_multiple_of(ARMOR_LINE) {
+                text.push('\n');
+            }
+            text.push(digit);
+        }
+        text.push('\n');
+        text.push_str(ARMOR_END);
+        text.push('\n');
+        text
     }
 
     /// The binary form.
@@ -150,11 +227,11 @@ impl SshSignature {
     pub fn to_blob(&self) -> Vec<u8> {
         let mut blob = MAGIC.to_vec();
         blob.extend_from_slice(&VERSION.to_be_bytes());
-        put(&mut blob, &typed(self.key.as_bytes()));
+        put(&mut blob, &self.signatory.to_blob());
         put(&mut blob, self.namespace.as_bytes());
         put(&mut blob, b"");
         put(&mut blob, self.hash.name());
-        put(&mut blob, &typed(&self.signature));
+        put(&mut blob, &self.signature.to_blob());
         blob
     }
 
@@ -164,55 +241,27 @@ impl SshSignature {
         self.namespace
     }
 
-    /// Checks the signature over `message`, by the strict rules: no weak key, no second encoding of anything, no cofactor.
+    /// Checks the signature over `message`, by the strict rules: no weak key, no second encoding of anything, no cofactor. That of a security key
+    /// is over a digest of its application, its flags and its counter besides, and counts only if somebody touched it.
     ///
     /// # Errors
-    /// [`SignatureError::Mismatch`].
+    /// [`SignatureError::Mismatch`] or [`SignatureError::Absent`].
     pub fn verify(&self, message: &[u8]) -> Result<(), SignatureError> {
         let data = signed_data(self.namespace, self.hash, message);
-        self.key.verifying_key()?.verify_strict(&data, &Signature::from_bytes(&self.signature)).map_err(|_| SignatureError::Mismatch)
-    }
-}
-
-/// Appends an SSH string. Everything that this file writes is far below 4 GiB.
-fn put(out: &mut Vec<u8>, field: &[u8]) {
-    out.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(field);
-}
-
-/// The algorithm's name, then a value.
-fn typed(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    put(&mut out, ALGORITHM.as_bytes());
-    put(&mut out, value);
-    out
-}
-
-/// Input in SSH's wire format.
-struct Wire<'a>(&'a [u8]);
-
-impl<'a> Wire<'a> {
-    fn u32(&mut self) -> Result<u32, SignatureError> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(SignatureError::Malformed)?;
-        self.0 = rest;
-        Ok(u32::from_be_bytes(*bytes))
-    }
-
-    fn string(&mut self) -> Result<&'a [u8], SignatureError> {
-        let length = usize::try_from(self.u32()?).map_err(|_| SignatureError::Malformed)?;
-        let (text, rest) = self.0.split_at_checked(length).ok_or(SignatureError::Malformed)?;
-        self.0 = rest;
-        Ok(text)
-    }
-
-    /// A string that holds the algorithm's name and a value of fixed length, and nothing else.
-    fn typed<const N: usize>(&mut self) -> Result<[u8; N], SignatureError> {
-        let mut inner = Wire(self.string()?);
-        if inner.string()? != ALGORITHM.as_bytes() {
-            return Err(SignatureError::Malformed);
+        let data = match (&self.signatory.party.application, self.signature.device) {
+            (None, None) => data,
+            (Some(application), Some((flags, counter))) => {
+                let application = sha2::Sha256::digest(application.as_bytes());
+                [application.as_slice(), &[flags], &counter.to_be_bytes(), &sha2::Sha256::digest(&data)].concat()
+            }
+            _ => return Err(SignatureError::Mismatch),
+        };
+        let signature = Signature::from_bytes(&self.signature.bytes);
+        self.key().verifying_key()?.verify_strict(&data, &signature).map_err(|_| SignatureError::Mismatch)?;
+        match self.signature.device {
+            Some((flags, _)) if flags & PRESENT == 0 => Err(SignatureError::Absent),
+            _ => Ok(()),
         }
-        let value = inner.string()?.try_into().map_err(|_| SignatureError::Malformed)?;
-        if inner.0.is_empty() { Ok(value) } else { Err(SignatureError::Malformed) }
     }
 }
 
@@ -244,7 +293,7 @@ mod tests {
     fn a_signature_is_read_back_in_both_forms() {
         let signature = SshSignature::sign(&key(), NAMESPACE_PLAN, b"message").unwrap();
         assert_eq!(SshSignature::parse(&signature.to_blob(), NAMESPACE_PLAN), Ok(signature.clone()));
-        assert_eq!(SshSignature::from_armor(&signature.to_armor().unwrap(), NAMESPACE_PLAN), Ok(signature.clone()));
+        assert_eq!(SshSignature::from_armor(&signature.to_armor(), NAMESPACE_PLAN), Ok(signature.clone()));
         assert_eq!(signature.verify(b"message"), Ok(()));
         assert_eq!(signature.verify(b"massage"), Err(SignatureError::Mismatch));
     }
@@ -254,7 +303,7 @@ mod tests {
         let signature = SshSignature::sign(&key(), "opal-vouch", b"message").unwrap();
         let error = SignatureError::Namespace { expected: NAMESPACE_PLAN };
         assert_eq!(SshSignature::parse(&signature.to_blob(), NAMESPACE_PLAN), Err(error.clone()));
-        assert_eq!(SshSignature::from_armor(&signature.to_armor().unwrap(), NAMESPACE_PLAN), Err(error));
+        assert_eq!(SshSignature::from_armor(&signature.to_armor(), NAMESPACE_PLAN), Err(error));
         let renamed = SshSignature { namespace: NAMESPACE_PLAN, ..signature };
         assert_eq!(renamed.verify(b"message"), Err(SignatureError::Mismatch));
     }
@@ -378,7 +427,7 @@ mod tests {
         let identity = crate::crypto::identity::Identity::from_signing(key(), "test").unwrap();
         std::fs::write(path("signers"), format!("me {}", identity.to_public_line())).unwrap();
         let signature = SshSignature::sign(&key(), NAMESPACE_PLAN, b"message").unwrap();
-        std::fs::write(path("sig"), signature.to_armor().unwrap()).unwrap();
+        std::fs::write(path("sig"), signature.to_armor()).unwrap();
         let verify = |message: &[u8], namespace: &str| {
             let mut child = Command::new("ssh-keygen")
                 .args(["-Y", "verify", "-I", "me", "-n", namespace])
@@ -414,7 +463,7 @@ mod tests {
             let armor = std::fs::read_to_string(path("message.sig")).unwrap();
             let signature = SshSignature::from_armor(&armor, NAMESPACE_PLAN).unwrap();
             assert_eq!(signature.verify(b"message"), Ok(()));
-            assert_eq!(signature.key, identity.public());
+            assert_eq!(signature.key(), identity.public());
         }
     }
 }

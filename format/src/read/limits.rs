@@ -11,7 +11,7 @@ pub const PROVENANCE_SIZE: usize = 1 << 20;
 /// Signatures of a contract.
 pub const SIGNATURES: usize = 16;
 /// Bytes of one SSHSIG.
-pub const SSHSIG_SIZE: usize = 512;
+pub const SSHSIG_SIZE: usize = 4096;
 /// Recipients of an envelope.
 pub const RECIPIENTS: usize = 64;
 /// Nesting of an archive.

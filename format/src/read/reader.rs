@@ -9,6 +9,7 @@ use crate::crypto::hash::{Canonical, Digest, HashAlgorithm};
 use crate::crypto::identity::PublicKey;
 use crate::crypto::regen::{self, RegenError, SubKeys};
 use crate::crypto::seed::Seed;
+use crate::crypto::credential::Signatory;
 use crate::crypto::signature::{NAMESPACE_PLAN, SshSignature};
 use crate::read::archive::{self, table};
 use crate::read::check;
@@ -130,7 +131,7 @@ fn read_signatures(file: &[u8], start: usize) -> Result<Vec<(usize, SshSignature
         at = from.saturating_add(length);
         let blob = list.get(from..at).ok_or_else(|| truncated(from))?;
         let signature = SshSignature::parse(blob, NAMESPACE_PLAN).map_err(|cause| FormatError::Signature { index, cause, offset })?;
-        if signatures.last().is_some_and(|(_, last)| last.key >= signature.key) {
+        if signatures.last().is_some_and(|(_, last)| last.key() >= signature.key()) {
             return Err(FormatError::SignatureOrder { index, offset });
         }
         signatures.push((offset, signature));
@@ -161,9 +162,9 @@ impl Authenticated {
         self.contract_hash
     }
 
-    /// The keys that signed the contract, sorted. None for an unsigned one. Each signature has been verified.
-    pub fn signers(&self) -> impl ExactSizeIterator<Item = PublicKey> + '_ {
-        self.signatures.iter().map(|signature| signature.key)
+    /// Who signed the contract, sorted by key. Nobody for an unsigned one. Each signature has been verified.
+    pub fn signers(&self) -> impl ExactSizeIterator<Item = &Signatory> + '_ {
+        self.signatures.iter().map(|signature| &signature.signatory)
     }
 
     /// The signatures, to write the plan again with another one.

@@ -312,7 +312,7 @@ fn sha256_signature() -> Vec<u8> {
     use crate::crypto::signature::{MessageHash, signed_data};
     use ed25519_dalek::Signer as _;
     let data = signed_data(NAMESPACE_PLAN, MessageHash::Sha256, &Sample::new().file().contract_hash().bytes);
-    SshSignature::from_raw(public(1), NAMESPACE_PLAN, MessageHash::Sha256, signer(1).sign(&data).to_bytes()).to_blob()
+    SshSignature::from_raw(public(1).into(), NAMESPACE_PLAN, MessageHash::Sha256, signer(1).sign(&data).to_bytes().into()).to_blob()
 }
 
 /// The sample with a SIGNATURE section that holds these bytes as signatures.

@@ -167,7 +167,7 @@ impl PlanFile {
             return Err(SignatureError::Namespace { expected: NAMESPACE_PLAN }.into());
         }
         signature.verify(&self.contract_hash.bytes)?;
-        match self.signatures.binary_search_by_key(&signature.key, |present| present.key) {
+        match self.signatures.binary_search_by_key(&signature.key(), SshSignature::key) {
             Ok(index) => {
                 if let Some(present) = self.signatures.get_mut(index) {
                     *present = signature;
