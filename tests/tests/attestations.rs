@@ -101,7 +101,7 @@ fn what_is_no_vouch_is_refused_wherever_it_is_given() {
     let cases: [(&str, Vec<u8>, &str); 5] = [
         ("empty", Vec::new(), "signature_malformed"),
         ("text", b"contract sha256:00\n".to_vec(), "signature_malformed"),
-        ("namespace", write(&as_plan, statement.as_bytes()).expect("written"), "signature_namespace"),
+        ("namespace", write(&as_plan, statement.as_bytes()), "signature_namespace"),
         ("cut", good.as_bytes()[..good.len() / 2].to_vec(), "signature_malformed"),
         ("large", vec![b'-'; 100_000], "vouch_unreadable"),
     ];
@@ -242,9 +242,9 @@ fn a_receipt_that_was_cut_or_changed_is_told_apart() {
     let parsed = Attestation::read(good.as_bytes(), NAMESPACE_RECEIPT).expect("a receipt");
     let alice = Identity::generate("alice").expect("random");
     let as_vouch = SshSignature::sign(&alice.signing, NAMESPACE_VOUCH, parsed.statement).expect("signs");
-    show(&write(&as_vouch, parsed.statement).expect("written")).expect(65).says("error[attestation_malformed]");
+    show(&write(&as_vouch, parsed.statement)).expect(65).says("error[attestation_malformed]");
     let as_git = SshSignature::sign(&alice.signing, "git", parsed.statement).expect("signs");
-    show(&write(&as_git, parsed.statement).expect("written")).expect(65).says("error[attestation_unknown]");
+    show(&write(&as_git, parsed.statement)).expect(65).says("error[attestation_unknown]");
 }
 
 /// Verifies a DSSE envelope as its specification says and gives the statement.
@@ -278,7 +278,7 @@ fn vouches_and_receipts_become_in_toto_statements_in_signed_envelopes() {
         let namespace = if file == "vouch" { NAMESPACE_VOUCH } else { NAMESPACE_RECEIPT };
         let original = SshSignature::from_armor(sshsig["armor"].as_str().expect("text"), namespace).expect("a signature");
         assert_eq!(original.verify(sshsig["signed"].as_str().expect("text").as_bytes()), Ok(()));
-        assert_eq!(original.key.to_string(), sshsig["key"].as_str().expect("text"));
+        assert_eq!(original.signatory.to_string(), sshsig["key"].as_str().expect("text"));
     }
     // Without `--key` the caller's own identity signs; a contract is none of these, and a broken vouch becomes no statement.
     host.opalc(&["show", "--in-toto", "vouch"]).expect(0);

@@ -11,6 +11,7 @@ use opal_core::program::verify::{Verified, verify};
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_format::canonical::CanonicalValue;
+use opal_format::credential::Signatory;
 use opal_format::hash::Digest;
 use opal_format::identity::{Identity, PublicKey};
 use opal_format::kind::{NodeKind, PlanType};
@@ -129,7 +130,7 @@ pub struct Admitted<'a> {
 /// The first refusal in that order.
 pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Result<Admitted<'a>, Refusal> {
     let file = request.plan.display().to_string();
-    let keys: Vec<PublicKey> = plan.signers().collect();
+    let keys: Vec<Signatory> = plan.signers().cloned().collect();
     let (trust, own) = trust_set(site)?;
     let rules = site.rules();
     let vouches = Vouches::read(&request.vouches)?;
@@ -138,12 +139,13 @@ pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Res
     // Whether anyone trusted stands behind these bytes is settled before they are interpreted; which targets that signer may sign for can
     // only be asked afterwards.
     let asked = question(&keys, plan, request, site);
-    let signed = judge(&asked, &trust, &Rules { entries: &[], ..rules })?;
-    judge_vouches(&vouchers, need, &asked, &trust, &[], &signed)?;
+    let unrestricted = Rules { entries: &[], ..rules };
+    let signed = judge(&asked, &trust, &unrestricted)?;
+    judge_vouches(&vouchers, need, &asked, &trust, &unrestricted, &signed)?;
     let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
     let asked = about(&contract, asked);
     let decision = judge(&asked, &trust, &rules)?;
-    let vouchers = judge_vouches(&vouchers, need, &asked, &trust, rules.entries, &decision)?;
+    let vouchers = judge_vouches(&vouchers, need, &asked, &trust, &rules, &decision)?;
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     let vouches = vouches.check(&contract.contract_hash, &contract.header.plan_hash)?;
     check_expiry(&contract, site.now)?;
@@ -158,7 +160,7 @@ fn trust_set(site: &Site) -> Result<(TrustSet, Option<Identity>), Refusal> {
     Ok((TrustSet::load(&site.paths, own.as_ref().map(Identity::public), site.is_guarded(), &site.policy)?, own))
 }
 
-fn question<'a>(keys: &'a [PublicKey], plan: &Authenticated, request: &Request, site: &Site) -> Question<'a> {
+fn question<'a>(keys: &'a [Signatory], plan: &Authenticated, request: &Request, site: &Site) -> Question<'a> {
     Question {
         verified: keys,
         contract: plan.contract_hash(),
@@ -179,11 +181,11 @@ fn about<'a>(contract: &'a Contract<'_>, question: Question<'a>) -> Question<'a>
 /// # Errors
 /// A trust file that cannot be believed, or why it is not trusted.
 pub fn trust_of(plan: &Authenticated, contract: &Contract<'_>, request: &Request, site: &Site) -> Result<Decision, Refusal> {
-    let keys: Vec<PublicKey> = plan.signers().collect();
+    let keys: Vec<Signatory> = plan.signers().cloned().collect();
     let (trust, rules, asked) = (trust_set(site)?.0, site.rules(), about(contract, question(&keys, plan, request, site)));
     let decision = judge(&asked, &trust, &rules)?;
     let vouches = Vouches::read(&request.vouches)?;
-    judge_vouches(&vouches.for_contract(&plan.contract_hash()), site.policy.vouches(), &asked, &trust, rules.entries, &decision)?;
+    judge_vouches(&vouches.for_contract(&plan.contract_hash()), site.policy.vouches(), &asked, &trust, &rules, &decision)?;
     vouches.check(&contract.contract_hash, &contract.header.plan_hash)?;
     Ok(decision)
 }

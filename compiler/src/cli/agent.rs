@@ -1,7 +1,8 @@
 //! A client of `ssh-agent`: lists what it holds and has it sign (draft-ietf-sshm-ssh-agent). Two requests are all there is.
 
 use super::failure::{Failure, exit, reason};
-use opal_format::identity::{ALGORITHM, PublicKey};
+use opal_format::credential::Signatory;
+use opal_format::signature::RawSignature;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -22,34 +23,38 @@ const SIGN_RESPONSE: u8 = 14;
 /// One key that an agent holds.
 pub(crate) struct Agent {
     path: PathBuf,
-    key: PublicKey,
+    signatory: Signatory,
     comment: String,
 }
 
 impl Agent {
-    /// Asks the agent of this session whether it holds the private half of `key`.
-    pub(crate) fn with(key: PublicKey, comment: &str) -> Result<Self, Failure> {
+    /// Asks the agent of this session whether it holds the private half of this key.
+    pub(crate) fn with(signatory: Signatory, comment: &str) -> Result<Self, Failure> {
         let path = std::env::var_os(SOCKET).filter(|path| !path.is_empty()).map(PathBuf::from);
         let path = path.ok_or_else(|| {
-            unavailable(format!("`{}` is a public key, and there is no ssh-agent to sign with its private half", key.fingerprint()))
+            unavailable(format!("`{}` is a public key, and there is no ssh-agent to sign with its private half", signatory.fingerprint()))
         })?;
-        let agent = Self { path, key, comment: comment.to_owned() };
+        let agent = Self { path, signatory, comment: comment.to_owned() };
         let answer = agent.exchange(&[REQUEST_IDENTITIES], Some(LIST_TIME))?;
         let listed = listed(&answer).ok_or_else(|| agent.confused())?;
-        if listed.contains(&blob(&key).as_slice()) {
+        if listed.contains(&agent.signatory.party.to_blob().as_slice()) {
             return Ok(agent);
         }
         let held = match listed.len() {
             0 => "it holds none, or is locked".to_owned(),
             n => format!("it holds {n} other{}", if n == 1 { "" } else { "s" }),
         };
-        Err(Failure::new(exit::UNAVAILABLE, "key_not_in_agent", format!("ssh-agent does not hold the key {}: {held}", key.fingerprint()))
-            .with_help("`ssh-add FILE` adds a private key, and `ssh-add -l` lists them"))
+        Err(Failure::new(
+            exit::UNAVAILABLE,
+            "key_not_in_agent",
+            format!("ssh-agent does not hold the key {}: {held}", agent.signatory.fingerprint()),
+        )
+        .with_help("`ssh-add FILE` adds a private key, and `ssh-add -l` lists them"))
     }
 
-    /// The public half.
-    pub(crate) fn key(&self) -> PublicKey {
-        self.key
+    /// The public half, and its certificate if it was named by that.
+    pub(crate) fn signatory(&self) -> &Signatory {
+        &self.signatory
     }
 
     /// The comment of the public half.
@@ -58,9 +63,9 @@ impl Agent {
     }
 
     /// Has the agent sign `data`.
-    pub(crate) fn sign(&self, data: &[u8]) -> Result<[u8; 64], Failure> {
+    pub(crate) fn sign(&self, data: &[u8]) -> Result<RawSignature, Failure> {
         let mut request = vec![SIGN_REQUEST];
-        put(&mut request, &blob(&self.key));
+        put(&mut request, &self.signatory.party.to_blob());
         put(&mut request, data);
         request.extend_from_slice(&0_u32.to_be_bytes());
         let answer = self.exchange(&request, None)?;
@@ -68,11 +73,8 @@ impl Agent {
             return Err(Failure::new(exit::UNAVAILABLE, "agent_refused", "ssh-agent refused to sign")
                 .with_help("confirm it where the agent asks, and look at `ssh-add -l`"));
         };
-        let signature = string(rest).filter(|(_, rest)| rest.is_empty()).and_then(|(signature, _)| {
-            let (algorithm, rest) = string(signature)?;
-            let (bytes, rest) = string(rest)?;
-            if algorithm == ALGORITHM.as_bytes() && rest.is_empty() { bytes.try_into().ok() } else { None }
-        });
+        let signature = string(rest).filter(|(_, rest)| rest.is_empty());
+        let signature = signature.and_then(|(signature, _)| RawSignature::read(signature, self.signatory.party.algorithm()));
         signature.ok_or_else(|| self.confused())
     }
 
@@ -127,14 +129,6 @@ fn listed(answer: &[u8]) -> Option<Vec<&[u8]>> {
         rest = after;
     }
     Some(keys)
-}
-
-/// A key as SSH writes it.
-fn blob(key: &PublicKey) -> Vec<u8> {
-    let mut out = Vec::new();
-    put(&mut out, ALGORITHM.as_bytes());
-    put(&mut out, key.as_bytes());
-    out
 }
 
 fn put(out: &mut Vec<u8>, field: &[u8]) {

@@ -80,7 +80,7 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Shown, Failure> {
 impl Shown {
     /// One JSON document.
     pub(crate) fn document(&self) -> Value {
-        let key = &self.signature.key;
+        let key = &self.signature.signatory;
         let signer = json!({"key": key.to_string(), "fingerprint": key.fingerprint()});
         match &self.what {
             What::Vouch { about, digest } => {
@@ -92,7 +92,7 @@ impl Shown {
 
     /// For people.
     pub(crate) fn text(&self) -> String {
-        let signer = self.signature.key.fingerprint();
+        let signer = self.signature.signatory.fingerprint();
         match &self.what {
             What::Vouch { about, digest } => {
                 let counted = if *about == Vouched::Plan { " (counted by nobody)" } else { "" };
@@ -104,8 +104,8 @@ impl Shown {
 
     /// An in-toto statement in a DSSE envelope that `signer` signs.
     pub(crate) fn in_toto(&self, signer: &Signer) -> Result<Value, Failure> {
-        let armor = self.signature.to_armor().map_err(|error| Failure::bug(error.to_string()))?;
-        let key = self.signature.key.to_string();
+        let armor = self.signature.to_armor();
+        let key = self.signature.signatory.to_string();
         let (predicate_type, name, digest, mut predicate) = match &self.what {
             What::Vouch { about, digest } => (VOUCH_TYPE, about.name(), *digest, json!({"for": about.name()})),
             What::Receipt { records } => {

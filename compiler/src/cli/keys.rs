@@ -16,7 +16,7 @@ pub(crate) fn own() -> Result<Identity, Failure> {
     let paths = HostPaths::from_environment();
     let (identity, made) = identity::own_or_create(&paths, &user_at_host()).map_err(|error| Failure::host(&error))?;
     if made {
-        console::say(&format!("made your identity {}\n", describe(&identity.public(), &identity.comment)));
+        console::say(&format!("made your identity {}\n", describe(&identity.public().fingerprint(), &identity.comment)));
     }
     Ok(identity)
 }
@@ -54,9 +54,9 @@ const RECIPIENT_HELP: &str =
     "give a line like `ssh-ed25519 AAAA…`, or a file with such lines (`/etc/ssh/ssh_host_ed25519_key.pub` of the target)";
 
 /// `SHA256:… (comment)`.
-pub(crate) fn describe(key: &PublicKey, comment: &str) -> String {
+pub(crate) fn describe(fingerprint: &str, comment: &str) -> String {
     let comment = escape(comment.as_bytes(), false);
-    if comment.is_empty() { key.fingerprint() } else { format!("{} ({comment})", key.fingerprint()) }
+    if comment.is_empty() { fingerprint.to_owned() } else { format!("{fingerprint} ({comment})") }
 }
 
 /// Who works where, as key comments and provenance say it.

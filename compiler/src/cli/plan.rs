@@ -340,7 +340,7 @@ impl Request {
             contracts::expiry(seal.not_after, seal.timestamp),
         );
         for recipient in &seal.recipients {
-            text.push_str(&format!("opened by   {}\n", keys::describe(recipient, "")));
+            text.push_str(&format!("opened by   {}\n", keys::describe(&recipient.fingerprint(), "")));
         }
         console::say(&text);
         Ok(())

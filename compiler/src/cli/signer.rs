@@ -5,8 +5,9 @@ use super::failure::{Failure, exit};
 use super::{agent, files, keys, options, passphrase};
 use base64ct::{Base64, Encoding as _};
 use clap::ArgMatches;
+use opal_format::credential::{CERTIFICATE, Certificate, Signatory, SigningParty};
 use opal_format::identity::{ALGORITHM, Identity, KeyError, PublicKey};
-use opal_format::signature::{MessageHash, SshSignature, signed_data};
+use opal_format::signature::{MessageHash, RawSignature, SignatureError, SshSignature, signed_data};
 use opal_trust::identity::{self, IdentityError};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -18,8 +19,8 @@ const ATTEMPTS: usize = 3;
 
 /// Somebody who can sign.
 pub(crate) enum Signer {
-    /// The private key is in this process.
-    Held(Box<Identity>),
+    /// The private key is in this process, and signs with this certificate, if any.
+    Held(Box<Identity>, Option<Box<Certificate>>),
     /// The private key is in the agent's.
     Agent(Agent),
 }
@@ -39,12 +40,12 @@ pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Signer, Failure> {
 
 impl From<Identity> for Signer {
     fn from(identity: Identity) -> Self {
-        Self::Held(Box::new(identity))
+        Self::Held(Box::new(identity), None)
     }
 }
 
 impl Signer {
-    /// Who `--key` names: the file of a private key, the file of a public key, or a public key as text.
+    /// Who `--key` names: the file of a private key, the file of a public key or of a certificate, or a public key as text.
     pub(crate) fn named(word: &Path) -> Result<Self, Failure> {
         let line = word.as_os_str().as_encoded_bytes();
         if keys::is_public_line(line) && !word.exists() {
@@ -53,6 +54,9 @@ impl Signer {
         // Only what may be read by everybody is looked at before the permissions are judged; a FIFO is not read twice.
         if std::fs::metadata(word).is_ok_and(|data| data.is_file()) {
             let bytes = Zeroizing::new(files::read_small(word, KEY_FILE_SIZE_MAX)?);
+            if bytes.starts_with(CERTIFICATE.as_bytes()) {
+                return Self::certified(&bytes, word);
+            }
             if keys::is_public_line(&bytes) {
                 return Self::in_agent(&bytes, &word.display().to_string());
             }
@@ -69,43 +73,69 @@ impl Signer {
     }
 
     fn in_agent(line: &[u8], place: &str) -> Result<Self, Failure> {
-        let malformed = |error: KeyError| {
-            Failure::new(exit::DATA, "bad_key", error.to_string()).at(place).with_help("give a line like `ssh-ed25519 AAAA…`, or its file")
-        };
+        let malformed = |error: KeyError| bad_key(&error, place, "give a line like `ssh-ed25519 AAAA…`, or its file");
         let text = std::str::from_utf8(line).map_err(|_| malformed(KeyError::PublicMalformed))?;
         let line = text.lines().next().unwrap_or_default();
-        let (key, comment) = PublicKey::parse_line(line).map_err(malformed)?;
-        Agent::with(key, &comment).map(Self::Agent)
+        let (party, comment) = SigningParty::parse_line(line).map_err(malformed)?;
+        Agent::with(Signatory { party, certificate: None }, &comment).map(Self::Agent)
     }
 
-    /// The public half.
-    pub(crate) fn public(&self) -> PublicKey {
-        match self {
-            Self::Held(identity) => identity.public(),
-            Self::Agent(agent) => agent.key(),
+    /// A certificate, with the private key that lies beside it as `ssh-keygen` names them, else with the agent's.
+    fn certified(line: &[u8], file: &Path) -> Result<Self, Failure> {
+        let place = file.display().to_string();
+        let malformed = |error: KeyError| bad_key(&error, &place, "have the key certified again: `ssh-keygen -s CA -I ID -n NAME KEY.pub`");
+        let text = std::str::from_utf8(line).map_err(|_| malformed(KeyError::CertificateMalformed))?;
+        let mut words = text.split_ascii_whitespace().skip(1);
+        let blob = words.next().and_then(|word| Base64::decode_vec(word).ok()).ok_or_else(|| malformed(KeyError::CertificateMalformed))?;
+        let (certificate, key) = Certificate::read(&blob).map_err(malformed)?;
+        let certificate = Some(Box::new(certificate));
+        let private = place.strip_suffix("-cert.pub").map(Path::new).filter(|private| private.exists());
+        let Some(private) = private else {
+            return Agent::with(Signatory { party: key.into(), certificate }, words.next().unwrap_or_default()).map(Self::Agent);
+        };
+        match Self::named(private)? {
+            Self::Held(identity, _) if identity.public() == key => Ok(Self::Held(identity, certificate)),
+            _ => Err(malformed(KeyError::Mismatch)),
         }
+    }
+
+    /// Who that is.
+    pub(crate) fn signatory(&self) -> Signatory {
+        match self {
+            Self::Held(identity, certificate) => Signatory { party: identity.public().into(), certificate: certificate.clone() },
+            Self::Agent(agent) => agent.signatory().clone(),
+        }
+    }
+
+    /// The point of the public half.
+    pub(crate) fn public(&self) -> PublicKey {
+        self.signatory().key()
     }
 
     /// What stands after the public key in its file.
     pub(crate) fn comment(&self) -> &str {
         match self {
-            Self::Held(identity) => &identity.comment,
+            Self::Held(identity, _) => &identity.comment,
             Self::Agent(agent) => agent.comment(),
         }
     }
 
     /// `SHA256:… (comment)`.
     pub(crate) fn describe(&self) -> String {
-        keys::describe(&self.public(), self.comment())
+        keys::describe(&self.signatory().fingerprint(), self.comment())
     }
 
     /// An SSHSIG over `message` for one purpose.
     pub(crate) fn sign(&self, namespace: &'static str, message: &[u8]) -> Result<SshSignature, Failure> {
         let data = signed_data(namespace, MessageHash::Sha512, message);
-        let signature = SshSignature::from_raw(self.public(), namespace, MessageHash::Sha512, self.sign_raw(&data)?);
+        let signature = SshSignature::from_raw(self.signatory(), namespace, MessageHash::Sha512, self.sign_data(&data)?);
         // An agent is another program; what it gives is checked as everything is.
-        signature.verify(message).map_err(|_| {
-            Failure::new(exit::UNAVAILABLE, "agent_bad_signature", "what ssh-agent gave is not a signature by the key that was asked for")
+        signature.verify(message).map_err(|error| {
+            let message = match error {
+                SignatureError::Absent => "nobody touched the security key",
+                _ => "what ssh-agent gave is not a signature by the key that was asked for",
+            };
+            Failure::new(exit::UNAVAILABLE, "agent_bad_signature", message)
                 .with_help("check the agent: `ssh-add -L`, or name the file of the private key")
         })?;
         Ok(signature)
@@ -113,11 +143,23 @@ impl Signer {
 
     /// A bare Ed25519 signature. `data` must say by itself what it is for.
     pub(crate) fn sign_raw(&self, data: &[u8]) -> Result<[u8; 64], Failure> {
+        if self.signatory().party.application.is_some() {
+            return Err(Failure::new(exit::UNAVAILABLE, "no_bare_signature", "a security key makes no bare signature, which this needs")
+                .with_help("name an ordinary key: `--key FILE`"));
+        }
+        self.sign_data(data).map(|signature| signature.bytes)
+    }
+
+    fn sign_data(&self, data: &[u8]) -> Result<RawSignature, Failure> {
         match self {
-            Self::Held(identity) => Ok(identity.sign_raw(data)),
+            Self::Held(identity, _) => Ok(identity.sign_raw(data).into()),
             Self::Agent(agent) => agent.sign(data),
         }
     }
+}
+
+fn bad_key(error: &KeyError, place: &str, help: &str) -> Failure {
+    Failure::new(exit::DATA, "bad_key", error.to_string()).at(place).with_help(help)
 }
 
 /// The type of key that a private key file in OpenSSH format states, which the library reads only where it knows the type.

@@ -56,7 +56,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         text.push_str("nobody has signed it\n");
     }
     for key in plan.signers() {
-        text.push_str(&format!("signed by   {}\n", keys::describe(&key, "")));
+        text.push_str(&format!("signed by   {}\n", keys::describe(&key.fingerprint(), "")));
     }
     console::print(text.as_bytes())
 }

@@ -1,6 +1,6 @@
 //! `opalc vouch`: a detached statement that somebody stands behind a contract.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::files::Destination;
 use super::{console, contracts, files, options, sign, signer};
 use opal_format::attestation::{self, NAMESPACE_VOUCH, Vouched};
@@ -36,8 +36,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let signer = signer::from_matches(&matches)?;
     let statement = about.statement(&digest);
     let signature = signer.sign(NAMESPACE_VOUCH, statement.as_bytes())?;
-    let bytes = attestation::write(&signature, statement.as_bytes())
-        .map_err(|error| Failure::new(exit::BUG, "internal", error.to_string()).with_help("sign with another key"))?;
+    let bytes = attestation::write(&signature, statement.as_bytes());
     destination.write(&bytes)?;
     console::say(&format!("{:<12}{digest}\nvouched by  {}\n", about.name(), signer.describe()));
     Ok(())

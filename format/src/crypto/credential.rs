@@ -61,7 +61,8 @@ impl SigningParty {
         }
         let key = wire.string().and_then(|bytes| bytes.try_into().ok()).ok_or(KeyError::PublicMalformed)?;
         let application = wire.string().filter(|name| !name.is_empty() && name.len() <= APPLICATION_MAX);
-        let application = application.and_then(|name| std::str::from_utf8(name).ok()).filter(|name| name.chars().all(|c| c.is_ascii_graphic()));
+        let application =
+            application.and_then(|name| std::str::from_utf8(name).ok()).filter(|name| name.chars().all(|c| c.is_ascii_graphic()));
         let application = application.ok_or(malformed)?.to_owned();
         Ok(Self { key: PublicKey::from_bytes(key)?, application: Some(application) })
     }
@@ -341,7 +342,9 @@ mod tests {
         let plain = SigningParty::from(party(3).key);
         assert_eq!(plain.to_string().parse(), Ok(plain.clone()));
         assert_eq!(plain.fingerprint(), plain.key.fingerprint());
-        for line in ["sk-ssh-ed25519@openssh.com", "sk-ssh-ed25519@openssh.com AAAA", "sk-ssh-ed25519@openssh.com !!", "ecdsa-sha2-nistp256 AAAA"] {
+        for line in
+            ["sk-ssh-ed25519@openssh.com", "sk-ssh-ed25519@openssh.com AAAA", "sk-ssh-ed25519@openssh.com !!", "ecdsa-sha2-nistp256 AAAA"]
+        {
             assert!(SigningParty::parse_line(line).is_err(), "{line}");
         }
         let mut blob = party(3).to_blob();
@@ -374,7 +377,10 @@ mod tests {
         let (certificate, key) = Certificate::read(&bytes).unwrap();
         let public = |number| *Identity::from_secret(&[number; 32], "").unwrap().public().as_bytes();
         assert_eq!((certificate.authority.as_bytes(), key.as_bytes()), (&public(8), &public(9)));
-        assert_eq!((certificate.serial, certificate.key_id.as_str(), certificate.principals.join(" ").as_str()), (3, "the key", "alice bob"));
+        assert_eq!(
+            (certificate.serial, certificate.key_id.as_str(), certificate.principals.join(" ").as_str()),
+            (3, "the key", "alice bob")
+        );
         assert_eq!((certificate.valid_after, certificate.valid_before), (1_767_225_600, 1_769_904_000));
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();

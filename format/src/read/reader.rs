@@ -4,12 +4,12 @@
 //! byte before them and checks them all. Only then [`Authenticated::decode`] looks at anything else. Whether the signers are trusted, and
 //! what to do with an unsigned contract, is the caller's decision.
 
+use crate::crypto::credential::Signatory;
 use crate::crypto::envelope::{self, EnvelopeError};
 use crate::crypto::hash::{Canonical, Digest, HashAlgorithm};
 use crate::crypto::identity::PublicKey;
 use crate::crypto::regen::{self, RegenError, SubKeys};
 use crate::crypto::seed::Seed;
-use crate::crypto::credential::Signatory;
 use crate::crypto::signature::{NAMESPACE_PLAN, SshSignature};
 use crate::read::archive::{self, table};
 use crate::read::check;

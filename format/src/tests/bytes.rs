@@ -1,7 +1,7 @@
 //! Changes of bytes: none of a signed plan is accepted, none of anything panics.
 
-use crate::crypto::credential::Signatory;
 use super::sample::{PROVENANCE, Sample, public, seed, signer};
+use crate::crypto::credential::Signatory;
 use crate::crypto::signature::SignatureError;
 use crate::read::error::FormatError;
 use crate::read::reader::RawPlan;

@@ -125,7 +125,7 @@ impl<'a> Receipt<'a> {
         end.insert("records".to_owned(), json!(self.lines));
         self.line("end", end);
         let signature = SshSignature::sign(&self.identity.signing, NAMESPACE_RECEIPT, self.text.as_bytes())?;
-        let bytes = attestation::write(&signature, self.text.as_bytes())?;
+        let bytes = attestation::write(&signature, self.text.as_bytes());
         let Place { path, temporary, file } = &mut self.place;
         let mut put = || {
             file.write_all(&bytes)?;

@@ -237,7 +237,7 @@ pub fn facts(plan: &Authenticated, contract: &Contract<'_>, vouches: &[Vouch]) -
         (
             "vouched by",
             or(
-                vouches.iter().map(|vouch| format!("{} (for the {})", vouch.key.fingerprint(), vouch.about.name())).collect(),
+                vouches.iter().map(|vouch| format!("{} (for the {})", vouch.signatory.fingerprint(), vouch.about.name())).collect(),
                 "nobody here",
             ),
         ),

@@ -93,13 +93,13 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
 
 /// A vouch for machines; `judged` says what those for the contract are worth, where that was asked.
 pub(super) fn vouch_json(vouch: &Vouch, judged: Option<&[Assessment]>) -> serde_json::Value {
-    let verdict = judged.and_then(|judged| judged.iter().find(|one| one.key == vouch.key && vouch.about == Vouched::Contract));
+    let verdict = judged.and_then(|judged| judged.iter().find(|one| one.signatory == vouch.signatory && vouch.about == Vouched::Contract));
     let principals = verdict.and_then(|one| match &one.verdict {
         Verdict::Trusted { principals } => Some(principals),
         _ => None,
     });
     json!({
-        "key": vouch.key.to_string(), "fingerprint": vouch.key.fingerprint(), "for": vouch.about.name(),
+        "key": vouch.signatory.to_string(), "fingerprint": vouch.signatory.fingerprint(), "for": vouch.about.name(),
         "counts_for": principals,
     })
 }
@@ -107,10 +107,10 @@ pub(super) fn vouch_json(vouch: &Vouch, judged: Option<&[Assessment]>) -> serde_
 /// What the vouches are, a line each.
 pub(super) fn vouch_lines(vouches: &[Vouch], judged: &[Assessment]) -> Vec<String> {
     let line = |vouch: &Vouch| {
-        let verdict = judged.iter().find(|one| one.key == vouch.key);
+        let verdict = judged.iter().find(|one| one.signatory == vouch.signatory);
         match (vouch.about, verdict) {
-            (Vouched::Plan, _) => format!("{} (for the plan, which counts for nothing)", vouch.key.fingerprint()),
-            (Vouched::Contract, None) => format!("{} (does not count beside the signatures)", vouch.key.fingerprint()),
+            (Vouched::Plan, _) => format!("{} (for the plan, which counts for nothing)", vouch.signatory.fingerprint()),
+            (Vouched::Contract, None) => format!("{} (does not count beside the signatures)", vouch.signatory.fingerprint()),
             (Vouched::Contract, Some(verdict)) => escape(verdict.to_string().as_bytes(), false),
         }
     };
@@ -250,7 +250,7 @@ fn new_plan_command(admitted: &Admitted<'_>, plan: &str) -> String {
         }
     }
     // Sealed to whoever signed is what happens by itself.
-    if !matches!(contract.recipients.as_slice(), [only] if admitted.trust.assessments.iter().any(|one| one.key == *only)) {
+    if !matches!(contract.recipients.as_slice(), [only] if admitted.trust.assessments.iter().any(|one| one.signatory.key() == *only)) {
         for recipient in &contract.recipients {
             let _ = write!(out, " --recipient {}", quote(&recipient.to_string()));
         }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use opal_format::credential::Signatory;
 use opal_format::hash::Digest;
 use opal_format::identity::PublicKey;
 use opal_format::signature::NAMESPACE_PLAN;
@@ -53,6 +54,12 @@ pub enum TrustSetError {
     /// A line is wrong.
     #[error(transparent)]
     Line(#[from] LineError),
+    /// An entry of the policy is about nobody.
+    #[error("the [[signer]] entry for `{principal}` is about nobody in allowed_signers")]
+    EntryUnmatched {
+        /// Its principal.
+        principal: String,
+    },
 }
 
 impl Failure for TrustSetError {
@@ -60,6 +67,11 @@ impl Failure for TrustSetError {
         match self {
             Self::Path(error) => error.report(),
             Self::Line(error) => error.report(),
+            Self::EntryUnmatched { .. } => Report::new(
+                "signer_entry_unmatched",
+                exit::CONFIGURATION,
+                "correct the principal in /etc/opal/policy.toml, or add its line to /etc/opal/allowed_signers",
+            ),
         }
     }
 }
@@ -77,7 +89,7 @@ impl TrustSet {
         let mut set = Self::default();
         if let Some(key) = own.filter(|_| !guarded || policy.own_identity()) {
             let principals = vec![OWN.to_owned()];
-            let signer = Signer { principals, namespaces: None, valid_after: None, valid_before: None, key };
+            let signer = Signer { principals, authority: None, namespaces: None, valid_after: None, valid_before: None, key: key.into() };
             set.signers.push((Origin::Own, signer));
         }
         if !guarded
@@ -94,6 +106,11 @@ impl TrustSet {
         if let Some(bytes) = paths.read_etc("revoked")? {
             set.revoked = Revoked::parse(&bytes, &etc.join("revoked"))?;
         }
+        // A name that was spelt wrong would restrict nobody.
+        let is_about = |entry: &SignerEntry| set.signers.iter().any(|(_, signer)| signer.may_be(&entry.principal));
+        if let Some(entry) = policy.signers.iter().find(|entry| !is_about(entry)) {
+            return Err(TrustSetError::EntryUnmatched { principal: entry.principal.clone() });
+        }
         Ok(set)
     }
 }
@@ -101,8 +118,8 @@ impl TrustSet {
 /// What is asked about a contract.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// The keys whose signatures over this contract verified, strictly and in the namespace `opal-plan`.
-    pub verified: &'a [PublicKey],
+    /// Those whose signatures over this contract verified, strictly and in the namespace `opal-plan`.
+    pub verified: &'a [Signatory],
     /// The contract's hash.
     pub contract: Digest,
     /// Its target.
@@ -124,7 +141,9 @@ pub struct Rules<'a> {
     pub threshold: u32,
     /// Whether neither `--expect` nor `--allow-unsigned` stands in for signatures.
     pub require_signature: bool,
-    /// What each principal may sign; one without an entry is not restricted.
+    /// Whether only signatures by a security key count, which somebody has touched.
+    pub touch: bool,
+    /// What each principal may sign. Where there are entries, one without any may sign nothing; where there are none, everything.
     pub entries: &'a [SignerEntry],
 }
 
@@ -145,9 +164,9 @@ pub enum Basis {
 /// What one verified signature is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
-    /// The signing key.
-    pub key: PublicKey,
-    /// The verdict on it.
+    /// Who signed.
+    pub signatory: Signatory,
+    /// The verdict on them.
     pub verdict: Verdict,
 }
 
@@ -161,6 +180,8 @@ pub enum Verdict {
     },
     /// It is listed nowhere.
     Unknown,
+    /// It is no security key, and the policy wants one.
+    NotTouched,
     /// It is listed, but its entry does not count now.
     Inactive(Inactive),
     /// The policy's entry for its principal leaves out this target or source.
@@ -172,10 +193,11 @@ pub enum Verdict {
 
 impl fmt::Display for Assessment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.key.fingerprint())?;
+        write!(f, "{}: ", self.signatory.fingerprint())?;
         match &self.verdict {
             Verdict::Trusted { principals } => write!(f, "trusted as `{}`", principals.join(",")),
             Verdict::Unknown => f.write_str("not in the trusted set"),
+            Verdict::NotTouched => f.write_str("not a security key, and the policy wants one that was touched"),
             Verdict::Inactive(reason) => write!(f, "{reason}"),
             Verdict::OutsideEntry { principal } => {
                 write!(f, "the policy does not let `{principal}` sign this target from this source")
@@ -203,10 +225,10 @@ pub enum Untrusted {
         contract: Digest,
     },
     /// `/etc/opal/revoked` lists a key that signed.
-    #[error("this contract is signed by a revoked key: {}", key.fingerprint())]
+    #[error("this contract is signed by a revoked key: {fingerprint}")]
     RevokedKey {
-        /// The key.
-        key: PublicKey,
+        /// Its fingerprint.
+        fingerprint: String,
     },
     /// `--expect` names another contract.
     #[error("this is not the contract you expect: it is {actual}")]
@@ -291,7 +313,7 @@ impl Failure for Untrusted {
 fn allow_help(assessments: &[Assessment]) -> String {
     let unknown = assessments.iter().find(|a| a.verdict == Verdict::Unknown);
     match unknown {
-        Some(found) => format!("if you trust the signer, add a line to allowed_signers: `NAME {}`", found.key),
+        Some(found) => format!("if you trust the signer, add a line to allowed_signers: `NAME {}`", found.signatory),
         None => "check the signer's line in allowed_signers".to_owned(),
     }
 }
@@ -316,17 +338,14 @@ pub fn judge(question: &Question<'_>, trust: &TrustSet, rules: &Rules<'_>) -> Re
     if trust.revoked.has_contract(&contract) {
         return Err(Untrusted::RevokedContract { contract });
     }
-    if let Some(key) = question.verified.iter().find(|key| trust.revoked.has_key(key)) {
-        return Err(Untrusted::RevokedKey { key: *key });
+    if let Some(fingerprint) = trust.revoked.first_of(question.verified) {
+        return Err(Untrusted::RevokedKey { fingerprint });
     }
     if question.expect.is_some_and(|expected| expected != contract) {
         return Err(Untrusted::Unexpected { actual: contract });
     }
-    let mut keys = question.verified.to_vec();
-    keys.sort_unstable();
-    keys.dedup();
-    let assess = |key: PublicKey| Assessment { key, verdict: assess(&key, question, trust, rules.entries, NAMESPACE_PLAN) };
-    let assessments: Vec<_> = keys.into_iter().take(SIGNATURES_MAX).map(assess).collect();
+    let assess = |signatory: Signatory| Assessment { verdict: assess(&signatory, question, trust, rules, NAMESPACE_PLAN), signatory };
+    let assessments: Vec<_> = distinct_keys(question.verified).take(SIGNATURES_MAX).map(assess).collect();
 
     let need = rules.threshold.max(1);
     let principals = distinct_principals(&assessments);
@@ -354,29 +373,48 @@ pub fn judge(question: &Question<'_>, trust: &TrustSet, rules: &Rules<'_>) -> Re
     })
 }
 
-/// What a key counts for in one namespace.
+/// Each of `signatories` by whose key nobody before them signed, sorted by key.
+pub(super) fn distinct_keys(signatories: &[Signatory]) -> impl Iterator<Item = Signatory> {
+    let mut all = signatories.to_vec();
+    all.sort_by_key(Signatory::key);
+    all.dedup_by_key(|signatory| signatory.key());
+    all.into_iter()
+}
+
+/// What a signature counts for in one namespace.
 pub(super) fn assess(
-    key: &PublicKey,
+    signatory: &Signatory,
     question: &Question<'_>,
     trust: &TrustSet,
-    entries: &[SignerEntry],
+    rules: &Rules<'_>,
     namespace: &'static str,
 ) -> Verdict {
     let mut allowed: Vec<String> = Vec::new();
     let mut verdict = Verdict::Unknown;
-    for (_, signer) in trust.signers.iter().filter(|(_, signer)| signer.key == *key) {
-        if let Err(reason) = signer.check_active(namespace, question.now) {
-            verdict = Verdict::Inactive(reason);
+    for (_, signer) in &trust.signers {
+        let principals = match signer.principals_of(signatory, question.now) {
+            Ok(principals) if principals.is_empty() => continue,
+            Ok(principals) => signer.check_active(namespace, question.now).map(|()| principals),
+            Err(reason) => Err(reason),
+        };
+        let principals = match principals {
+            Ok(principals) => principals,
+            Err(reason) => {
+                verdict = Verdict::Inactive(reason);
+                continue;
+            }
+        };
+        if rules.touch && signatory.party.application.is_none() {
+            verdict = Verdict::NotTouched;
             continue;
         }
-        for principal in &signer.principals {
-            let of_principal = |entry: &&SignerEntry| matches(&entry.principal, principal);
-            let mut restrictions = entries.iter().filter(of_principal).peekable();
-            let free = restrictions.peek().is_none();
-            if free || restrictions.any(|entry| entry.covers(question.target, question.source)) {
-                allowed.push(principal.clone());
+        for principal in principals {
+            let mut own = rules.entries.iter().filter(|entry| matches(&entry.principal, &principal));
+            // Who stands in no entry signs nothing, once there are entries: a list that restricts some would leave the others free.
+            if rules.entries.is_empty() || own.any(|entry| entry.covers(question.target, question.source)) {
+                allowed.push(principal);
             } else {
-                verdict = Verdict::OutsideEntry { principal: principal.clone() };
+                verdict = Verdict::OutsideEntry { principal };
             }
         }
     }
@@ -448,21 +486,23 @@ mod tests {
 
     /// A question about contract `a` with these signatures, on 2026-01-01.
     struct Asked {
-        verified: Vec<PublicKey>,
+        verified: Vec<Signatory>,
         expect: Option<Digest>,
         allow_unsigned: bool,
         threshold: u32,
         require_signature: bool,
+        touch: bool,
         entries: Vec<SignerEntry>,
     }
 
     fn asked(verified: &[PublicKey]) -> Asked {
         Asked {
-            verified: verified.to_vec(),
+            verified: verified.iter().copied().map(Signatory::from).collect(),
             expect: None,
             allow_unsigned: false,
             threshold: 1,
             require_signature: false,
+            touch: false,
             entries: Vec::new(),
         }
     }
@@ -478,7 +518,8 @@ mod tests {
                 allow_unsigned: self.allow_unsigned,
                 now: "2026-01-01T12:00:00Z".parse().expect("time"),
             };
-            let rules = Rules { threshold: self.threshold, require_signature: self.require_signature, entries: &self.entries };
+            let rules =
+                Rules { threshold: self.threshold, require_signature: self.require_signature, touch: self.touch, entries: &self.entries };
             judge(&question, trust, &rules)
         }
 
@@ -621,12 +662,12 @@ mod tests {
         assert_eq!(with(&[entry("alice", "dep*", "ops/*")], &k[..1]).basis(&set), signed(&["alice"]));
         assert_eq!(with(&[entry("alice", "migrate", "ops/*")], &k[..1]).code(&set), "signer_outside_entry");
         assert_eq!(with(&[entry("alice", "deploy", "dev/*")], &k[..1]).code(&set), "signer_outside_entry");
-        // Entries of one principal add up; one of another changes nothing.
+        // Entries of one principal add up; where there are entries, who has none signs nothing.
         let both = [entry("alice", "migrate", "*"), entry("alice", "deploy", "*")];
         assert_eq!(with(&both, &k[..1]).basis(&set), signed(&["alice"]));
-        assert_eq!(with(&[entry("bob", "migrate", "*")], &k[..1]).basis(&set), signed(&["alice"]));
+        assert_eq!(with(&[entry("bob", "deploy", "*")], &k[..1]).code(&set), "signer_outside_entry");
         // A signer outside its entry takes nothing away from one inside.
-        assert_eq!(with(&[entry("alice", "migrate", "*")], &k).basis(&set), signed(&["bob"]));
+        assert_eq!(with(&[entry("alice", "migrate", "*"), entry("bob", "deploy", "*")], &k).basis(&set), signed(&["bob"]));
     }
 
     #[test]
@@ -639,7 +680,7 @@ mod tests {
         fixture::etc_file(&paths, "allowed_signers", &format!("s {system}"));
         fixture::etc_file(&paths, "revoked", &contract("b").to_string());
         let load = |guarded, policy: &Policy| TrustSet::load(&paths, Some(own), guarded, policy).expect("loads");
-        let listed = |set: &TrustSet| set.signers.iter().map(|(origin, s)| (*origin, s.key)).collect::<Vec<_>>();
+        let listed = |set: &TrustSet| set.signers.iter().map(|(origin, s)| (*origin, s.key.key)).collect::<Vec<_>>();
         let plain = load(false, &Policy::default());
         assert_eq!(listed(&plain), [(Origin::Own, own), (Origin::User, user), (Origin::System, system)]);
         assert!(plain.revoked.has_contract(&contract("b")));

@@ -95,6 +95,7 @@ const SANDBOX_LEVELS: &[&str] = &["none", "best-effort", "required"];
 pub const KEYS: &[Key] = &[
     key("trust.require_signature", Kind::Bool, Tighter::True, "true in a guarded run", "only signatures count, never flags"),
     key("trust.threshold", Kind::Count, Tighter::Larger, "1", "distinct principals that must have signed"),
+    key("trust.touch", Kind::Bool, Tighter::True, "false", "only signatures by a security key count, which somebody has touched"),
     key("trust.vouches", Kind::Count, Tighter::Larger, "none", "distinct principals, none of them a signer, that must vouch"),
     key("trust.own_identity", Kind::Bool, Tighter::False, "false", "the caller's own signature counts in guarded runs"),
     key("trust.direct", Kind::Bool, Tighter::False, "false", "runs without a contract, whatever is demanded of contracts"),
@@ -405,6 +406,7 @@ impl Policy {
         Rules {
             threshold: self.count("trust.threshold").unwrap_or(1),
             require_signature: self.is_set("trust.require_signature", guarded) || set_uid,
+            touch: self.is_set("trust.touch", false),
             entries: &self.signers,
         }
     }
@@ -425,6 +427,7 @@ impl Policy {
             ("trust.require_signature", self.is_set("trust.require_signature", false)),
             ("trust.threshold", more_than_one),
             ("trust.vouches", self.vouches() > 0),
+            ("trust.touch", self.is_set("trust.touch", false)),
             ("plan.require_expiry", self.is_set("plan.require_expiry", false)),
             ("plan.max_age", self.number("plan.max_age").is_some()),
         ];
@@ -706,6 +709,7 @@ mod tests {
         [trust]
         require_signature = true
         threshold = 2
+        touch = true
         vouches = 1
         own_identity = true
         direct = true
@@ -826,6 +830,7 @@ mod tests {
             ("trust.require_signature", "true"),
             ("trust.threshold", "2"),
             ("trust.vouches", "1"),
+            ("trust.touch", "true"),
             ("plan.require_expiry", "true"),
             ("plan.max_age", "\"1h\""),
         ] {

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use opal_format::credential::{SECURITY_KEY, Signatory, SigningParty};
 use opal_format::hash::Digest;
-use opal_format::identity::PublicKey;
 
 use super::signers::{LineCause, LineError, content_lines};
 
@@ -42,10 +42,15 @@ impl Revoked {
         Ok(revoked)
     }
 
-    /// Whether a key is revoked.
+    /// The fingerprint of the first key among these, or of the authority behind one of them, that is revoked.
     #[must_use]
-    pub fn has_key(&self, key: &PublicKey) -> bool {
-        !self.fingerprints.is_empty() && self.fingerprints.contains(&key.fingerprint())
+    pub fn first_of(&self, signatories: &[Signatory]) -> Option<String> {
+        if self.fingerprints.is_empty() {
+            return None;
+        }
+        let authority = |signatory: &Signatory| signatory.certificate.as_ref().map(|certificate| certificate.authority.fingerprint());
+        let mut all = signatories.iter().flat_map(|signatory| [Some(signatory.fingerprint()), authority(signatory)]).flatten();
+        all.find(|fingerprint| self.fingerprints.contains(fingerprint))
     }
 
     /// Whether a contract is revoked.
@@ -57,8 +62,8 @@ impl Revoked {
 
 fn parse_line(line: &str) -> Result<Entry, LineCause> {
     let word = line.split_ascii_whitespace().next().unwrap_or_default();
-    if word == opal_format::identity::ALGORITHM {
-        return Ok(Entry::Fingerprint(line.parse::<PublicKey>()?.fingerprint()));
+    if word == opal_format::identity::ALGORITHM || word == SECURITY_KEY {
+        return Ok(Entry::Fingerprint(line.parse::<SigningParty>()?.fingerprint()));
     }
     if let Some(digits) = word.strip_prefix("SHA256:") {
         let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
@@ -84,14 +89,14 @@ mod tests {
 
     #[test]
     fn keys_fingerprints_and_contracts_are_found_again() {
-        let key: PublicKey = KEY.parse().expect("key");
+        let key = [Signatory { party: KEY.parse().expect("key"), certificate: None }];
         let contract: Digest = format!("blake3:{}", "0f".repeat(32)).parse().expect("hash");
-        for text in [format!("{KEY} left the company"), format!("# x\n\n{} # stolen", key.fingerprint())] {
+        for text in [format!("{KEY} left the company"), format!("# x\n\n{} # stolen", key[0].fingerprint())] {
             let revoked = read(&text).expect("reads");
-            assert!(revoked.has_key(&key) && !revoked.has_contract(&contract), "{text}");
+            assert!(revoked.first_of(&key) == Some(key[0].fingerprint()) && !revoked.has_contract(&contract), "{text}");
         }
         let revoked = read(&format!("{contract} bad rollout")).expect("reads");
-        assert!(!revoked.has_key(&key) && revoked.has_contract(&contract));
+        assert!(revoked.first_of(&key).is_none() && revoked.has_contract(&contract));
     }
 
     #[test]

@@ -6,12 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use opal_format::attestation::{Attestation, NAMESPACE_VOUCH, Vouched};
+use opal_format::credential::Signatory;
 use opal_format::hash::Digest;
-use opal_format::identity::PublicKey;
 use opal_format::signature::{SignatureError, SshSignature};
 
-use super::judge::{Assessment, Decision, Question, TrustSet, Untrusted, Verdict, assess, distinct_principals, may_be_same};
-use super::policy::SignerEntry;
+use super::judge::{
+    Assessment, Decision, Question, Rules, TrustSet, Untrusted, Verdict, assess, distinct_keys, distinct_principals, may_be_same,
+};
 use opal_core::failure::{Failure, Report, exit};
 
 /// The most that are looked at in one run.
@@ -75,7 +76,7 @@ pub struct Vouches(Vec<(PathBuf, SshSignature)>);
 #[derive(Debug, Clone)]
 pub struct Vouch {
     /// Whose it is.
-    pub key: PublicKey,
+    pub signatory: Signatory,
     /// What it is for.
     pub about: Vouched,
 }
@@ -92,11 +93,15 @@ impl Vouches {
         paths.iter().map(|path| read(path).map(|signature| (path.clone(), signature))).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The keys that vouch for a contract.
+    /// Those who vouch for a contract.
     #[must_use]
-    pub fn for_contract(&self, contract: &Digest) -> Vec<PublicKey> {
+    pub fn for_contract(&self, contract: &Digest) -> Vec<Signatory> {
         let statement = Vouched::Contract.statement(contract);
-        self.0.iter().filter(|(_, signature)| signature.verify(statement.as_bytes()).is_ok()).map(|(_, signature)| signature.key).collect()
+        self.0
+            .iter()
+            .filter(|(_, signature)| signature.verify(statement.as_bytes()).is_ok())
+            .map(|(_, signature)| signature.signatory.clone())
+            .collect()
     }
 
     /// Every vouch with what it is for.
@@ -108,7 +113,7 @@ impl Vouches {
         let check = |(path, signature): &(PathBuf, SshSignature)| {
             let found = statements.iter().find(|(_, statement)| signature.verify(statement.as_bytes()).is_ok());
             let about = found.map(|(about, _)| *about).ok_or_else(|| VouchError::Other { path: path.clone() })?;
-            Ok(Vouch { key: signature.key, about })
+            Ok(Vouch { signatory: signature.signatory.clone(), about })
         };
         self.0.iter().map(check).collect()
     }
@@ -128,23 +133,19 @@ fn read(path: &Path) -> Result<SshSignature, VouchError> {
 /// # Errors
 /// [`Untrusted::RevokedKey`], or [`Untrusted::Vouches`] if there are too few.
 pub fn judge_vouches(
-    vouchers: &[PublicKey],
+    vouchers: &[Signatory],
     need: u32,
     question: &Question<'_>,
     trust: &TrustSet,
-    entries: &[SignerEntry],
+    rules: &Rules<'_>,
     signed: &Decision,
 ) -> Result<Vec<Assessment>, Untrusted> {
-    if let Some(key) = vouchers.iter().find(|key| trust.revoked.has_key(key)) {
-        return Err(Untrusted::RevokedKey { key: *key });
+    if let Some(fingerprint) = trust.revoked.first_of(vouchers) {
+        return Err(Untrusted::RevokedKey { fingerprint });
     }
-    let mut keys = vouchers.to_vec();
-    keys.sort_unstable();
-    keys.dedup();
-    let judged: Vec<_> = keys
-        .into_iter()
-        .filter(|key| !question.verified.contains(key))
-        .map(|key| Assessment { key, verdict: assess(&key, question, trust, entries, NAMESPACE_VOUCH) })
+    let judged: Vec<_> = distinct_keys(vouchers)
+        .filter(|voucher| !question.verified.iter().any(|signer| signer.key() == voucher.key()))
+        .map(|signatory| Assessment { verdict: assess(&signatory, question, trust, rules, NAMESPACE_VOUCH), signatory })
         .filter(|one| match &one.verdict {
             Verdict::Trusted { principals } => !signed.assessments.iter().any(|signer| match &signer.verdict {
                 Verdict::Trusted { principals: signers } => may_be_same(principals, signers),
@@ -159,11 +160,12 @@ pub fn judge_vouches(
 
 #[cfg(test)]
 mod tests {
-    use super::super::judge::{Basis, Origin, Rules, judge};
+    use super::super::judge::{Basis, Origin, judge};
+    use super::super::policy::SignerEntry;
     use super::super::revoked::Revoked;
     use super::super::signers::parse;
     use super::*;
-    use opal_format::identity::Identity;
+    use opal_format::identity::{Identity, PublicKey};
 
     fn keys(count: usize) -> Vec<PublicKey> {
         (0..count).map(|_| Identity::generate("k").expect("random").public()).collect()
@@ -190,8 +192,10 @@ mod tests {
         need: u32,
         entries: &[SignerEntry],
     ) -> Result<usize, &'static str> {
+        let of = |keys: &[PublicKey]| keys.iter().copied().map(Signatory::from).collect::<Vec<_>>();
+        let (signers, vouchers) = (of(signers), of(vouchers));
         let question = Question {
-            verified: signers,
+            verified: &signers,
             contract: format!("sha256:{}", "a".repeat(64)).parse().expect("hash"),
             target: "deploy",
             source: "deploy.opl",
@@ -199,9 +203,10 @@ mod tests {
             allow_unsigned: true,
             now: "2026-01-01T12:00:00Z".parse().expect("time"),
         };
-        let decision = judge(&question, trust, &Rules { threshold: 1, require_signature: false, entries }).expect("trusted");
+        let free = Rules { threshold: 1, require_signature: false, touch: false, entries: &[] };
+        let decision = judge(&question, trust, &free).expect("trusted");
         assert!(signers.is_empty() == matches!(decision.basis, Basis::Unsigned));
-        let counted = judge_vouches(vouchers, need, &question, trust, entries, &decision);
+        let counted = judge_vouches(&vouchers, need, &question, trust, &Rules { entries, ..free }, &decision);
         counted.map(|judged| judged.iter().filter(|one| matches!(one.verdict, Verdict::Trusted { .. })).count()).map_err(|refused| {
             assert_eq!(refused.exit(), 20);
             refused.code()
