@@ -290,7 +290,56 @@ fn a_signer_signs_only_what_their_entry_names() {
     ] {
         here.policy(&format!("[[signer]]\nprincipal = \"ops\"\n{entry}")).run(&[], status);
     }
-    here.policy("[[signer]]\nprincipal = \"others\"\ntargets = [\"stop\"]").run(&[], 0);
+    // Where there are entries, who has none signs nothing; and an entry that is about nobody stops everything.
+    here.trust(&[("ops", "own"), ("others", "second")]);
+    here.policy("[[signer]]\nprincipal = \"others\"\ntargets = [\"stop\"]").run(&[], 20).says("error[signer_outside_entry]");
+    here.policy("[[signer]]\nprincipal = \"opps\"\ntargets = [\"go\"]").run(&[], 78).says("error[signer_entry_unmatched]");
+}
+
+#[test]
+fn certificates_count_by_their_authority_within_their_time() {
+    let here = guarded!();
+    let keygen = |arguments: &[&str]| {
+        let made = std::process::Command::new("ssh-keygen").args(arguments).current_dir(here.host.work()).stderr(std::process::Stdio::null()).status();
+        made.is_ok_and(|made| made.success())
+    };
+    if !keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "ca"]) {
+        println!("skipped: ssh-keygen is not installed");
+        return;
+    }
+    assert!(keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "key"]));
+    here.put("allowed_signers", &format!("*@example.com cert-authority {}\n", here.host.read("ca.pub")));
+    for (names, validity, status, says) in [
+        ("alice@example.com", "-1h:+1h", 0, "effects: started"),
+        ("mallory@example.org", "-1h:+1h", 20, "names nobody"),
+        ("alice@example.com", "-2h:-1h", 20, "its certificate has expired"),
+        ("alice@example.com", "+1h:+2h", 20, "its certificate is not valid yet"),
+    ] {
+        assert!(keygen(&["-q", "-s", "ca", "-I", "id", "-n", names, "-V", validity, "key.pub"]));
+        here.contract("go: echo went\n", &["go", "--unsigned"]);
+        here.host.opalc(&["sign", "prod.plan", "--key", "key-cert.pub"]).expect(0);
+        here.run(&[], status).says(says);
+    }
+    // The key alone is listed nowhere, the authority itself signs nothing, and both can be revoked.
+    for key in ["key", "ca"] {
+        here.contract("go: echo went\n", &["go", "--unsigned"]);
+        here.host.opalc(&["sign", "prod.plan", "--key", key]).expect(0);
+        here.run(&[], 20).says("error[untrusted_signer]");
+    }
+    assert!(keygen(&["-q", "-s", "ca", "-I", "id", "-n", "alice@example.com", "key.pub"]));
+    here.contract("go: echo went\n", &["go", "--unsigned"]);
+    here.host.opalc(&["sign", "prod.plan", "--key", "key-cert.pub"]).expect(0);
+    for revoked in ["key.pub", "ca.pub"] {
+        here.put("revoked", &here.host.read(revoked)).run(&[], 20).says("error[key_revoked]");
+    }
+}
+
+#[test]
+fn a_policy_may_want_security_keys_that_were_touched() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]).policy("trust.touch = true");
+    here.run(&[], 20).says("not a security key");
+    here.policy("trust.touch = false").run(&[], 0);
 }
 
 #[test]

@@ -191,6 +191,61 @@ fn what_an_agent_says_is_believed_in_nothing() {
 }
 
 #[test]
+fn a_security_key_signs_through_the_agent_when_it_is_touched() {
+    use base64ct::{Base64, Encoding as _};
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use opal_format::hash::HashAlgorithm;
+
+    let mut host = Host::new();
+    contract(&host);
+    let socket = host.path().join("agent");
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    host.set("SSH_AUTH_SOCK", &socket.display().to_string());
+    let device = SigningKey::from_bytes(&[9; 32]);
+    let name = b"sk-ssh-ed25519@openssh.com";
+    let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat();
+    let blob = [string(name), string(device.verifying_key().as_bytes()), string(b"ssh:")].concat();
+    host.write("device.pub", &format!("sk-ssh-ed25519@openssh.com {} token\n", Base64::encode_string(&blob)));
+    let list = [vec![12, 0, 0, 0, 1], string(&blob), string(b"token")].concat();
+    let sha256 = |bytes: &[u8]| HashAlgorithm::Sha256.plain(bytes).bytes;
+    let take = |mut stream: &std::os::unix::net::UnixStream| {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).expect("a length");
+        let mut request = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut request).expect("a request");
+        request
+    };
+    for flags in [0_u8, 1] {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().expect("a request");
+                let _ = take(&stream);
+                stream.write_all(&string(&list)).expect("answered");
+                let (mut stream, _) = listener.accept().expect("a request");
+                let request = take(&stream);
+                // kind, key, data, flags
+                let data = request.get(1 + 4 + blob.len() + 4..request.len() - 4).expect("data");
+                let signed = [&sha256(b"ssh:")[..], &[flags], &7_u32.to_be_bytes(), &sha256(data)].concat();
+                let signature = device.sign(&signed).to_bytes();
+                let answer = [string(name), string(&signature), vec![flags], 7_u32.to_be_bytes().to_vec()].concat();
+                stream.write_all(&string(&[vec![14], string(&answer)].concat())).expect("answered");
+            });
+            let signed = host.opalc(&["sign", "prod.plan", "--key", "device.pub"]);
+            if flags == 0 {
+                signed.expect(69).says("error[agent_bad_signature]").says("nobody touched");
+            } else {
+                signed.expect(0).says("(token)");
+            }
+        });
+    }
+    let key = host.read("device.pub").split(' ').take(2).collect::<Vec<_>>().join(" ");
+    assert_eq!(signers(&host), [key.clone()]);
+    host.vm(&["run", "--plan", "prod.plan"]).expect(20).says("error[untrusted_signer]").says(&key);
+    host.write("../config/opal/allowed_signers", &format!("ops {key}\n"));
+    host.vm(&["run", "--plan", "prod.plan"]).expect(0);
+}
+
+#[test]
 fn a_key_of_another_type_is_refused_by_name() {
     if !have("ssh-keygen") {
         return;
