@@ -315,6 +315,36 @@ fn sha256_signature() -> Vec<u8> {
     SshSignature::from_raw(public(1).into(), NAMESPACE_PLAN, MessageHash::Sha256, signer(1).sign(&data).to_bytes().into()).to_blob()
 }
 
+/// A signature by a security key of which somebody touched that with these flags.
+fn touched(flags: u8) -> Vec<u8> {
+    use crate::crypto::credential::{Signatory, SigningParty};
+    use crate::crypto::signature::{MessageHash, RawSignature, signed_data};
+    use ed25519_dalek::Signer as _;
+    let data = signed_data(NAMESPACE_PLAN, MessageHash::Sha512, &Sample::new().file().contract_hash().bytes);
+    let sha256 = |bytes: &[u8]| HashAlgorithm::Sha256.plain(bytes).bytes;
+    let signed = [&sha256(b"ssh:")[..], &[flags], &7_u32.to_be_bytes(), &sha256(&data)].concat();
+    let signatory = Signatory { party: SigningParty { key: public(1), application: Some("ssh:".to_owned()) }, certificate: None };
+    let signature = RawSignature { bytes: signer(1).sign(&signed).to_bytes(), device: Some((flags, 7)) };
+    SshSignature::from_raw(signatory, NAMESPACE_PLAN, MessageHash::Sha512, signature).to_blob()
+}
+
+/// A signature by key 1 with a certificate of kind `kind` by key 2, whose signature has its last byte changed by `forged`.
+fn certified(kind: u32, forged: u8) -> Vec<u8> {
+    use ed25519_dalek::Signer as _;
+    let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let key = |number| string(public(number).as_bytes());
+    let mut certificate = [string(b"ssh-ed25519-cert-v01@openssh.com"), string(&[9; 32]), key(1), 3_u64.to_be_bytes().to_vec()].concat();
+    certificate.extend_from_slice(&[kind.to_be_bytes().to_vec(), string(b"id"), string(&string(b"alice"))].concat());
+    certificate.extend_from_slice(&[0_u64.to_be_bytes(), u64::MAX.to_be_bytes()].concat());
+    certificate.extend_from_slice(&[string(b""), string(b""), string(b""), string(&[string(b"ssh-ed25519"), key(2)].concat())].concat());
+    let mut signature = signer(2).sign(&certificate).to_bytes();
+    signature[40] ^= forged;
+    certificate.extend_from_slice(&string(&[string(b"ssh-ed25519"), string(&signature)].concat()));
+    let plain = blob(1);
+    let after_key = plain.windows(9).position(|window| window == NAMESPACE_PLAN.as_bytes()).unwrap() - 4;
+    [&plain[..10], &string(&certificate), &plain[after_key..]].concat()
+}
+
 /// The sample with a SIGNATURE section that holds these bytes as signatures.
 fn with_signatures(blobs: &[Vec<u8>]) -> Vec<u8> {
     let mut list = u32::try_from(blobs.len()).unwrap().to_le_bytes().to_vec();
@@ -376,7 +406,13 @@ fn signatures() -> Vec<Vector> {
         ("signature_twice", "signature_order", with_signatures(&[good.clone(), good.clone()])),
         ("signature_unsorted", "signature_order", with_signatures(&pair)),
         ("signature_too-many", "plan_too_large", with_list(&17_u32.to_le_bytes())),
-        ("signature_too-long", "plan_too_large", with_signatures(&[vec![0; 513]])),
+        ("signature_too-long", "plan_too_large", with_signatures(&[vec![0; 4097]])),
+        ("valid_security-key", "ok", with_signatures(&[touched(1)])),
+        ("signature_not-touched", "signature_absent", with_signatures(&[touched(0)])),
+        ("signature_security-key-twice", "signature_order", with_signatures(&[touched(1), blob(1)])),
+        ("valid_certificate", "ok", with_signatures(&[certified(1, 0)])),
+        ("signature_certificate-of-a-host", "signature_malformed", with_signatures(&[certified(2, 0)])),
+        ("signature_certificate-forged", "signature_key", with_signatures(&[certified(1, 1)])),
         ("signature_list-cut", "plan_truncated", with_list(&listed(&[])[..100])),
         ("signature_list-empty", "plan_truncated", with_list(&[])),
         ("signature_count-lowered", "plan_padding", with_list(&[&0_u32.to_le_bytes(), &listed(&[])[4..]].concat())),
