@@ -291,6 +291,7 @@ fn a_signer_signs_only_what_their_entry_names() {
         here.policy(&format!("[[signer]]\nprincipal = \"ops\"\n{entry}")).run(&[], status);
     }
     // Where there are entries, who has none signs nothing; and an entry that is about nobody stops everything.
+    here.host.opalc(&["keygen", "-o", "second"]).expect(0);
     here.trust(&[("ops", "own"), ("others", "second")]);
     here.policy("[[signer]]\nprincipal = \"others\"\ntargets = [\"stop\"]").run(&[], 20).says("error[signer_outside_entry]");
     here.policy("[[signer]]\nprincipal = \"opps\"\ntargets = [\"go\"]").run(&[], 78).says("error[signer_entry_unmatched]");
@@ -320,18 +321,18 @@ fn certificates_count_by_their_authority_within_their_time() {
         ("alice@example.com", "+1h:+2h", 20, "its certificate is not valid yet"),
     ] {
         assert!(keygen(&["-q", "-s", "ca", "-I", "id", "-n", names, "-V", validity, "key.pub"]));
-        here.contract("go: echo went\n", &["go", "--unsigned"]);
+        here.contract("go: echo went > ran\n", &["go", "--unsigned"]);
         here.host.opalc(&["sign", "prod.plan", "--key", "key-cert.pub"]).expect(0);
         here.run(&[], status).says(says);
     }
     // The key alone is listed nowhere, the authority itself signs nothing, and both can be revoked.
     for key in ["key", "ca"] {
-        here.contract("go: echo went\n", &["go", "--unsigned"]);
+        here.contract("go: echo went > ran\n", &["go", "--unsigned"]);
         here.host.opalc(&["sign", "prod.plan", "--key", key]).expect(0);
         here.run(&[], 20).says("error[untrusted_signer]");
     }
     assert!(keygen(&["-q", "-s", "ca", "-I", "id", "-n", "alice@example.com", "key.pub"]));
-    here.contract("go: echo went\n", &["go", "--unsigned"]);
+    here.contract("go: echo went > ran\n", &["go", "--unsigned"]);
     here.host.opalc(&["sign", "prod.plan", "--key", "key-cert.pub"]).expect(0);
     for revoked in ["key.pub", "ca.pub"] {
         here.put("revoked", &here.host.read(revoked)).run(&[], 20).says("error[key_revoked]");
