@@ -301,11 +301,7 @@ fn a_signer_signs_only_what_their_entry_names() {
 fn certificates_count_by_their_authority_within_their_time() {
     let here = guarded!();
     let keygen = |arguments: &[&str]| {
-        let made = Command::new("ssh-keygen")
-            .args(arguments)
-            .current_dir(here.host.work())
-            .stderr(Stdio::null())
-            .status();
+        let made = Command::new("ssh-keygen").args(arguments).current_dir(here.host.work()).stderr(Stdio::null()).status();
         made.is_ok_and(|made| made.success())
     };
     if !keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "ca"]) {

@@ -205,7 +205,7 @@ fn a_security_key_signs_through_the_agent_when_it_is_touched() {
     let name = b"sk-ssh-ed25519@openssh.com";
     let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).expect("short").to_be_bytes(), bytes].concat();
     let blob = [string(name), string(device.verifying_key().as_bytes()), string(b"ssh:")].concat();
-    host.write("device.pub", &format!("sk-ssh-ed25519@openssh.com {} token\n", Base64::encode_string(&blob)));
+    host.write("device.pub", format!("sk-ssh-ed25519@openssh.com {} token\n", Base64::encode_string(&blob)));
     let list = [vec![12, 0, 0, 0, 1], string(&blob), string(b"token")].concat();
     let sha256 = |bytes: &[u8]| HashAlgorithm::Sha256.plain(bytes).bytes;
     let take = |mut stream: &std::os::unix::net::UnixStream| {
@@ -239,9 +239,9 @@ fn a_security_key_signs_through_the_agent_when_it_is_touched() {
         });
     }
     let key = host.read("device.pub").split(' ').take(2).collect::<Vec<_>>().join(" ");
-    assert_eq!(signers(&host), [key.clone()]);
+    assert_eq!(signers(&host), std::slice::from_ref(&key));
     host.vm(&["run", "--plan", "prod.plan"]).expect(20).says("error[untrusted_signer]").says(&key);
-    host.write("../config/opal/allowed_signers", &format!("ops {key}\n"));
+    host.write("../config/opal/allowed_signers", format!("ops {key}\n"));
     host.vm(&["run", "--plan", "prod.plan"]).expect(0);
 }
 
