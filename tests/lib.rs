@@ -1,6 +1,7 @@
 //! What workspace-level tests share: the real binaries, and hosts to run them on; and the bodies of the fuzz targets.
 
 pub mod fuzz;
+pub mod guarded;
 pub mod proc;
 pub mod static_program;
 

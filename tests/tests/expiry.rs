@@ -8,8 +8,8 @@ use opal_vm::admission::{Request, Site, admit};
 
 /// The exit status with which a contract is admitted at a moment, in seconds of Unix time and nanoseconds; 0 where it is.
 fn admitted(host: &Host, now: i64, nanoseconds: i32) -> (u8, String) {
-    let request = Request { plan: host.work().join("prod.plan"), allow_unsigned: true, ..Request::default() };
-    let file = read_path(&request.plan, 1 << 20).expect("a plan").authenticate().expect("authentic");
+    let request = Request { plan: host.work().join("prod.plan").into(), allow_unsigned: true, ..Request::default() };
+    let file = read_path(request.plan.path(), 1 << 20).expect("a plan").authenticate().expect("authentic");
     let mut paths = HostPaths::from_environment();
     paths.etc = host.path().join("etc");
     (paths.home, paths.xdg_config_home) = (None, None);

@@ -1,6 +1,7 @@
 //! From a file to a plan that equals its contract, in one order (spec/security.md, "Order of checks"): policy, read, signature, structure, terms, program, policy on
 //! what it asks for, (lock and ledger, by the caller), source, seed, replan, compare. Nothing here has an effect outside this process.
 
+use crate::inputs::Opener;
 use crate::reality::Host;
 use jiff::Timestamp;
 use opal_core::compare::{Drift, DriftCode, compare, failed};
@@ -17,13 +18,14 @@ use opal_format::identity::{Identity, PublicKey};
 use opal_format::kind::{NodeKind, PlanType};
 use opal_format::plan_hash::plan_hash;
 use opal_format::program::ProgramView;
-use opal_format::read_file::read_path;
-use opal_format::reader::{Authenticated, Contract};
+use opal_format::read_file::ReadFileError;
+use opal_format::reader::{Authenticated, Contract, RawPlan};
 use opal_format::regen::{Regen, SubKeys};
 use opal_format::seed::Seed;
 use opal_format::steps::StepsView;
 use opal_trust::guard::{Caller, Reason};
 use opal_trust::identity;
+use opal_trust::input::Input;
 use opal_trust::judge::{Assessment, Basis, Decision, Question, Rules, TrustSet, judge};
 use opal_trust::locations::HostPaths;
 use opal_trust::policy::{Policy, Refused};
@@ -35,15 +37,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub struct Request {
     /// The contract; `-` is standard input.
-    pub plan: PathBuf,
+    pub plan: Input,
     /// `--source`.
-    pub source: Option<PathBuf>,
+    pub source: Option<Input>,
     /// `--identity`, repeatable.
-    pub identities: Vec<PathBuf>,
+    pub identities: Vec<Input>,
     /// `--expect`.
     pub expect: Option<Digest>,
     /// `--vouch`, repeatable.
-    pub vouches: Vec<PathBuf>,
+    pub vouches: Vec<Input>,
     /// `--allow-unsigned`.
     pub allow_unsigned: bool,
     /// `--max-size` in bytes.
@@ -58,6 +60,8 @@ pub struct Site {
     pub policy: Policy,
     /// Why the run is guarded; empty if it is not.
     pub guarded: Vec<Reason>,
+    /// Opens what the command line names.
+    pub opener: Opener,
     /// Base of relative paths.
     pub base: PathBuf,
     /// The moment of all decisions.
@@ -83,7 +87,8 @@ impl Site {
         let base = std::env::current_dir().map_err(|error| {
             Refusal::new("no_base_directory", 66, format!("the current directory cannot be used: {}", opal_core::plan::os_reason(&error)))
         })?;
-        Ok(Self { paths, policy: found.unwrap_or_default(), guarded, base, now })
+        let opener = Opener::new(caller.invoker(), paths.system_owner);
+        Ok(Self { paths, policy: found.unwrap_or_default(), guarded, opener, base, now })
     }
 
     /// Whether the run is guarded.
@@ -102,10 +107,15 @@ impl Site {
 /// # Errors
 /// A file that cannot be read, is too large, or holds a signature that does not verify.
 pub fn read(request: &Request) -> Result<Authenticated, Refusal> {
-    let name = request.plan.display().to_string();
-    let raw = read_path(&request.plan, request.max_size.unwrap_or(opal_format::limits::FILE_SIZE))
-        .map_err(|error| Refusal::from_read(&error, &name))?;
-    raw.authenticate().map_err(|error| Refusal::from_format(&error, &name))
+    let name = request.plan.path().display().to_string();
+    let max = request.max_size.unwrap_or(opal_format::limits::FILE_SIZE);
+    let raw = request.plan.bytes(max).and_then(|bytes| Ok(RawPlan::new(bytes, max)?)).map_err(|error| Refusal::from_read(&error, &name));
+    let read = raw.and_then(|raw| raw.authenticate().map_err(|error| Refusal::from_format(&error, &name)));
+    match read {
+        // Whatever such a file holds, if it is there: it is no contract.
+        Err(_) if request.plan.is_hidden() => Err(Refusal::from_read(&ReadFileError::Io(Input::denied()), &name)),
+        read => read,
+    }
 }
 
 /// A contract that may be replanned as far as trust, terms, program and policy go.
@@ -129,7 +139,7 @@ pub struct Admitted<'a> {
 /// # Errors
 /// The first refusal in that order.
 pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Result<Admitted<'a>, Refusal> {
-    let file = request.plan.display().to_string();
+    let file = request.plan.path().display().to_string();
     let keys: Vec<Signatory> = plan.signers().cloned().collect();
     let (trust, own) = trust_set(site)?;
     let rules = site.rules();
@@ -352,12 +362,16 @@ pub fn source_here(contract: &Contract<'_>, request: &Request, site: &Site) -> b
 
 fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site: &Site) -> Result<(bool, Option<Drift>), Refusal> {
     let name = contract.terms.source_name.clone();
-    let path = match &request.source {
-        Some(path) => path.clone(),
+    let beside = match &request.source {
+        Some(_) => None,
         None if name == "-" || name.is_empty() => return Ok((false, missing_source(basis, &name))),
-        None => site.base.join(&name),
+        None => Some(site.opener.open(site.base.join(&name))),
     };
-    match digest_source(&path, contract) {
+    let Some(source) = request.source.as_ref().or(beside.as_ref()) else { return Ok((false, missing_source(basis, &name))) };
+    let path = source.path();
+    match digest_source(source, contract) {
+        // That a file of this name is there at all is not for the caller to learn.
+        Ok(false) if request.source.is_some() && source.is_hidden() => Err(source_unreadable(path, &Input::denied())),
         Ok(true) => Ok((true, None)),
         Ok(false) => {
             let program = match basis {
@@ -372,13 +386,16 @@ fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site:
             Ok((true, Some(Drift::plain(DriftCode::SourceChanged, Some(name), message))))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.source.is_none() => Ok((false, missing_source(basis, &name))),
-        Err(error) => {
-            let reason = opal_core::plan::os_reason(&error);
-            Err(Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}"))
-                .at(path.display().to_string())
-                .help(format!("check it: `ls -l {}`, or name another with `--source FILE`", path.display())))
-        }
+        Err(_) if source.is_hidden() => Err(source_unreadable(path, &Input::denied())),
+        Err(error) => Err(source_unreadable(path, &error)),
     }
+}
+
+fn source_unreadable(path: &Path, error: &std::io::Error) -> Refusal {
+    let reason = opal_core::plan::os_reason(error);
+    Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}"))
+        .at(path.display().to_string())
+        .help(format!("check it: `ls -l {}`, or name another with `--source FILE`", path.display()))
 }
 
 /// An absent source is made up for by a trusted signature or `--expect`, not by `--allow-unsigned`.
@@ -389,12 +406,11 @@ fn missing_source(basis: &Basis, name: &str) -> Option<Drift> {
     })
 }
 
-fn digest_source(path: &Path, contract: &Contract<'_>) -> std::io::Result<bool> {
+fn digest_source(source: &Input, contract: &Contract<'_>) -> std::io::Result<bool> {
     use std::io::Read as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
     /// Sources are at most this long (spec/language.md, "Sources").
     const SOURCE_MAX: u64 = 16 << 20;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let file = source.open()?;
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("not a regular file"));
     }

@@ -2,12 +2,14 @@
 //!
 //! Results go to stdout, everything else to stderr. Every ending says what had an effect; a refusal has one cause, one code and one exit status.
 
+pub mod boundary;
 mod force;
 pub mod inspect;
 pub mod job;
 mod options;
 pub mod output;
 mod policy;
+mod request;
 mod resolve;
 mod resume;
 mod run;

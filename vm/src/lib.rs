@@ -21,4 +21,5 @@
 
 pub mod admission;
 pub mod cli;
+pub mod inputs;
 pub mod reality;

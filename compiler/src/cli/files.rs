@@ -3,10 +3,12 @@
 use super::console;
 use super::failure::{Failure, exit, reason};
 use crate::source::{SOURCE_SIZE_MAX, Source};
+use opal_trust::results::{ResultPlace, Standing};
+use opal_trust::safe_path::PathCause;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
 /// Name of standard input and output on a command line.
 pub(crate) const STANDARD: &str = "-";
@@ -78,9 +80,9 @@ pub(crate) enum Destination {
     /// Standard output.
     Standard,
     /// A regular file, there already or not: replaced as a whole.
-    File(PathBuf),
+    File(ResultPlace),
     /// Something else that is there, such as a device or a FIFO: written to.
-    Stream(PathBuf),
+    Stream(ResultPlace),
 }
 
 impl Destination {
@@ -90,18 +92,17 @@ impl Destination {
             return Ok(Self::Standard);
         }
         // A link stays a link: what it leads to is replaced.
-        let Ok(real) = fs::canonicalize(name) else { return Ok(Self::File(name.to_owned())) };
-        let data = fs::metadata(&real).map_err(|error| cannot_write(name, &error))?;
-        if data.is_dir() {
+        let place = place(name)?;
+        if place.standing() == Standing::Directory {
             return Err(Failure::new(exit::CANNOT_WRITE, "cannot_write", format!("`{}` is a directory", name.display()))
                 .with_help(format!("name a file in it: `-o {}`", name.join("FILE.plan").display())));
         }
-        let same = |input: &&Path| fs::metadata(input).is_ok_and(|input| (input.dev(), input.ino()) == (data.dev(), data.ino()));
+        let same = |input: &&Path| fs::metadata(input).is_ok_and(|input| place.is(input.dev(), input.ino()));
         if let Some(input) = inputs.iter().find(|input| same(input)) {
             return Err(Failure::usage(format!("the output `{}` is the input `{}`", name.display(), input.display()))
                 .with_help("name another file with `-o`"));
         }
-        Ok(if data.is_file() { Self::File(real) } else { Self::Stream(real) })
+        Ok(if place.standing() == Standing::Stream { Self::Stream(place) } else { Self::File(place) })
     }
 
     /// Writes the whole result. On failure a file is as it was.
@@ -113,16 +114,24 @@ impl Destination {
     pub(crate) fn write_with(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         match self {
             Self::Standard => console::print_with(write),
-            Self::File(path) => replace(path, write).map_err(|error| cannot_write(path, &error)),
-            Self::Stream(path) => {
-                let written = OpenOptions::new().write(true).open(path).and_then(|file| buffered(file, write).map(drop));
+            Self::File(place) => put(place, 0o666, true, write).map_err(|error| cannot_write(place.path(), &error)),
+            Self::Stream(place) => {
+                let written = place.open_stream().and_then(|file| buffered(file, write).map(drop));
                 written.map_err(|error| match error.kind() {
                     io::ErrorKind::BrokenPipe => Failure::Pipe,
-                    _ => cannot_write(path, &error),
+                    _ => cannot_write(place.path(), &error),
                 })
             }
         }
     }
+}
+
+/// The place that a name means, by no link of somebody else's.
+fn place(name: &Path) -> Result<ResultPlace, Failure> {
+    ResultPlace::at(name).map_err(|error| match error.cause {
+        PathCause::Write(errno) => cannot_write(name, &errno.into()),
+        _ => Failure::host(&error),
+    })
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
@@ -138,61 +147,16 @@ fn buffered<F: Write>(file: F, write: impl FnOnce(&mut dyn Write) -> io::Result<
     out.into_inner().map_err(io::IntoInnerError::into_error)
 }
 
-/// A file under a temporary name, which goes unless it is kept.
-struct Temporary {
-    path: PathBuf,
-    file: File,
-}
-
-impl Temporary {
-    fn next_to(path: &Path, mode: u32) -> io::Result<Self> {
-        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        for attempt in 0..u32::from(u8::MAX) {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
-            hidden.push(format!(".{}.{attempt}", std::process::id()));
-            let temporary = path.with_file_name(hidden);
-            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary) {
-                Ok(file) => return Ok(Self { path: temporary, file }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
-    }
-
-    fn fill(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-        buffered(&self.file, write)?.sync_all()
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After a rename there is nothing left under this name.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Puts `bytes` in the place of the file at `path`, or makes it.
-fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut temporary = Temporary::next_to(path, 0o666)?;
-    if let Ok(data) = fs::metadata(path) {
-        temporary.file.set_permissions(fs::Permissions::from_mode(data.mode() & 0o7777))?;
-    }
-    temporary.fill(write)?;
-    fs::rename(&temporary.path, path)?;
-    sync_directory(path)
+/// Makes a file whole under another name, and puts it in its place.
+fn put(place: &ResultPlace, mode: u32, replace: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut new = place.make(mode)?;
+    buffered(new.file(), write)?;
+    new.put(replace)
 }
 
 /// Makes a file that must not be there yet, with these permissions.
 pub(crate) fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let created = Temporary::next_to(path, mode).and_then(|mut temporary| {
-        temporary.fill(|out| out.write_all(bytes))?;
-        // A link, unlike a rename, never takes the place of a file that is there.
-        fs::hard_link(&temporary.path, path)?;
-        sync_directory(path)
-    });
-    created.map_err(|error| match error.kind() {
+    put(&place(path)?, mode, false, |out| out.write_all(bytes)).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(path),
         _ => cannot_write(path, &error),
     })
@@ -202,10 +166,4 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fai
 pub(crate) fn exists(path: &Path) -> Failure {
     Failure::new(exit::CANNOT_WRITE, "file_exists", format!("`{}` exists already, and is never overwritten", path.display()))
         .with_help("name another file with `-o FILE`")
-}
-
-/// Makes the names in the directory of `path` durable.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
 }

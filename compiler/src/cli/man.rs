@@ -20,7 +20,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "NO_COLOR, TERM",
         "Messages have no colour where NO_COLOR is set and not empty, or TERM is dumb or not set; --color decides otherwise.",
     ),
-    ("SUDO_UID, DOAS_USER", "Set by sudo and doas: a run of root that was reached through them is guarded."),
+    ("SUDO_UID, DOAS_USER, PKEXEC_UID", "Set by sudo, doas and pkexec: a run of an account that was reached through them is guarded."),
 ];
 
 /// The files that the programs use.

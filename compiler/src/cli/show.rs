@@ -10,6 +10,7 @@ use opal_format::attestation::START;
 use opal_format::limits::FILE_SIZE;
 use opal_format::read_file::read_bytes;
 use opal_format::reader::RawPlan;
+use opal_trust::input::Input;
 use opal_trust::vouch::Vouches;
 use opal_vm::cli::inspect;
 use opal_vm::cli::output::write_document;
@@ -50,7 +51,7 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let raw = RawPlan::new(bytes, FILE_SIZE).map_err(|error| Failure::format(&error, &path))?;
     let plan = raw.authenticate().map_err(|error| Failure::format(&error, &path))?;
     let contract = contracts::decode(&plan, &path)?;
-    let named: Vec<PathBuf> = matches.get_many("vouch").into_iter().flatten().cloned().collect();
+    let named: Vec<Input> = matches.get_many::<PathBuf>("vouch").into_iter().flatten().cloned().map(Input::from).collect();
     let vouches = Vouches::read(&named).and_then(|vouches| vouches.check(&contract.contract_hash, &contract.header.plan_hash));
     let vouches = vouches.map_err(|error| Failure::host(&error))?;
     let style = match destination {

@@ -74,14 +74,21 @@ pub fn read_bytes(path: &Path, max: usize) -> Result<crate::Bytes, ReadFileError
     if path.as_os_str() == "-" {
         return read_from(&mut io::stdin().lock(), 0, max);
     }
-    let mut file: File = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
+    read_open(&mut OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?, max)
+}
+
+/// Reads at most `max` bytes of a file that is open already, and refuses anything but a regular one.
+///
+/// # Errors
+/// [`ReadFileError`].
+pub fn read_open(file: &mut File, max: usize) -> Result<crate::Bytes, ReadFileError> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(ReadFileError::NotRegular);
     }
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     within("size of the file", size, max, 0)?;
-    read_from(&mut file, size, max)
+    read_from(file, size, max)
 }
 
 /// Reads to the end of `input`, which is expected to hold `size` bytes, and refuses more than `max`.

@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -56,7 +56,7 @@ pub fn run_id(now: Timestamp) -> Result<String, RandomError> {
 pub enum Place<'a> {
     /// Among the records of this host's state directory.
     State(&'a HostPaths),
-    /// In this directory, which must not hold a record yet; owned by the effective user of `HostPaths`.
+    /// In this directory, an absolute path, which is made, or is empty; owned by the effective user of `HostPaths`.
     Directory(&'a Path, &'a HostPaths),
 }
 
@@ -217,12 +217,14 @@ impl Record {
                 (runs.child_or_create(about.run_id)?, true)
             }
             Place::Directory(path, paths) => {
-                let path = std::path::absolute(path)?;
-                let made = !path.exists();
-                let dir = SafeDir::open_or_create(&path, paths.euid)?;
-                // It may have been there before, and readable by others.
-                fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
-                (dir, made)
+                let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                    return Err(PathCause::NotEmpty.at(path).into());
+                };
+                let taken = SafeDir::open_or_create(parent, paths.euid)?.take_child(name);
+                taken.map_err(|error| match error.cause {
+                    PathCause::NotEmpty if path.join(EVENTS).exists() => RecordError::Taken(path.display().to_string()),
+                    _ => RecordError::from(error),
+                })?
             }
         };
         let path = dir.path().to_owned();
@@ -525,6 +527,17 @@ mod tests {
         );
         let again = Record::create(Place::Directory(&path, &host(&temp)), &about(&seed, &plan));
         assert!(matches!(again, Err(RecordError::Taken(_))));
+        // A place is made, or is empty and its owner's alone already; what is there keeps its permissions.
+        let place = temp.path().join("place");
+        fs::create_dir(&place).expect("directory");
+        let create = || Record::create(Place::Directory(&place, &host(&temp)), &about(&seed, &plan)).map(drop);
+        for (mode, entry, taken) in [(0o755, None, false), (0o700, Some("other"), false), (0o700, None, true)] {
+            fs::set_permissions(&place, fs::Permissions::from_mode(mode)).expect("its mode");
+            entry.into_iter().for_each(|name| fs::write(place.join(name), "").expect("a file"));
+            assert_eq!(create().is_ok(), taken, "{mode:o} {entry:?}");
+            assert_eq!(fs::metadata(&place).expect("there").permissions().mode() & 0o7777, mode);
+            entry.into_iter().for_each(|name| fs::remove_file(place.join(name)).expect("still there"));
+        }
     }
 
     #[test]

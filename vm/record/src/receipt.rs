@@ -3,10 +3,8 @@
 //! A receipt is written when the run has ended, however it ended, under a temporary name that is there before anything runs, and then linked into
 //! place; it never takes the place of a file. It is made from events of the record, which hold no secret, and of these from few fields.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use opal_format::attestation::{self, NAMESPACE_RECEIPT};
@@ -15,6 +13,8 @@ use opal_format::signature::{SignatureError, SshSignature};
 use serde_json::{Map, Value, json};
 
 use opal_core::recorder::Recorder;
+use opal_trust::new_file::NewFile;
+use opal_trust::results::{ResultPlace, Standing};
 
 /// Events that a receipt has a line of.
 const EVENTS: &[&str] = &["step_done", "attempt", "catch", "finally"];
@@ -57,32 +57,21 @@ pub struct Receipt<'a> {
 /// Where a receipt will be, and the file that becomes it; gone when this is dropped.
 pub struct Place {
     path: PathBuf,
-    temporary: PathBuf,
-    file: File,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary);
-    }
+    file: NewFile,
 }
 
 impl Place {
-    /// Takes a place that is free.
+    /// Takes a place that is free, for a file with these permissions.
     ///
     /// # Errors
     /// A [`ReceiptError`].
-    pub fn take(path: &Path) -> Result<Self, ReceiptError> {
-        if path.symlink_metadata().is_ok() {
-            return Err(ReceiptError::Exists(path.to_owned()));
+    pub fn take(place: &ResultPlace, mode: u32) -> Result<Self, ReceiptError> {
+        let path = place.path().to_owned();
+        if place.standing() != Standing::Nothing {
+            return Err(ReceiptError::Exists(path));
         }
-        let fail = |cause| ReceiptError::Write { path: path.to_owned(), cause };
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().ok_or_else(|| fail(io::ErrorKind::IsADirectory.into()))?);
-        name.push(format!(".{}", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary).map_err(fail)?;
-        Ok(Self { path: path.to_owned(), temporary, file })
+        let file = place.make(mode).map_err(|cause| ReceiptError::Write { path: path.clone(), cause })?;
+        Ok(Self { path, file })
     }
 }
 
@@ -126,19 +115,12 @@ impl<'a> Receipt<'a> {
         self.line("end", end);
         let signature = SshSignature::sign(&self.identity.signing, NAMESPACE_RECEIPT, self.text.as_bytes())?;
         let bytes = attestation::write(&signature, self.text.as_bytes());
-        let Place { path, temporary, file } = &mut self.place;
-        let mut put = || {
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            // A link, unlike a rename, never takes the place of a file that is there.
-            fs::hard_link(&*temporary, &*path)?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent)?.sync_all()
-        };
-        match put() {
-            Ok(()) => Ok(path.clone()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(ReceiptError::Exists(path.clone())),
-            Err(cause) => Err(ReceiptError::Write { path: path.clone(), cause }),
+        let Place { path, mut file } = self.place;
+        // What is there by now stays.
+        match file.file().write_all(&bytes).and_then(|()| file.put(false)) {
+            Ok(()) => Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(ReceiptError::Exists(path)),
+            Err(cause) => Err(ReceiptError::Write { path, cause }),
         }
     }
 }

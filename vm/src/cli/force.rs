@@ -1,7 +1,6 @@
 //! `--force`: runs the fresh plan in spite of values that moved, where the work itself is the agreed one (spec/language.md, "Drift").
 
 use crate::admission::Replanned;
-use clap::ArgMatches;
 use opal_core::compare::{Drift, DriftCode};
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
@@ -14,10 +13,10 @@ use std::io::IsTerminal as _;
 ///
 /// # Errors
 /// A bare `--force` where there is no terminal to ask on, or an empty name.
-pub(super) fn asked(matches: &ArgMatches) -> Result<Option<Vec<String>>, Refusal> {
-    let Some(given) = matches.get_many::<String>("force") else { return Ok(None) };
+pub(super) fn asked(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, Refusal> {
+    let Some(given) = given else { return Ok(None) };
     let mut names = Vec::new();
-    for list in given.filter(|list| !list.is_empty()) {
+    for list in given.iter().filter(|list| !list.is_empty()) {
         names.extend(split(list));
     }
     let help = "name what it accepts: `--force=env.NAME,…`, with keys as the report of drift prints them";

@@ -1,7 +1,9 @@
 //! `opal-vm inspect`: what a contract is and what it may touch. Needs no keys, network or source, and decides nothing.
 
 use super::output::{Output, write_stdout};
+use super::request::Inspect;
 use crate::admission::read;
+use crate::inputs::Opener;
 use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_core::decorators::{Shape, value_decorator};
@@ -15,6 +17,8 @@ use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::{PlanType, Unscrubbed, ValueType};
 use opal_format::program::{Import, ProgramView};
 use opal_format::reader::{Authenticated, Contract};
+use opal_trust::guard::Caller;
+use opal_trust::locations::HostPaths;
 use opal_trust::vouch::{Vouch, Vouches};
 use opal_view::{PlanJson, write_tree};
 use serde_json::{Value, json};
@@ -28,9 +32,11 @@ const FACTS_MAX: usize = 100;
 pub const SHOWN_MAX: usize = 1 << 20;
 
 pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
-    let request = super::options::request(matches)?;
+    // No policy is asked: it decides nothing here, and may be what somebody looks into.
+    let opener = Opener::new(Caller::from_environment().invoker(), HostPaths::from_environment().system_owner);
+    let Inspect { contract: request, all } = Inspect::of(matches, &|path| opener.open(path))?;
     let plan = read(&request)?;
-    let file = request.plan.display().to_string();
+    let file = request.plan.path().display().to_string();
     let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
@@ -40,7 +46,7 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         document.insert("host", host_json(probe()));
         out.document(&document)?;
     } else {
-        let most = if super::options::flag(matches, "all") { None } else { Some(SHOWN_MAX) };
+        let most = if all { None } else { Some(SHOWN_MAX) };
         write_stdout(|to| {
             writeln!(to, "this host can enforce {}\n", probe().to_text())?;
             summary(to, &plan, &contract, &vouches, out.style, most)

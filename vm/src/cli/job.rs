@@ -1,5 +1,6 @@
 //! From a plan that may run to its end: lock, question, record, steps, and what is said about them. Contract runs and direct runs share it.
 
+use super::boundary::{self, Keep};
 use super::output::{Output, own_end, to_stderr};
 use crate::admission::Site;
 use opal_core::failure::Failure as _;
@@ -19,6 +20,7 @@ use opal_record::receipt::{Place as ReceiptPlace, Receipt, ReceiptError};
 use opal_record::shelf;
 use opal_trust::ledger::Ledger;
 use opal_trust::lock::{LockError, RunLock};
+use opal_trust::results::ResultPlace;
 use opal_view::{PlanJson, tree};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -64,7 +66,7 @@ pub struct Job<'a> {
     /// The drift that `--force` accepted, for the record; null where there was none.
     pub forced: Value,
     /// Where a receipt goes, and who signs it.
-    pub receipt: Option<(&'a Path, &'a Identity)>,
+    pub receipt: Option<(&'a ResultPlace, &'a Identity)>,
     /// What the caller wants.
     pub wishes: Wishes,
     /// The command that goes on with this run, if it can be gone on with and is recorded.
@@ -83,8 +85,8 @@ pub struct Begin {
 /// How the caller wants a run to be done.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// Where the record goes; `none` for nowhere.
-    pub record: Option<PathBuf>,
+    /// Where the record goes.
+    pub record: Keep,
     /// Show the plan and ask first.
     pub confirm: bool,
     /// The answer to that question.
@@ -184,11 +186,15 @@ pub fn perform(
         // The first process of a container outlives its own signals.
         return Ok(signals.first().map_or(1, |first| first.exit()));
     }
-    let place = job.receipt.map(|(path, _)| ReceiptPlace::take(path)).transpose().map_err(|error| refuse_receipt(&error))?;
+    let place = job
+        .receipt
+        .map(|(place, _)| ReceiptPlace::take(place, boundary::result_mode(job.site) & 0o644))
+        .transpose()
+        .map_err(|error| refuse_receipt(&error))?;
     let mut record = match earlier {
         Some(earlier) => {
             let event = serde_json::json!({ "event": "resumed", "steps_before": start.labels.steps_before });
-            Some(earlier.go_on(&event).map_err(|error| refuse_record(error, job.wishes.record.is_some()))?)
+            Some(earlier.go_on(&event).map_err(|error| refuse_record(error, job.wishes.record != Keep::Usual))?)
         }
         None => open_record(job, &start)?,
     };
@@ -301,7 +307,7 @@ fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
 
 /// Says that an earlier run of the same work died. Where no record is wanted, none is looked at.
 fn say_interrupted(job: &Job<'_>, out: &Output) {
-    if job.wishes.record.as_deref() == Some(Path::new("none")) {
+    if job.wishes.record == Keep::Nothing {
         return;
     }
     let contract = job.contract_hash.map(|hash| hash.to_string());
@@ -335,10 +341,10 @@ fn refuse_receipt(error: &ReceiptError) -> Refusal {
 /// The record that the caller wants; `none` keeps none.
 fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> {
     let paths = &job.site.paths;
-    let place = match job.wishes.record.as_deref() {
-        Some(path) if path == Path::new("none") => return Ok(None),
-        Some(path) => Place::Directory(path, paths),
-        None => Place::State(paths),
+    let place = match &job.wishes.record {
+        Keep::Nothing => return Ok(None),
+        Keep::At(path) => Place::Directory(path, paths),
+        Keep::Usual => Place::State(paths),
     };
     let contract_hash = job.contract_hash.map(|hash| hash.to_string());
     let plan = serde_json::to_vec_pretty(&PlanJson::new(view(job))).unwrap_or_default();
@@ -356,7 +362,7 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
             "environment": if job.site.policy.clean_environment(job.site.is_guarded()) { "clean" } else { "inherited, not verified" },
         }),
     };
-    Record::create(place, &about).map(Some).map_err(|error| refuse_record(error, job.wishes.record.is_some()))
+    Record::create(place, &about).map(Some).map_err(|error| refuse_record(error, job.wishes.record != Keep::Usual))
 }
 
 /// Why a record cannot be made, or gone on with, in the place that was `named` or in the state directory.

@@ -1,11 +1,7 @@
 //! Options of every command.
 
-use crate::admission::Request;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use opal_core::refusal::Refusal;
-use opal_core::show::escape;
-use opal_format::hash::Digest;
-use std::path::{Path, PathBuf};
+use clap::{Arg, ArgAction, Command, value_parser};
+use std::path::PathBuf;
 
 /// The command line, as help, manual and completions show it.
 #[must_use]
@@ -165,53 +161,4 @@ pub fn command() -> Command {
                 .arg(flag("confirm", "Show the plan and ask before it is run; needs a terminal"))
                 .arg(flag("yes", "Answer that question")),
         )
-}
-
-/// The request that the options make.
-pub(super) fn request(matches: &ArgMatches) -> Result<Request, Refusal> {
-    let get = |name| matches.try_get_one::<PathBuf>(name).ok().flatten().cloned();
-    let expect = match matches.try_get_one::<String>("expect").ok().flatten() {
-        Some(text) => Some(text.parse().map_err(|error| {
-            // Digits alone, or in upper case, are those of `sha256sum` and of mail: what was meant can be pasted.
-            let lower = text.to_ascii_lowercase();
-            let meant = [format!("sha256:{lower}"), lower].into_iter().find(|text| text.parse::<Digest>().is_ok());
-            let help = meant
-                .map_or_else(|| "give the contract hash as `opal-vm inspect` prints it".to_owned(), |text| format!("`--expect {text}`"));
-            Refusal::new("usage", 64, format!("`--expect {}`: {error}", escape(text.as_bytes(), false))).help(help)
-        })?),
-        None => None,
-    };
-    Ok(Request {
-        plan: get("plan").unwrap_or_default(),
-        source: get("source"),
-        identities: matches.try_get_many::<PathBuf>("identity").ok().flatten().map(|files| files.cloned().collect()).unwrap_or_default(),
-        expect,
-        vouches: matches.try_get_many::<PathBuf>("vouch").ok().flatten().map(|files| files.cloned().collect()).unwrap_or_default(),
-        allow_unsigned: flag(matches, "allow-unsigned"),
-        max_size: matches.try_get_one::<u32>("max-size").ok().flatten().and_then(|size| usize::try_from(*size).ok()),
-    })
-}
-
-/// Whether a flag is given.
-pub(super) fn flag(matches: &ArgMatches, name: &str) -> bool {
-    matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false)
-}
-
-/// A regular file of at most `size_max` bytes that the command line names.
-pub(super) fn small_file(path: &Path, size_max: u64) -> Result<Vec<u8>, Refusal> {
-    use std::io::{Error, Read as _};
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut bytes = Vec::new();
-    let read = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).and_then(|file| {
-        let data = file.metadata()?;
-        if !data.is_file() || data.len() > size_max {
-            return Err(Error::other("not a small regular file"));
-        }
-        file.take(size_max).read_to_end(&mut bytes)
-    });
-    read.map_err(|error| {
-        let message = format!("cannot read `{}`: {}", path.display(), opal_core::plan::os_reason(&error));
-        Refusal::new("file_unreadable", 66, message).help(format!("check it: `ls -l {}`", path.display()))
-    })?;
-    Ok(bytes)
 }

@@ -41,7 +41,7 @@ impl Output {
             (_, true) => Style::Terminal,
             (_, false) => Style::Plain,
         };
-        Self { json: super::options::flag(matches, "json"), style, progress: Some(Arc::new(Lines::new(color))), color }
+        Self { json: super::request::flag(matches, "json"), style, progress: Some(Arc::new(Lines::new(color))), color }
     }
 
     /// Whether standard error is coloured.

@@ -2,6 +2,7 @@
 //! that decide.
 
 use super::output::{Output, to_stderr, to_stdout};
+use super::request::{self, Check};
 use super::verify::basis;
 use crate::admission::{Request, Site, check_expiry, policy_verdicts, read, source_here, trust_of};
 use clap::ArgMatches;
@@ -10,11 +11,11 @@ use opal_core::program::verify::verify;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_trust::guard::Caller;
+use opal_trust::input::Input;
 use opal_trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
 use opal_trust::policy::{KEYS, POLICY_FILE, Policy, Refused};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 /// The keys by which a contract is refused before it is planned. The others say how it runs, or belong to trust.
 const JUDGING: &[&str] = &[
@@ -41,15 +42,15 @@ struct Row {
 }
 
 pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
-    let named = matches.get_one::<PathBuf>("policy");
-    let paths = HostPaths::from_environment();
-    let found = match named {
-        Some(path) => Some(draft(path)?),
-        None => Policy::load(&paths)?,
+    let (paths, caller, now) = (HostPaths::from_environment(), Caller::from_environment(), Timestamp::now());
+    let found = Policy::load(&paths)?;
+    let in_force = found.as_ref().map(|_| POLICY_FILE.to_owned());
+    let here = Site::with_policy(paths.clone(), &caller, now, found)?;
+    let (site, file) = match request::draft(matches, &here)? {
+        None => (here, in_force),
+        Some(input) => (Site::with_policy(paths, &caller, now, Some(draft(&input)?))?, Some(input.path().display().to_string())),
     };
-    let file = found.as_ref().map(|_| named.map_or_else(|| POLICY_FILE.to_owned(), |path| path.display().to_string()));
-    let site = Site::with_policy(paths, &Caller::from_environment(), Timestamp::now(), found)?;
-    let request = super::options::request(matches)?;
+    let Check { contract: request } = Check::of(matches, &site)?;
     let plan = read(&request)?;
     let (rows, refused) = decide(&plan, &request, &site)?;
     let guarded: Vec<String> = site.guarded.iter().map(ToString::to_string).collect();
@@ -82,15 +83,42 @@ pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
 }
 
 /// A policy that is not in force yet.
-fn draft(path: &Path) -> Result<Policy, Refusal> {
-    let place = path.display().to_string();
-    let bytes = super::options::small_file(path, TRUST_FILE_SIZE_MAX)?;
-    Policy::parse(&bytes).map_err(|error| Refusal::from(error).at(place))
+fn draft(input: &Input) -> Result<Policy, Refusal> {
+    let bytes = small_file(input, TRUST_FILE_SIZE_MAX)?;
+    Policy::parse(&bytes).map_err(|error| match input.is_hidden() {
+        true => unreadable(input, &Input::denied()),
+        false => Refusal::from(error).at(input.path().display().to_string()),
+    })
+}
+
+/// A regular file of at most `size_max` bytes that the command line names.
+pub(super) fn small_file(input: &Input, size_max: u64) -> Result<Vec<u8>, Refusal> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let read = input.open().and_then(|file| {
+        let data = file.metadata()?;
+        if !data.is_file() || data.len() > size_max {
+            return Err(std::io::Error::other("not a small regular file"));
+        }
+        file.take(size_max).read_to_end(&mut bytes)
+    });
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(_) if input.is_hidden() => Err(unreadable(input, &Input::denied())),
+        Err(error) => Err(unreadable(input, &error)),
+    }
+}
+
+/// The refusal of a file that cannot be read.
+pub(super) fn unreadable(input: &Input, error: &std::io::Error) -> Refusal {
+    let path = input.path().display();
+    let message = format!("cannot read `{path}`: {}", opal_core::plan::os_reason(error));
+    Refusal::new("file_unreadable", 66, message).help(format!("check it: `ls -l {path}`"))
 }
 
 /// Every decision, and the refusal that a run would end with.
 fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &Site) -> Result<(Vec<Row>, Option<Refusal>), Refusal> {
-    let file = request.plan.display().to_string();
+    let file = request.plan.path().display().to_string();
     let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;

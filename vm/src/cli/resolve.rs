@@ -1,8 +1,11 @@
 //! `opal-vm resolve`: plans a contract's program on this host and writes what that gives as a new, unsigned contract. Nothing is run.
 
+use super::boundary::result_mode;
 use super::output::{Output, to_stderr};
+use super::policy::{small_file, unreadable};
+use super::request::{Recipient, Resolve};
 use super::verify::{count, drift_text, report_drift, warnings};
-use crate::admission::{admit, plan_here, read, replan};
+use crate::admission::{Site, admit, plan_here, read, replan};
 use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_core::decorators::{ENV, FILE_READ, FILE_SHA256, PASS_ENV};
@@ -13,31 +16,26 @@ use opal_format::reader::Contract;
 use opal_format::seed::Seed;
 use opal_format::terms::Terms;
 use opal_format::writer::{PlanContents, PlanFile};
+use opal_trust::input::Input;
+use opal_trust::results::{ResultPlace, Standing};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
 
 /// Largest file of recipients.
 const RECIPIENTS_SIZE_MAX: u64 = 64 << 10;
 
 pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
-    let output = matches.get_one::<PathBuf>("output").cloned().unwrap_or_default();
-    let standard = output.as_os_str() == "-";
-    if standard && out.json {
-        return Err(
-            Refusal::new("usage", 64, "the contract and `--json` cannot both go to standard output").help("name a file: `-o NEW.plan`")
-        );
-    }
     let site = super::site()?;
-    let request = super::options::request(matches)?;
-    let same_file = |path: &Path| std::fs::canonicalize(path).ok();
-    if !standard && same_file(&output).is_some_and(|real| same_file(&request.plan) == Some(real)) {
+    let Resolve { contract: request, output, recipients: named } = Resolve::of(matches, &site)?;
+    let real = request.plan.open().ok().and_then(|file| file.metadata().ok()).filter(|_| request.plan.path().as_os_str() != "-");
+    if output.as_ref().zip(real).is_some_and(|(output, plan)| output.is(plan.dev(), plan.ino())) {
         return Err(Refusal::new("usage", 64, "the new contract would take the place of the old one").help("name another file with `-o`"));
     }
     let mut recipients = Vec::new();
-    for word in matches.get_many::<String>("recipient").into_iter().flatten() {
-        recipients.extend(keys_of(word)?);
+    for one in &named {
+        recipients.extend(keys_of(one)?);
     }
     let plan = read(&request)?;
     let admitted = admit(&plan, &request, &site)?;
@@ -61,9 +59,10 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     recipients.sort_unstable();
     recipients.dedup();
     let (file, terms) = write(contract, &fresh, &seed, &recipients, site.now)?;
-    put(&output, &file.to_bytes()).map_err(|error| {
+    let shown = output.as_ref().map_or_else(|| "-".to_owned(), |place| place.path().display().to_string());
+    put(output.as_ref(), &file.to_bytes(), &site).map_err(|error| {
         Refusal::new("cannot_write", 74, format!("cannot write the contract: {}", os_reason(&error)))
-            .at(output.display().to_string())
+            .at(&shown)
             .help("check the directory and the space there, or name another file with `-o`")
     })?;
     let (from, new) = (contract.contract_hash, file.contract_hash());
@@ -74,7 +73,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         out.document(&json!({
             "schema": "opal/resolve/v1", "verdict": if same { "same" } else { "drift" }, "effects": "none",
             "drift": replanned.drift.iter().map(opal_core::compare::Drift::to_json).collect::<Vec<_>>(),
-            "file": output.display().to_string(), "from": from.to_string(), "contract_hash": new.to_string(), "plan_hash": plan_hash,
+            "file": shown, "from": from.to_string(), "contract_hash": new.to_string(), "plan_hash": plan_hash,
             "target": contract.header.target, "not_after": end, "once": terms.once,
             "recipients": recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }))?;
@@ -85,11 +84,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     }
     let _ =
         writeln!(text, "contract    {new}\nplan        {plan_hash}\nfrom        {from}\nexpires     {}", end.as_deref().unwrap_or("never"));
-    let _ = writeln!(
-        text,
-        "signed by   nobody; review it, then: `opalc sign {}`",
-        if standard { "FILE".into() } else { output.to_string_lossy() }
-    );
+    let _ = writeln!(text, "signed by   nobody; review it, then: `opalc sign {}`", if output.is_none() { "FILE" } else { &shown });
     for key in &recipients {
         let _ = writeln!(text, "opened by   {}", key.fingerprint());
     }
@@ -145,41 +140,43 @@ fn write(
 }
 
 /// The keys that a `--recipient` gives: one as text, or those of a file, one a line.
-fn keys_of(word: &str) -> Result<Vec<PublicKey>, Refusal> {
+fn keys_of(named: &Recipient) -> Result<Vec<PublicKey>, Refusal> {
     let help = "give a line like `ssh-ed25519 AAAA…`, or a file with such lines";
-    let bad = |exit, code, cause: String| Refusal::new(code, exit, format!("`--recipient {word}`: {cause}")).help(help);
-    if word.starts_with("ssh-") {
-        return Ok(vec![word.parse().map_err(|error: opal_format::identity::KeyError| bad(64, "usage", error.to_string()))?]);
+    let bad = |exit, code, word: &str, cause: String| Refusal::new(code, exit, format!("`--recipient {word}`: {cause}")).help(help);
+    let file = match named {
+        Recipient::Key(word) => {
+            let key = word.parse().map_err(|error: opal_format::identity::KeyError| bad(64, "usage", word, error.to_string()))?;
+            return Ok(vec![key]);
+        }
+        Recipient::File(file) => file,
+    };
+    // Its keys would be shown, whoever may read the file.
+    if file.is_hidden() {
+        return Err(unreadable(file, &Input::denied()));
     }
-    let bytes = super::options::small_file(Path::new(word), RECIPIENTS_SIZE_MAX)?;
+    let word = file.path().display().to_string();
+    let bytes = small_file(file, RECIPIENTS_SIZE_MAX)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let keys: Result<Vec<PublicKey>, _> = lines.map(str::parse).collect();
     match keys {
         Ok(keys) if !keys.is_empty() => Ok(keys),
-        Ok(_) => Err(bad(65, "bad_recipient", "there is no public key in this file".to_owned())),
-        Err(error) => Err(bad(65, "bad_recipient", error.to_string())),
+        Ok(_) => Err(bad(65, "bad_recipient", &word, "there is no public key in this file".to_owned())),
+        Err(error) => Err(bad(65, "bad_recipient", &word, error.to_string())),
     }
 }
 
-/// Writes the whole file or leaves what was there: under another name, synced, then renamed. A device or FIFO is written to.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if path.as_os_str() == "-" {
+/// Writes the whole file or leaves what was there. A device or FIFO is written to.
+fn put(place: Option<&ResultPlace>, bytes: &[u8], site: &Site) -> io::Result<()> {
+    let Some(place) = place else {
         let mut stdout = io::stdout().lock();
         return stdout.write_all(bytes).and_then(|()| stdout.flush());
+    };
+    if place.standing() == Standing::Stream {
+        return place.open_stream()?.write_all(bytes);
     }
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if real.metadata().is_ok_and(|data| !data.is_file()) {
-        return std::fs::OpenOptions::new().write(true).open(&real)?.write_all(bytes);
-    }
-    let mut name = std::ffi::OsString::from(".");
-    name.push(real.file_name().ok_or(io::ErrorKind::InvalidInput)?);
-    name.push(format!(".{}", std::process::id()));
-    let temporary = real.with_file_name(name);
-    let written = std::fs::OpenOptions::new().write(true).create_new(true).open(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &real)
-    });
-    written.inspect_err(|_| _ = std::fs::remove_file(&temporary))
+    let mut new = place.make(result_mode(site))?;
+    new.file().write_all(bytes)?;
+    // Where the policy says where results go, none takes the place of another.
+    new.put(!site.is_guarded())
 }

@@ -1,8 +1,9 @@
 //! `--resume`, `--rerun-unknown` and `--from`: where a run of a contract begins (spec/record.md).
 
+use super::boundary::Keep;
 use super::job::{Begin, refuse_record};
+use super::request::{Resume, Run};
 use crate::admission::{Replanned, Site};
-use clap::ArgMatches;
 use opal_core::compare::{Drift, DriftCode};
 use opal_core::plan::Plan;
 use opal_core::refusal::{Refusal, place};
@@ -20,22 +21,23 @@ use opal_record::shelf;
 use opal_trust::ledger::{Entry, LedgerError};
 use opal_trust::safe_path::SafeDir;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// The record that `--resume` names, held and found to be of this contract. `None` without `--resume`.
-pub(super) fn find(matches: &ArgMatches, contract_hash: &Digest, site: &Site) -> Result<Option<Earlier>, Refusal> {
-    let Some(run_id) = matches.get_one::<String>("resume") else { return Ok(None) };
-    let named = matches.get_one::<PathBuf>("record").map(PathBuf::as_path);
-    if named == Some(Path::new("none")) {
-        return Err(Refusal::new("usage", 64, "a run without a record cannot be resumed")
-            .help("leave out `--record none`, or name the directory that holds the record"));
-    }
+pub(super) fn find(asked: &Run, contract_hash: &Digest, site: &Site) -> Result<Option<Earlier>, Refusal> {
+    let Some(Resume { run_id, .. }) = &asked.resume else { return Ok(None) };
+    let named = match &asked.record {
+        Keep::Usual => None,
+        Keep::At(path) => Some(path),
+        Keep::Nothing => {
+            return Err(Refusal::new("usage", 64, "a run without a record cannot be resumed")
+                .help("leave out `--record none`, or name the directory that holds the record"));
+        }
+    };
     let contract_hash = contract_hash.to_string();
     let found = match named {
-        Some(path) => std::path::absolute(path)
+        Some(path) => SafeDir::open(path, site.paths.euid)
             .map_err(opal_record::journal::RecordError::from)
-            .and_then(|path| Ok(SafeDir::open(&path, site.paths.euid)?))
             .and_then(|dir| dir.map_or(Ok(None), |dir| Earlier::open(dir, &site.paths))),
         None => shelf::find(&site.paths, run_id, &contract_hash),
     };
@@ -59,36 +61,11 @@ pub(super) fn find(matches: &ArgMatches, contract_hash: &Digest, site: &Site) ->
     }
 }
 
-/// The command that goes on with a run.
-pub(super) fn command(matches: &ArgMatches, run_id: &str) -> String {
-    use std::os::unix::ffi::OsStrExt as _;
-    let quote = |path: &Path| {
-        let quoted = opal_core::plan::quoted(path.as_os_str().as_bytes(), opal_format::kind::Position::Word, true);
-        String::from_utf8_lossy(&quoted).into_owned()
-    };
-    let mut out = "opal-vm run".to_owned();
-    for name in ["plan", "record", "source"] {
-        if let Some(path) = matches.get_one::<PathBuf>(name) {
-            out.push_str(&format!(" --{name} {}", quote(path)));
-        }
-    }
-    for path in matches.get_many::<PathBuf>("identity").into_iter().flatten() {
-        out.push_str(&format!(" --identity {}", quote(path)));
-    }
-    if let Some(hash) = matches.get_one::<String>("expect") {
-        out.push_str(&format!(" --expect {hash}"));
-    }
-    if matches.get_flag("allow-unsigned") {
-        out.push_str(" --allow-unsigned");
-    }
-    format!("{out} --resume {run_id}")
-}
-
 /// The refusal of a contract that was used, with the command that goes on with the run that did not finish.
-pub(super) fn refuse_used(error: LedgerError, matches: &ArgMatches, site: &Site) -> Refusal {
+pub(super) fn refuse_used(error: LedgerError, asked: &Run, site: &Site) -> Refusal {
     let LedgerError::AlreadyRun { entry: Entry { run_id, finished: false, .. } } = &error else { return error.into() };
-    let resume = command(matches, run_id);
-    let kept = matches.get_one::<PathBuf>("record").is_some() || shelf::exists(&site.paths, run_id);
+    let resume = asked.resume_command(run_id);
+    let kept = asked.record != Keep::Usual || shelf::exists(&site.paths, run_id);
     let refusal = Refusal::from(error);
     if kept { refusal.help(format!("go on with that run: `{resume}`; or make a new contract")) } else { refusal }
 }
@@ -132,7 +109,7 @@ fn drift_since(head: &Value, plan: &Plan, drift: Vec<Drift>) -> Vec<Drift> {
 }
 
 /// Reads how far a run came, and refuses what cannot be gone on with.
-pub(super) fn begin(earlier: Genuine, matches: &ArgMatches, contract: &Contract<'_>, plan: &Plan, site: &Site) -> Result<Begin, Refusal> {
+pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan: &Plan, site: &Site) -> Result<Begin, Refusal> {
     let run_id = earlier.head().get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let nodes = &plan.steps.nodes;
     let Reading { history, ended, unknown, steps_done } = history::read(&earlier.events, nodes, |sealed| earlier.unseal(sealed));
@@ -145,8 +122,8 @@ pub(super) fn begin(earlier: Genuine, matches: &ArgMatches, contract: &Contract<
         return Err(Refusal::new("other_directory", 64, format!("run {run_id} started in `{base}`, and its paths are relative to that"))
             .help(format!("`cd {base}` first")));
     }
-    if !unknown.is_empty() && !matches.get_flag("rerun-unknown") {
-        return Err(refuse_unknown(&run_id, &unknown, &command(matches, &run_id), contract, plan));
+    if !unknown.is_empty() && !asked.resume.as_ref().is_some_and(|resume| resume.rerun_unknown) {
+        return Err(refuse_unknown(&run_id, &unknown, &asked.resume_command(&run_id), contract, plan));
     }
     let from = earlier.head().get("from").and_then(Value::as_str).map(str::to_owned);
     let start = partial(from.as_deref(), plan, site)?;

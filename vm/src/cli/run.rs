@@ -3,6 +3,7 @@
 use super::force;
 use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock};
 use super::output::{Output, to_stderr};
+use super::request::Run;
 use super::resume;
 use super::verify::{drift_text, report_drift, vouch_lines, warnings};
 use crate::admission::{admit, read, replan};
@@ -11,14 +12,14 @@ use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::ledger::Ledger;
 use serde_json::Value;
-use std::path::PathBuf;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
-    let force = force::asked(matches)?;
     let site = super::site()?;
-    let request = super::options::request(matches)?;
-    let file = read(&request)?;
-    let admitted = admit(&file, &request, &site)?;
+    let asked = Run::of(matches, &site)?;
+    let request = &asked.contract;
+    let force = asked.force.as_deref();
+    let file = read(request)?;
+    let admitted = admit(&file, request, &site)?;
     for line in vouch_lines(&admitted.vouches, &admitted.vouchers) {
         let _ = to_stderr(&format!("vouched: {line}\n"));
     }
@@ -29,7 +30,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         site.policy.check_force(site.is_guarded())?;
     }
     let contract = &admitted.contract;
-    let earlier = resume::find(matches, &contract.contract_hash, &site)?;
+    let earlier = resume::find(&asked, &contract.contract_hash, &site)?;
     let run_id = match &earlier {
         Some(earlier) => earlier.head("run_id").unwrap_or_default().to_owned(),
         None => run_id(&site)?,
@@ -39,17 +40,17 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let ledger = if once { Some(Ledger::open(&site.paths, contract.terms.not_after)?) } else { None };
     if let Some(ledger) = &ledger {
         let resumed = earlier.as_ref().map(|_| run_id.as_str());
-        ledger.check_unused(&contract.contract_hash, resumed).map_err(|error| resume::refuse_used(error, matches, &site))?;
+        ledger.check_unused(&contract.contract_hash, resumed).map_err(|error| resume::refuse_used(error, &asked, &site))?;
     }
-    let mut replanned = replan(&admitted, &request, &site)?;
+    let mut replanned = replan(&admitted, request, &site)?;
     let earlier = match earlier {
         Some(earlier) => Some(resume::verify(earlier, &mut replanned)?),
         None => None,
     };
     let forced = !replanned.drift.is_empty();
     if forced {
-        if !force::accepted(force.as_deref(), &replanned) {
-            return report_drift(&admitted, &replanned, &request, force.as_deref(), out);
+        if !force::accepted(force, &replanned) {
+            return report_drift(&admitted, &replanned, request, force, out);
         }
         let text = drift_text("drift", contract, &replanned.drift);
         let _ = to_stderr(&out.painted(&format!("{text}forced: the fresh plan runs with the values that this host has now\n")));
@@ -57,8 +58,8 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let accepted = if forced { force::record(contract, &replanned) } else { Value::Null };
     let plan = replanned.plan.ok_or_else(|| Refusal::new("internal", 70, "a plan without drift is missing"))?;
     let begin = match earlier {
-        Some(earlier) => resume::begin(earlier, matches, contract, &plan, &site)?,
-        None => Begin { record: None, start: resume::partial(matches.get_one::<String>("from").map(String::as_str), &plan, &site)? },
+        Some(earlier) => resume::begin(earlier, &asked, contract, &plan, &site)?,
+        None => Begin { record: None, start: resume::partial(asked.from.as_deref(), &plan, &site)? },
     };
     let job = Job {
         plan: &plan,
@@ -73,15 +74,15 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         run_id: &run_id,
         ledger: ledger.as_ref(),
         console: Console::default(),
-        receipt: matches.get_one::<PathBuf>("receipt").map(|path| (path.as_path(), &replanned.opened_by)),
+        receipt: asked.receipt.as_ref().map(|place| (place, &replanned.opened_by)),
         forced: accepted,
         wishes: Wishes {
-            record: matches.get_one("record").cloned(),
-            confirm: matches.get_flag("confirm") || (forced && force::on_terminal()),
-            yes: matches.get_flag("yes"),
-            quiet: matches.get_flag("quiet"),
+            record: asked.record.clone(),
+            confirm: asked.confirm || (forced && force::on_terminal()),
+            yes: asked.yes,
+            quiet: asked.quiet,
         },
-        resume: Some(resume::command(matches, &run_id)),
+        resume: Some(asked.resume_command(&run_id)),
     };
     if forced && (job.wishes.yes || !job.wishes.confirm) {
         let _ = to_stderr(&show(&job));

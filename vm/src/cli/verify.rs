@@ -3,6 +3,7 @@
 use super::force;
 use super::job::unconfined;
 use super::output::{Output, to_stderr, to_stdout};
+use super::request::Verify;
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use clap::ArgMatches;
 use opal_core::compare::{Drift, DriftCode};
@@ -24,19 +25,18 @@ use zeroize::Zeroizing;
 pub(super) const DRIFT: u8 = 3;
 
 pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
-    let revealed = matches.get_one::<String>("reveal");
+    let site = super::site()?;
+    let Verify { contract: request, reveal: revealed } = Verify::of(matches, &site)?;
     if revealed.is_some() && !std::io::stdout().is_terminal() {
         return Err(Refusal::new("no_terminal", 64, "`--reveal` shows a value on a terminal only, and standard output is none"));
     }
-    let site = super::site()?;
-    let request = super::options::request(matches)?;
     let plan = read(&request)?;
     let admitted = admit(&plan, &request, &site)?;
     for warning in warnings(&admitted, &site) {
         let _ = to_stderr(&out.painted(&warning));
     }
     let replanned = replan(&admitted, &request, &site)?;
-    if let Some(key) = revealed {
+    if let Some(key) = &revealed {
         reveal(key, &replanned)?;
     }
     if !replanned.drift.is_empty() {
@@ -153,7 +153,7 @@ pub(super) fn report_drift(
     out: &Output,
 ) -> Result<u8, Refusal> {
     let contract = &admitted.contract;
-    let command = new_plan_command(admitted, &request.plan.display().to_string());
+    let command = new_plan_command(admitted, &request.plan.path().display().to_string());
     let drift = &replanned.drift;
     let forcible = force::possible(replanned);
     let missing = force.map_or_else(Vec::new, |names| force::not_accepted(names, drift));

@@ -1,13 +1,12 @@
 //! Finding identities, and making the caller's own on first use.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use opal_format::identity::{Identity, KeyError};
 use zeroize::Zeroizing;
 
+use super::input::Input;
 use super::locations::HostPaths;
 use super::safe_path::{PathCause, SafeDir, SafePathError, forbid, read_capped};
 use opal_core::failure::{Failure, Report, exit};
@@ -99,8 +98,21 @@ pub fn own_or_create(paths: &HostPaths, comment: &str) -> Result<(Identity, bool
 /// # Errors
 /// An [`IdentityError`] if the file is missing, too open, or holds no usable key.
 pub fn from_named_file(path: &Path) -> Result<Identity, IdentityError> {
-    let bytes = read_named_file(path)?;
-    Identity::from_openssh(&bytes).map_err(|cause| IdentityError::Key { path: path.to_owned(), cause })
+    from_input(&Input::from(path.to_owned()))
+}
+
+/// As [`from_named_file`], of a file that may be opened already. Of one that is hidden, nothing shows but that it cannot be used.
+///
+/// # Errors
+/// As [`from_named_file`].
+pub fn from_input(input: &Input) -> Result<Identity, IdentityError> {
+    let path = || input.path().to_owned();
+    let read =
+        read_input(input).and_then(|bytes| Identity::from_openssh(&bytes).map_err(|cause| IdentityError::Key { path: path(), cause }));
+    match read {
+        Err(_) if input.is_hidden() => Err(IdentityError::Unreadable { path: path(), cause: Input::denied() }),
+        read => read,
+    }
 }
 
 /// The bytes of a secret file that the caller named. Links are followed, but nobody else may have access to the file.
@@ -108,9 +120,13 @@ pub fn from_named_file(path: &Path) -> Result<Identity, IdentityError> {
 /// # Errors
 /// An [`IdentityError`] if the file is missing or too open.
 pub fn read_named_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+    read_input(&Input::from(path.to_owned()))
+}
+
+fn read_input(input: &Input) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+    let path = input.path();
     let unreadable = |cause| IdentityError::Unreadable { path: path.to_owned(), cause };
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file: File = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(unreadable)?;
+    let file = input.open().map_err(unreadable)?;
     let data = file.metadata().map_err(unreadable)?;
     if !data.is_file() {
         return Err(PathCause::NotRegular.at(path).into());
@@ -127,9 +143,9 @@ pub fn read_named_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError>
 ///
 /// # Errors
 /// An [`IdentityError`] for the first that is there but unusable.
-pub fn for_unsealing(paths: &HostPaths, named: &[PathBuf]) -> Result<Vec<Identity>, IdentityError> {
+pub fn for_unsealing(paths: &HostPaths, named: &[Input]) -> Result<Vec<Identity>, IdentityError> {
     if !named.is_empty() {
-        return named.iter().map(|path| from_named_file(path)).collect();
+        return named.iter().map(from_input).collect();
     }
     let mut found = Vec::new();
     found.extend(own(paths)?);
@@ -214,7 +230,8 @@ mod tests {
         fs::write(&host_file, host_key.to_openssh().expect("encodes").as_bytes()).expect("file");
         chmod(&host_file, 0o640);
         let publics = |paths: &HostPaths, named: &[PathBuf]| -> Vec<_> {
-            for_unsealing(paths, named).expect("found").iter().map(Identity::public).collect()
+            let named: Vec<Input> = named.iter().cloned().map(Input::from).collect();
+            for_unsealing(paths, &named).expect("found").iter().map(Identity::public).collect()
         };
         assert_eq!(publics(&paths, &[]), [host_key.public()]);
         let (own, _) = own_or_create(&paths, "own").expect("made");

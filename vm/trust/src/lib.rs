@@ -26,12 +26,15 @@
 
 pub mod guard;
 pub mod identity;
+pub mod input;
 pub mod judge;
 pub mod ledger;
 pub mod locations;
 pub mod lock;
+pub mod new_file;
 pub mod pattern;
 pub mod policy;
+pub mod results;
 pub mod revoked;
 pub mod safe_path;
 pub mod signers;

@@ -112,6 +112,8 @@ pub const KEYS: &[Key] = &[
     key("env.pass", Kind::Variables, Tighter::Fewer, "none", "variables that a clean environment keeps"),
     key("env.path", Kind::SearchPath, Tighter::Fixed, "the caller's", "PATH of the steps"),
     key("run.shell", Kind::Path, Tighter::Fixed, "any", "the only bash that may run steps"),
+    key("run.output", Kind::Path, Tighter::Fixed, "nowhere in a guarded run", "the directory of results that callers name"),
+    key("run.reveal", Kind::Bool, Tighter::False, "false in a guarded run", "guarded runs may show values and drafts of policies"),
     key("run.timeout", Kind::Duration, Tighter::Smaller, "no limit", "time for a whole run"),
     key("run.grace", Kind::Duration, Tighter::Smaller, "5s", "time between TERM and KILL"),
     key("run.max_parallel", Kind::Count, Tighter::Smaller, "no limit", "branches at once"),
@@ -537,6 +539,20 @@ impl Policy {
         refuse_if(refused, "run.shell", || format!("the steps run in `{shell}`"))
     }
 
+    /// `run.output`: where the results of guarded runs go, by default nowhere.
+    #[must_use]
+    pub fn output(&self) -> Option<&str> {
+        self.text("run.output")
+    }
+
+    /// Judges whether whoever called may be shown what root can read, by `run.reveal`; by default only in runs that are not guarded.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_reveal(&self, guarded: bool, what: &str) -> Result<(), Refused> {
+        refuse_if(!self.is_set("run.reveal", !guarded), "run.reveal", || what.to_owned())
+    }
+
     /// Judges the number of steps by `run.max_steps` (default: the format's limit).
     ///
     /// # Errors
@@ -736,6 +752,8 @@ mod tests {
         path = "/usr/bin:/bin"
         [run]
         shell = "/bin/bash"
+        output = "/srv/results"
+        reveal = true
         timeout = "1h"
         grace = "2s"
         max_parallel = 3
@@ -826,6 +844,10 @@ mod tests {
         assert_eq!(full.check_steps(10), Ok(()));
         assert_eq!(refuser(full.check_steps(11)), "run.max_steps");
         assert_eq!(full.check_direct(), Ok(()));
+        assert_eq!((full.output(), full.check_reveal(true, "this")), (Some("/srv/results"), Ok(())));
+        assert_eq!(refuser(Policy::default().check_reveal(true, "this")), "run.reveal");
+        assert_eq!(refuser(policy("run.reveal = false").check_reveal(false, "this")), "run.reveal");
+        assert_eq!((Policy::default().output(), Policy::default().check_reveal(false, "this")), (None, Ok(())));
         for (key, value) in [
             ("trust.require_signature", "true"),
             ("trust.threshold", "2"),

@@ -12,10 +12,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
-use nix::unistd::{Uid, UnlinkatFlags, linkat, unlinkat};
+use nix::unistd::Uid;
 
+use crate::new_file::{NewFile, sync_names};
 use opal_core::failure::{Failure, Report, exit};
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -73,6 +74,9 @@ pub enum PathCause {
     /// It is larger than this many bytes.
     #[error("is larger than {0} bytes")]
     TooLarge(u64),
+    /// Something is in a directory that must be empty.
+    #[error("is not empty")]
+    NotEmpty,
     /// A file that must not be overwritten is there.
     #[error("exists already")]
     Exists,
@@ -110,7 +114,7 @@ impl Failure for SafePathError {
             }
             PathCause::Mode { forbidden, .. } => ("unsafe_mode", format!("`chmod {} {path}`", removal(forbidden))),
             PathCause::TooLarge(_) => ("file_too_large", look()),
-            PathCause::Exists => ("file_exists", move_away()),
+            PathCause::Exists | PathCause::NotEmpty => ("file_exists", move_away()),
             PathCause::Read(_) => ("cannot_read", look()),
             PathCause::Write(_) => return Report::new("cannot_write", exit::CANNOT_WRITE, look()),
         };
@@ -195,6 +199,37 @@ impl SafeDir {
         let dir = self.enter(OsStr::new(name), true)?.ok_or_else(|| PathCause::Write(Errno::ENOENT).at(self.path.join(name)))?;
         dir.check_itself()?;
         Ok(dir)
+    }
+
+    /// Makes a directory inside this one, for its owner alone (0700), or takes one that is there: this owner's, so already, and empty. Says whether
+    /// it was made. Nobody's permissions are changed.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it cannot be made or taken.
+    pub fn take_child(&self, name: &OsStr) -> Result<(Self, bool), SafePathError> {
+        let path = self.path.join(name);
+        let made = match mkdirat(&self.handle, name, Mode::from_bits_truncate(0o700)) {
+            Ok(()) => true,
+            Err(Errno::EEXIST) => false,
+            Err(errno) => return Err(PathCause::Write(errno).at(path)),
+        };
+        let dir = self.enter(name, false)?.ok_or_else(|| PathCause::Write(Errno::ENOENT).at(path.clone()))?;
+        let data = dir.metadata()?;
+        if data.uid() != self.owner.as_raw() {
+            return Err(PathCause::Owner { owner: data.uid(), wanted: self.owner.as_raw() }.at(path));
+        }
+        if !made {
+            check_owner_and_mode(&path, &data, self.owner, forbid::ANY_ACCESS)?;
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let mut list =
+                nix::dir::Dir::openat(&dir.handle, ".", flags, Mode::empty()).map_err(|errno| PathCause::Read(errno).at(path.clone()))?;
+            let other = |entry: nix::dir::Entry| !matches!(entry.file_name().to_bytes(), b"." | b"..");
+            if list.iter().flatten().any(other) {
+                return Err(PathCause::NotEmpty.at(path));
+            }
+        }
+        self.sync()?;
+        Ok((dir, made))
     }
 
     /// Where the directory is.
@@ -307,41 +342,21 @@ impl SafeDir {
     /// [`PathCause::Exists`], or [`PathCause::Write`]; no partial file is left.
     pub fn write_file(&self, name: &str, bytes: &[u8], mode: u32, replace: bool) -> Result<(), SafePathError> {
         let path = self.path.join(name);
-        let fail = |errno| PathCause::Write(errno).at(path.clone());
-        let mut salt = [0u8; 8];
-        getrandom::fill(&mut salt).map_err(|_| fail(Errno::EIO))?;
-        let temporary = format!(".{name}.{:016x}", u64::from_le_bytes(salt));
-        let temporary = temporary.as_str();
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(mode);
-        let mut file = File::from(openat(&self.handle, temporary, flags, mode).map_err(fail)?);
-        let placed = fchmod(&file, mode)
-            .and_then(|()| file.write_all(bytes).map_err(|e| errno_of(&e)))
-            .and_then(|()| file.sync_all().map_err(|e| errno_of(&e)))
-            .and_then(|()| {
-                if replace {
-                    renameat(&self.handle, temporary, &self.handle, name)
-                } else {
-                    // A link, unlike a rename, never takes the place of a file that is there.
-                    linkat(&self.handle, temporary, &self.handle, name, AtFlags::empty())
-                }
-            });
-        if placed.is_err() || !replace {
-            let _ = unlinkat(&self.handle, temporary, UnlinkatFlags::NoRemoveDir);
-        }
-        match placed {
-            Ok(()) => self.sync(),
-            Err(Errno::EEXIST) => Err(PathCause::Exists.at(path)),
-            Err(errno) => Err(fail(errno)),
-        }
+        let written = NewFile::make(&self.handle, OsStr::new(name), mode.bits()).and_then(|mut new| {
+            fchmod(&*new.file(), mode)?;
+            new.file().write_all(bytes)?;
+            new.put(replace)
+        });
+        written.map_err(|error| match errno_of(&error) {
+            Errno::EEXIST => PathCause::Exists.at(path),
+            errno => PathCause::Write(errno).at(path),
+        })
     }
 
     /// Makes the names in this directory durable.
     fn sync(&self) -> Result<(), SafePathError> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        openat(&self.handle, ".", flags, Mode::empty())
-            .and_then(|fd| File::from(fd).sync_all().map_err(|e| errno_of(&e)))
-            .map_err(|errno| PathCause::Write(errno).at(self.path.clone()))
+        sync_names(&self.handle).map_err(|error| PathCause::Write(errno_of(&error)).at(self.path.clone()))
     }
 }
 

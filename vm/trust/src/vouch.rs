@@ -3,13 +3,15 @@
 //! A vouch is no signature of a contract, and a signer is no voucher of their own contract: `trust.vouches` counts principals that cannot be any of
 //! those who signed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use opal_format::attestation::{Attestation, NAMESPACE_VOUCH, Vouched};
 use opal_format::credential::Signatory;
 use opal_format::hash::Digest;
+use opal_format::read_file::ReadFileError;
 use opal_format::signature::{SignatureError, SshSignature};
 
+use super::input::Input;
 use super::judge::{
     Assessment, Decision, Question, Rules, TrustSet, Untrusted, Verdict, assess, distinct_keys, distinct_principals, may_be_same,
 };
@@ -86,11 +88,11 @@ impl Vouches {
     ///
     /// # Errors
     /// The first [`VouchError`], except [`VouchError::Other`].
-    pub fn read(paths: &[PathBuf]) -> Result<Self, VouchError> {
-        if paths.len() > VOUCHES_MAX {
+    pub fn read(files: &[Input]) -> Result<Self, VouchError> {
+        if files.len() > VOUCHES_MAX {
             return Err(VouchError::TooMany);
         }
-        paths.iter().map(|path| read(path).map(|signature| (path.clone(), signature))).collect::<Result<_, _>>().map(Self)
+        files.iter().map(|file| read(file).map(|signature| (file.path().to_owned(), signature))).collect::<Result<_, _>>().map(Self)
     }
 
     /// Those who vouch for a contract.
@@ -119,13 +121,17 @@ impl Vouches {
     }
 }
 
-fn read(path: &Path) -> Result<SshSignature, VouchError> {
-    let unreadable =
-        |error: &opal_format::read_file::ReadFileError| VouchError::Unreadable { path: path.to_owned(), reason: error.to_string() };
-    let bytes = opal_format::read_file::read_bytes(path, FILE_SIZE_MAX).map_err(|error| unreadable(&error))?;
-    Attestation::read(&bytes, NAMESPACE_VOUCH)
-        .map(|read| read.signature)
-        .map_err(|cause| VouchError::Signature { path: path.to_owned(), cause })
+fn read(file: &Input) -> Result<SshSignature, VouchError> {
+    let path = || file.path().to_owned();
+    let unreadable = |error: ReadFileError| VouchError::Unreadable { path: path(), reason: error.to_string() };
+    let read = file.bytes(FILE_SIZE_MAX).map_err(unreadable).and_then(|bytes| {
+        let read = Attestation::read(&bytes, NAMESPACE_VOUCH).map(|read| read.signature);
+        read.map_err(|cause| VouchError::Signature { path: path(), cause })
+    });
+    match read {
+        Err(_) if file.is_hidden() => Err(unreadable(ReadFileError::Io(Input::denied()))),
+        read => read,
+    }
 }
 
 /// Judges the keys that vouch for a contract: `need` distinct principals, none of which can be one of those whose signature counts.
@@ -166,6 +172,7 @@ mod tests {
     use super::super::signers::parse;
     use super::*;
     use opal_format::identity::{Identity, PublicKey};
+    use std::path::Path;
 
     fn keys(count: usize) -> Vec<PublicKey> {
         (0..count).map(|_| Identity::generate("k").expect("random").public()).collect()

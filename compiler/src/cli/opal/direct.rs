@@ -18,9 +18,10 @@ use opal_format::steps::Node;
 use opal_trust::guard::Caller;
 use opal_trust::locations::HostPaths;
 use opal_vm::admission::{Site, check_imports, check_steps};
+use opal_vm::cli::boundary;
 use opal_vm::cli::job::{self, Begin, Console, Job, Wishes};
 use opal_vm::cli::output::Output;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A plan that is to run.
 pub(super) struct Ready {
@@ -48,6 +49,7 @@ pub(super) fn prepare(
     let refused = |refusal: Refusal| Failure::vm(&refusal);
     let site = Site::here(HostPaths::from_environment(), &Caller::from_environment(), jiff::Timestamp::now()).map_err(refused)?;
     site.policy.check_direct().map_err(|error| Failure::host(&error))?;
+    let record = boundary::record(&site, matches.get_one::<PathBuf>("record").map(PathBuf::as_path)).map_err(refused)?;
     let compiled = compile::compile_parsed(&source, parsed, entry, &|_| false)?;
     let quiet = matches.get_flag("quiet");
     if !quiet {
@@ -72,12 +74,7 @@ pub(super) fn prepare(
         shell,
         umask: host::umask(),
         site,
-        wishes: Wishes {
-            record: matches.get_one("record").cloned(),
-            confirm: matches.get_flag("confirm"),
-            yes: matches.get_flag("yes"),
-            quiet,
-        },
+        wishes: Wishes { record, confirm: matches.get_flag("confirm"), yes: matches.get_flag("yes"), quiet },
         out: progress::follow(Output::new(matches)),
     })
 }

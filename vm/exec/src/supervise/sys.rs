@@ -110,6 +110,32 @@ pub fn close_on_exec_above_2() {
     }
 }
 
+/// Ends a forked child: nothing of what it copied is written out or removed a second time.
+pub fn exit_at_once() -> ! {
+    // SAFETY: takes a plain number and does not return.
+    unsafe { libc::_exit(0) }
+}
+
+/// Closes every descriptor of this process but one. For a child that goes on with that one alone.
+pub fn close_others(keep: BorrowedFd<'_>) {
+    let Ok(keep) = u32::try_from(keep.as_raw_fd()) else { return };
+    let ranges = [(0, keep.checked_sub(1)), (keep.saturating_add(1), Some(u32::MAX))];
+    let mut all = true;
+    for (first, last) in ranges {
+        let Some(last) = last else { continue };
+        // SAFETY: the child uses no descriptor any more but the one between the ranges, and ends without dropping what owned the others.
+        all &= unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) } == 0;
+    }
+    if all {
+        return;
+    }
+    // Kernels before 5.9: as many as there can be, up to a bound that a caller's limit on descriptors may exceed.
+    for fd in (0..=65_536).filter(|fd| u32::try_from(*fd) != Ok(keep)) {
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
+    }
+}
+
 /// The Landlock interface of this kernel, or 0.
 #[must_use]
 pub fn landlock_abi() -> u32 {
@@ -197,9 +223,21 @@ pub fn wait_any() -> Result<Option<(i32, WaitStatus)>, Errno> {
 /// # Errors
 /// What `recvmsg` says; `EAGAIN` when nothing is there.
 pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
+    receive_with(socket, into, fds, MsgFlags::MSG_DONTWAIT)
+}
+
+/// As [`receive`], but waits until there is something, or an end.
+///
+/// # Errors
+/// What `recvmsg` says.
+pub fn receive_waiting(socket: BorrowedFd<'_>, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
+    receive_with(socket, into, fds, MsgFlags::empty())
+}
+
+fn receive_with(socket: BorrowedFd<'_>, into: &mut [u8], fds: &mut Vec<OwnedFd>, flags: MsgFlags) -> Result<usize, Errno> {
     let mut space = nix::cmsg_space!([i32; FDS_MAX]);
     let mut slices = [IoSliceMut::new(into)];
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags | MsgFlags::MSG_CMSG_CLOEXEC)?;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(numbers) = control {
             for number in numbers {
