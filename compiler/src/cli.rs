@@ -24,6 +24,7 @@ mod options;
 mod passphrase;
 mod plan;
 mod regen_root;
+mod seed;
 mod show;
 mod sign;
 mod signer;

@@ -1,12 +1,14 @@
 //! Source text to syntax tree.
 //!
 //! `recognise` decides by form what a line is; [`crate::shell`] reads shell text; `tokens` and `grammar` read
-//! everything else; `statements` and `line` put it together on an explicit stack. An error in one statement does
+//! everything else (`parse` brings the two together); `statements` and `line` put it together on an explicit stack. An error in one statement does
 //! not hide those in the next.
 
 mod errors;
 mod grammar;
 mod line;
+mod parse;
+mod pending;
 pub(crate) mod reader;
 mod recognise;
 mod reference;
@@ -14,7 +16,7 @@ mod statements;
 mod token;
 mod tokens;
 
-pub use reference::NAMESPACES;
+pub use token::NAMESPACES;
 pub use tokens::{DurationFault, parse_duration};
 
 use crate::{

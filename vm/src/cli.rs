@@ -24,6 +24,9 @@ use opal_trust::locations::HostPaths;
 pub use options::command;
 use output::Output;
 
+/// Exit status of drift.
+const DRIFT: u8 = 3;
+
 /// What each exit status of this project's programs means.
 pub const EXIT_STATUS: &[(&str, &str)] = &[
     ("0", "done"),

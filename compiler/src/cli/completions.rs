@@ -4,7 +4,8 @@
 //! Tests: `tests/tests/completions.rs`, through real shells.
 
 use super::failure::Failure;
-use super::opal::{commands, own_options};
+use super::opal::commands;
+use super::opal::own_options::own_options;
 use super::{console, files, man, on_a_large_stack, options, plan};
 use crate::ast::TypeName;
 use crate::check::{self, shape::value_type};

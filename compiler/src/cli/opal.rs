@@ -9,6 +9,7 @@ mod contract;
 mod direct;
 mod help;
 mod line;
+pub(super) mod own_options;
 mod progress;
 
 use super::failure::Failure;
@@ -20,6 +21,7 @@ use crate::syntax::Parsed;
 use clap::ArgMatches;
 use direct::Ready;
 use line::{Line, Split};
+use own_options::own_options;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,20 +64,6 @@ pub(super) fn command() -> clap::Command {
             super::completions::command().name("completions"),
         ])
         .after_help(format!("{AFTER_HELP}{}", opal_vm::cli::exit_status_help(|_| true)))
-}
-
-/// The options that opal has whatever the target.
-pub(super) fn own_options() -> Vec<clap::Arg> {
-    use options::{flag, path};
-    let mut all = vec![
-        flag("dry-run", "Show the plan, and run nothing"),
-        flag("confirm", "Show the plan and ask before it is run; needs a terminal").conflicts_with("dry-run"),
-        flag("yes", "Answer that question").conflicts_with("dry-run"),
-        flag("quiet", "Say nothing but what the steps say, unless something fails").short('q').conflicts_with("dry-run"),
-        path("record", "DIR", "Where the record of the run goes, or `none`").long("record").conflicts_with("dry-run"),
-    ];
-    all.extend(plan::arguments());
-    all
 }
 
 /// `opal plan`: what TARGET with `--dry-run --resolve` is.

@@ -117,7 +117,7 @@ pub(super) fn produce(
         request.manner.regen_root = regen_root::for_program(matches, &compiled.program)?;
     }
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
-    let seed = fresh_seed()?;
+    let seed = super::seed::fresh_seed()?;
     let plan = work.plan(&reality, &seed, &request.manner).map_err(|failure| refused(failure, source.clone()))?;
     if let Some(seal) = &mut request.seal {
         refuse_terminal(&plan)?;
@@ -138,13 +138,6 @@ fn refuse_terminal(plan: &Plan) -> Result<(), Failure> {
             .with_help("run it directly, `opal TARGET`; or take what is inside out of the block"));
     }
     Ok(())
-}
-
-/// A seed for one plan.
-pub(super) fn fresh_seed() -> Result<Seed, Failure> {
-    Seed::generate().map_err(|error| {
-        Failure::new(exit::UNAVAILABLE, "no_random", error.to_string()).with_help("check that `/dev/urandom` can be read here")
-    })
 }
 
 /// Whether `--name` is an option of this command, so that an argument of that name is given after `--`.

@@ -70,7 +70,7 @@ pub(crate) fn make(path: Option<&Path>) -> Result<(), Failure> {
     if path.is_some_and(|path| path.as_os_str() == files::STANDARD) {
         return Err(Failure::usage("a regen root is not written to standard output").with_help("`opalc keygen --regen-root -o FILE`"));
     }
-    let root = super::plan::fresh_seed()?;
+    let root = super::seed::fresh_seed()?;
     match path {
         Some(path) => files::create_new(path, root.as_bytes(), 0o600)?,
         None => {

@@ -1,7 +1,7 @@
 //! The grammar of everything that is tokens: expressions, arguments, parameters, patterns, loop heads.
 //!
 //! The rules are built once per source. Recursion is bounded, since a run of tokens opens at most
-//! [`DEPTH_MAX`] brackets and [`Reader::run`] checks that before the parser sees it; chains of operators are read as
+//! [`DEPTH_MAX`] brackets and `Reader::run` checks that before the parser sees it; chains of operators are read as
 //! flat lists and folded here, where the depth of what comes out is checked.
 
 use std::vec::IntoIter;
@@ -10,7 +10,7 @@ use chumsky::{
     Boxed, IterParser as _, Parser,
     error::Rich,
     extra,
-    input::{Input as _, MappedInput, Stream},
+    input::{MappedInput, Stream},
     prelude::{choice, just, recursive},
     recursive::Recursive,
     select,
@@ -19,36 +19,34 @@ use chumsky::{
 use crate::{
     ast::{
         Argument, Axis, Binary, BinaryOperator, Convert, DEPTH_MAX, Expression, ExpressionKind, Identifier, Literal, MapEntry, NamePath,
-        Parameter, Pattern, PatternKind, TypeAnnotation, TypeName, UnaryOperator, VarBinding,
+        Pattern, PatternKind, TypeName, UnaryOperator, VarBinding,
     },
-    diagnostic::{Code, Diagnostic, nearest},
     span::Span,
 };
 
 use super::{
-    errors::{self, Failure, Subject, TOO_DEEP},
-    reader::Reader,
+    errors::{Failure, TOO_DEEP},
     token::Token,
 };
 
-type Tokens = MappedInput<'static, Token, Span, Stream<IntoIter<(Token, Span)>>, fn((Token, Span)) -> (Token, Span)>;
-type Extra = extra::Err<Failure>;
-type Rule<T> = Boxed<'static, 'static, Tokens, T, Extra>;
+pub(super) type Tokens = MappedInput<'static, Token, Span, Stream<IntoIter<(Token, Span)>>, fn((Token, Span)) -> (Token, Span)>;
+pub(super) type Extra = extra::Err<Failure>;
+pub(super) type Rule<T> = Boxed<'static, 'static, Tokens, T, Extra>;
 
 /// An expression with the depth of its tree.
 type Deep = (Expression, usize);
 
 /// A parameter whose type is still a name.
-type RawParameter = ((Identifier, Option<Identifier>), Option<Expression>, Span);
+pub(super) type RawParameter = ((Identifier, Option<Identifier>), Option<Expression>, Span);
 
 /// Every rule.
 pub(crate) struct Grammar {
-    expression: Rule<Expression>,
-    arguments: Rule<Vec<Argument>>,
-    parameters: Rule<Vec<RawParameter>>,
-    pattern: Rule<Pattern>,
-    axes: Rule<Vec<Axis>>,
-    binding: Rule<VarBinding>,
+    pub(super) expression: Rule<Expression>,
+    pub(super) arguments: Rule<Vec<Argument>>,
+    pub(super) parameters: Rule<Vec<RawParameter>>,
+    pub(super) pattern: Rule<Pattern>,
+    pub(super) axes: Rule<Vec<Axis>>,
+    pub(super) binding: Rule<VarBinding>,
 }
 
 fn symbol(text: &'static str) -> impl Parser<'static, Tokens, Token, Extra> + Clone {
@@ -160,20 +158,6 @@ fn conversion(name: &str) -> Option<TypeName> {
         "string" => Some(TypeName::String),
         _ => None,
     }
-}
-
-/// The type that other languages call `name`.
-fn type_elsewhere(name: &str) -> Option<&'static str> {
-    Some(match name.to_ascii_lowercase().as_str() {
-        "str" | "text" | "char" => "String",
-        "integer" | "long" | "i64" | "i32" | "u32" | "u64" | "number" => "Int",
-        "double" | "decimal" | "f64" | "f32" => "Float",
-        "boolean" => "Bool",
-        "time" | "timedelta" | "seconds" => "Duration",
-        "list" | "vec" | "slice" | "tuple" => "Array",
-        "dict" | "object" | "hash" | "record" => "Map",
-        _ => return None,
-    })
 }
 
 fn scalar() -> impl Parser<'static, Tokens, Deep, Extra> + Clone {
@@ -350,115 +334,5 @@ impl Grammar {
             axes: axes.boxed(),
             binding: binding.boxed(),
         }
-    }
-}
-
-fn split(token: (Token, Span)) -> (Token, Span) {
-    token
-}
-
-impl Reader<'_> {
-    fn apply<T>(&mut self, rule: &Rule<T>, tokens: Vec<(Token, Span)>, place: Span, subject: Subject) -> Option<T> {
-        if tokens.iter().any(|(token, _)| *token == Token::Bad) {
-            return None;
-        }
-        let end = Span { start: place.end.saturating_sub(1).max(place.start), end: place.end };
-        let end = tokens.last().map_or(end, |(_, span)| Span { start: span.end, end: span.end.max(place.end) });
-        let input: Tokens = Stream::from_iter(tokens).map(end, split as fn((Token, Span)) -> (Token, Span));
-        let (value, failures) = rule.parse(input).into_output_errors();
-        for failure in &failures {
-            self.report(errors::diagnostic(failure, subject));
-        }
-        value.filter(|_| failures.is_empty())
-    }
-
-    pub(crate) fn parse_expression(&mut self, tokens: Vec<(Token, Span)>, place: Span) -> Option<Expression> {
-        let grammar = self.grammar;
-        self.apply(&grammar.expression, tokens, place, Subject::Expression)
-    }
-
-    pub(crate) fn parse_arguments(&mut self, tokens: Vec<(Token, Span)>, place: Span) -> Option<Vec<Argument>> {
-        let grammar = self.grammar;
-        let arguments = self.apply(&grammar.arguments, tokens, place, Subject::Arguments)?;
-        let mut named: Option<Span> = None;
-        for argument in &arguments {
-            match (named, &argument.name) {
-                (Some(named), None) => {
-                    let message = "a positional argument follows a named one";
-                    let diagnostic = Diagnostic::new(Code::PositionalAfterNamed, argument.span, message)
-                        .with_label(named, "named here")
-                        .with_help("put positional arguments first, or name this one too");
-                    self.report(diagnostic);
-                }
-                (_, Some(_)) => named = Some(argument.span),
-                (None, None) => {}
-            }
-        }
-        Some(arguments)
-    }
-
-    pub(crate) fn parse_parameters(&mut self, tokens: Vec<(Token, Span)>, place: Span) -> Option<Vec<Parameter>> {
-        let grammar = self.grammar;
-        let raw = self.apply(&grammar.parameters, tokens, place, Subject::Parameters)?;
-        let mut parameters = Vec::with_capacity(raw.len());
-        for ((name, annotation), default, span) in raw {
-            self.check_name(&name);
-            let annotation = annotation.and_then(|annotation| self.type_name(&annotation));
-            parameters.push(Parameter { span, name, annotation, default });
-        }
-        Some(parameters)
-    }
-
-    fn type_name(&mut self, written: &Identifier) -> Option<TypeAnnotation> {
-        const TYPES: [(&str, TypeName); 7] = [
-            ("String", TypeName::String),
-            ("Int", TypeName::Int),
-            ("Float", TypeName::Float),
-            ("Bool", TypeName::Bool),
-            ("Duration", TypeName::Duration),
-            ("Array", TypeName::Array),
-            ("Map", TypeName::Map),
-        ];
-        let known = TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&written.name));
-        if known.is_none() {
-            let near = type_elsewhere(&written.name).or_else(|| nearest(&written.name, TYPES.iter().map(|(name, _)| *name)));
-            let help = match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "types are String, Int, Float, Bool, Duration, Array and Map".to_owned(),
-            };
-            self.error_help(Code::UnknownType, written.span, format!("there is no type `{}`", written.name), help);
-        }
-        known.map(|(_, kind)| TypeAnnotation { span: written.span, kind: *kind })
-    }
-
-    pub(crate) fn parse_pattern(&mut self, tokens: Vec<(Token, Span)>, place: Span) -> Option<Pattern> {
-        let grammar = self.grammar;
-        self.apply(&grammar.pattern, tokens, place, Subject::Pattern)
-    }
-
-    pub(crate) fn parse_axes(&mut self, tokens: Vec<(Token, Span)>, place: Span) -> Option<Vec<Axis>> {
-        let grammar = self.grammar;
-        let axes = self.apply(&grammar.axes, tokens, place, Subject::Axes)?;
-        for axis in &axes {
-            self.check_name(&axis.name);
-        }
-        Some(axes)
-    }
-
-    pub(crate) fn parse_binding(&mut self, tokens: Vec<(Token, Span)>, place: Span) -> Option<VarBinding> {
-        let grammar = self.grammar;
-        let binding = self.apply(&grammar.binding, tokens, place, Subject::Binding)?;
-        self.check_name(&binding.name);
-        Some(binding)
-    }
-
-    /// Names start with a letter and are no literal.
-    pub(crate) fn check_name(&mut self, name: &Identifier) {
-        let message = match name.name.as_str() {
-            "true" | "false" => format!("`{}` is a value and cannot be a name", name.name),
-            other if other.starts_with('_') => format!("the name `{other}` does not start with a letter"),
-            _ => return,
-        };
-        self.error_help(Code::BadName, name.span, message, "names are a letter, then letters, digits or `_`");
     }
 }

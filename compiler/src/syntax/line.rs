@@ -2,71 +2,19 @@
 
 use crate::{
     ast::{
-        AndOr, AndOrOperator, Arguments, Block, Call, Decorator, Identifier, Operand, Operation, OperationKind, Operators, Piped, Pipeline,
+        AndOr, AndOrOperator, Block, Call, Decorator, Identifier, Operand, Operation, OperationKind, Operators, Piped, Pipeline,
         PipelineSource, RuntimeBinding, SegmentKind, ShellCommand, Sleep, Statement, StatementKind,
     },
     diagnostic::{Code, nearest},
-    shell::{ShellJoint, ShellOperator, Stop, Surroundings},
+    shell::{ShellJoint, Stop, Surroundings},
     span::Span,
 };
 
 use super::{
+    pending::{Joint, Line, LineOperand, PendingDecorator, ShellRange},
     reader::Reader,
     statements::{Owner, Statements},
 };
-
-/// An operator between operands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Joint {
-    Pipe,
-    And,
-    Or,
-    Then,
-}
-
-/// The bytes of a shell operand, and the operators inside.
-struct ShellRange {
-    start: usize,
-    end: usize,
-    operators: Vec<ShellOperator>,
-}
-
-/// An operand with the operator before it (none before the first).
-struct LineOperand {
-    joint: Option<Joint>,
-    operand: Operand,
-    span: Span,
-    /// Only for shell text that stands in the line itself.
-    shell: Option<ShellRange>,
-}
-
-/// What was read of a line so far.
-pub(super) struct Line {
-    start: usize,
-    operands: Vec<LineOperand>,
-    next: Option<Joint>,
-    binding: Option<Identifier>,
-    failed: bool,
-}
-
-impl Line {
-    pub(super) fn new(start: usize) -> Self {
-        Self { start, operands: Vec::new(), next: None, binding: None, failed: false }
-    }
-
-    fn push(&mut self, operand: Operand, span: Span) {
-        self.operands.push(LineOperand { joint: self.next.take(), operand, span, shell: None });
-    }
-}
-
-/// A decorator whose block is being read, and the line it stands in.
-pub(super) struct PendingDecorator {
-    line: Line,
-    start: usize,
-    header: Span,
-    name: Identifier,
-    arguments: Option<Arguments>,
-}
 
 /// What to do after an operand.
 enum Next {

@@ -7,11 +7,9 @@ use crate::{
 
 use super::{
     reader::{REFERENCE_DEPTH_MAX, Reader, is_word_byte},
+    token::NAMESPACES,
     tokens::Until,
 };
-
-/// The registered value namespaces. An `@` before anything else is text.
-pub const NAMESPACES: &[&str] = &["var", "env", "cmd", "file", "random", "crypto", "aws", "http", "k8s"];
 
 impl Reader<'_> {
     /// The end of the namespace if a reference stands at `at` (which is an `@`): its namespace is registered and

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    line::{Line, PendingDecorator},
+    pending::{Line, PendingDecorator},
     reader::Reader,
     recognise::Form,
     tokens::Until,

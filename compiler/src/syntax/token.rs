@@ -4,6 +4,9 @@ use std::rc::Rc;
 
 use crate::ast::{NamePath, Reference, StringLiteral};
 
+/// The registered value namespaces. An `@` before anything else is text.
+pub const NAMESPACES: &[&str] = &["var", "env", "cmd", "file", "random", "crypto", "aws", "http", "k8s"];
+
 /// One token. Payloads are shared, since the parser copies tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token {

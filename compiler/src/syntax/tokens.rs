@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     reader::{Reader, Stack, is_word_byte},
-    token::{SYMBOLS, Token},
+    token::{NAMESPACES, SYMBOLS, Token},
 };
 
 /// Where a run of tokens ends.
@@ -224,7 +224,7 @@ impl Reader<'_> {
         while self.byte(rest) == Some(b'.') && self.identifier_end(rest + 1) > rest + 1 {
             rest = self.identifier_end(rest + 1);
         }
-        let known = crate::diagnostic::nearest(name, super::reference::NAMESPACES.iter().copied());
+        let known = crate::diagnostic::nearest(name, NAMESPACES.iter().copied());
         let message =
             if known == Some(name) { format!("`@{name}` alone is no value") } else { format!("there is no value decorator `@{name}`") };
         match known {

@@ -15,6 +15,7 @@ pub mod progress;
 mod replay;
 mod report;
 mod script;
+mod tally;
 mod terminal;
 mod transform;
 
@@ -42,17 +43,17 @@ use opal_core::recorder::Recorder;
 use opal_core::sandbox::Sandbox;
 use opal_core::show::Paths;
 
-pub use confined::{ConfinedBy, check_confinement};
+pub use confined::check_confinement;
 pub use environment::{EnvPolicy, environment, is_never_passed};
-pub use replay::{Labels, Start};
-pub use report::{FailureCause, Left, Outcome, RunReport, StepFailure};
+pub use replay::Start;
+pub use report::{ConfinedBy, FailureCause, Labels, Left, Outcome, RunReport, StepFailure};
 
 pub use output::deliver;
 
 use exec::Worker;
 use output::{Direct, Put};
 use progress::{Event, Progress};
-use report::Tally;
+use tally::Tally;
 
 /// How a plan is run.
 pub struct RunOptions<'a> {

@@ -5,4 +5,5 @@
 pub mod lane;
 pub mod signals;
 pub mod sys;
+pub mod wait;
 pub mod watcher;

@@ -19,15 +19,11 @@ use opal_format::seed::{RandomError, Seed, SlotKeys, same_commitment};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::shelf;
+use crate::kept::{self, EVENTS, PLAN, SUMMARY};
 use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
 use opal_trust::locations::HostPaths;
 use opal_trust::safe_path::{PathCause, SafeDir, SafePathError, forbid};
-
-const PLAN: &str = "plan.json";
-pub(crate) const EVENTS: &str = "events.jsonl";
-pub(crate) const SUMMARY: &str = "summary.json";
 
 /// What the events are called where not all of them could be written: such a run cannot be gone on with.
 const INCOMPLETE: &str = "events.incomplete.jsonl";
@@ -212,8 +208,8 @@ impl Record {
     pub fn create(place: Place<'_>, about: &About<'_>) -> Result<Self, RecordError> {
         let (dir, made) = match place {
             Place::State(paths) => {
-                let runs = paths.make_state_dir()?.child_or_create(shelf::RUNS)?;
-                shelf::rotate(&runs);
+                let runs = paths.make_state_dir()?.child_or_create(kept::RUNS)?;
+                kept::rotate(&runs);
                 (runs.child_or_create(about.run_id)?, true)
             }
             Place::Directory(path, paths) => {
@@ -660,6 +656,6 @@ mod tests {
         assert_eq!((count(), kept(0), kept(1), kept(102), kept(302)), (200, true, false, false, true));
         drop(running);
         let (a, b) = (run_id(Timestamp::UNIX_EPOCH).expect("random"), run_id(Timestamp::UNIX_EPOCH).expect("random"));
-        assert!(a != b && a.starts_with("19700101T000000Z-") && shelf::is_run_id(&a) && !shelf::is_run_id("../../etc"));
+        assert!(a != b && a.starts_with("19700101T000000Z-") && kept::is_run_id(&a) && !kept::is_run_id("../../etc"));
     }
 }

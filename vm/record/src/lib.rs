@@ -19,5 +19,6 @@
 
 pub mod history;
 pub mod journal;
+pub mod kept;
 pub mod receipt;
 pub mod shelf;

@@ -178,7 +178,7 @@ pub fn perform(
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
         let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
         signals.end_by_first();
-        return Ok(if job.forced.is_null() { 1 } else { super::verify::DRIFT });
+        return Ok(if job.forced.is_null() { 1 } else { super::DRIFT });
     }
     if signals.check() > Phase::Run {
         let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
@@ -291,7 +291,7 @@ fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
     loop {
         let [arrived, beyond] = signals.poll_fds(Phase::Run);
         let ready =
-            opal_exec::supervise::watcher::wait_readable(&[stdin.as_fd(), arrived, beyond], None).map_err(|errno| cannot(errno.into()))?;
+            opal_exec::supervise::wait::wait_readable(&[stdin.as_fd(), arrived, beyond], None).map_err(|errno| cannot(errno.into()))?;
         if ready >> 1 != 0 && signals.check() > Phase::Run {
             let _ = to_stderr("\n");
             return Ok(false);

@@ -1,5 +1,6 @@
 //! `opal-vm verify`: everything up to and including compare.
 
+use super::DRIFT;
 use super::force;
 use super::job::unconfined;
 use super::output::{Output, to_stderr, to_stdout};
@@ -20,9 +21,6 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use zeroize::Zeroizing;
-
-/// Exit status of drift.
-pub(super) const DRIFT: u8 = 3;
 
 pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
     let site = super::site()?;

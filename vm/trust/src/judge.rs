@@ -13,7 +13,7 @@ use opal_format::signature::NAMESPACE_PLAN;
 
 use super::locations::HostPaths;
 use super::pattern::matches;
-use super::policy::{Policy, SignerEntry};
+use super::policy::{Policy, Rules, SignerEntry};
 use super::revoked::Revoked;
 use super::safe_path::{SafePathError, forbid};
 use super::signers::{Inactive, LineError, Signer, parse};
@@ -132,19 +132,6 @@ pub struct Question<'a> {
     pub allow_unsigned: bool,
     /// The moment of the decision, taken once per run.
     pub now: Timestamp,
-}
-
-/// What trust asks of signatures, from the policy and the kind of run.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules<'a> {
-    /// How many distinct principals must have signed; 0 counts as 1.
-    pub threshold: u32,
-    /// Whether neither `--expect` nor `--allow-unsigned` stands in for signatures.
-    pub require_signature: bool,
-    /// Whether only signatures by a security key count, which somebody has touched.
-    pub touch: bool,
-    /// What each principal may sign. Where there are entries, one without any may sign nothing; where there are none, everything.
-    pub entries: &'a [SignerEntry],
 }
 
 /// Why a contract may run.

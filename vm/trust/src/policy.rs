@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use opal_format::kind::PlanType;
 use toml::{Table, Value};
 
-use super::judge::Rules;
 use super::locations::HostPaths;
 use super::pattern::matches;
 use super::safe_path::SafePathError;
@@ -297,6 +296,19 @@ impl Failure for Refused {
         let help = format!("ask the owner of this host to change `{}`, or plan without it", self.key);
         Report::new("policy_refused", exit::POLICY, help)
     }
+}
+
+/// What trust asks of signatures, from the policy and the kind of run.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// How many distinct principals must have signed; 0 counts as 1.
+    pub threshold: u32,
+    /// Whether neither `--expect` nor `--allow-unsigned` stands in for signatures.
+    pub require_signature: bool,
+    /// Whether only signatures by a security key count, which somebody has touched.
+    pub touch: bool,
+    /// What each principal may sign. Where there are entries, one without any may sign nothing; where there are none, everything.
+    pub entries: &'a [SignerEntry],
 }
 
 /// The policy of this host. [`Policy::default`] is the built-in one, which restricts nothing.

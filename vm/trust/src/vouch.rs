@@ -12,9 +12,8 @@ use opal_format::read_file::ReadFileError;
 use opal_format::signature::{SignatureError, SshSignature};
 
 use super::input::Input;
-use super::judge::{
-    Assessment, Decision, Question, Rules, TrustSet, Untrusted, Verdict, assess, distinct_keys, distinct_principals, may_be_same,
-};
+use super::judge::{Assessment, Decision, Question, TrustSet, Untrusted, Verdict, assess, distinct_keys, distinct_principals, may_be_same};
+use super::policy::Rules;
 use opal_core::failure::{Failure, Report, exit};
 
 /// The most that are looked at in one run.

@@ -1,7 +1,7 @@
 //! A direct run: plans fresh and runs that plan, without a contract (spec/opal.md, "Direct runs").
 
 use super::super::failure::{Failure, exit};
-use super::super::{compile, console, host, plan, regen_root};
+use super::super::{compile, console, host, plan, regen_root, seed};
 use super::progress;
 use crate::contract::{PlanFailure, Work};
 use crate::diagnostic::Code;
@@ -60,7 +60,7 @@ pub(super) fn prepare(
     let (reality, mut manner) = (host::reality(matches)?, host::manner(matches, Mode::Resolve)?);
     host::check_promises(&reality, &manner)?;
     manner.regen_root = regen_root::for_program(matches, &compiled.program)?;
-    let seed = plan::fresh_seed()?;
+    let seed = seed::fresh_seed()?;
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
     let planned = work.plan(&reality, &seed, &manner).map_err(|failure| unplanned(failure, source))?;
     check_steps(&site.policy, planned.steps.view(), &shell).map_err(refused)?;

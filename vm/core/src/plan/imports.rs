@@ -5,17 +5,11 @@ use super::arithmetic::wrong;
 use super::candidates::Entry;
 use super::error::Cause;
 use super::machine::{CANDIDATE, Flow, Machine, at, bug};
-use super::resolve::{Asked, Given, Request, is_public, regen_key};
+use super::resolve::{Argument, Asked, Given, Request, is_public, regen_key};
 use super::value::{Candidate, Data, Scalar, Value};
 use crate::decorators::{self, Cost};
 use opal_format::program::IMPORT_PUBLIC;
 use opal_format::record::Span;
-
-/// An argument of an import: as it goes into the key, and as it is asked with.
-pub(super) struct Argument {
-    pub value: Value,
-    pub given: Given,
-}
 
 impl Machine<'_> {
     pub(super) fn resolve_import(&mut self, c: u32) -> Result<Flow, Cause> {

@@ -3,7 +3,7 @@
 use super::arithmetic::parse;
 use super::error::Cause;
 use super::reality::{FileFailure, Reality};
-use super::value::Scalar;
+use super::value::{Scalar, Value};
 use crate::decorators::{self as table, PUBLIC_ENV, looks_secret};
 use opal_format::hash::HashAlgorithm;
 use opal_format::kind::ValueType;
@@ -45,6 +45,12 @@ pub enum Asked {
     Import(u32),
     /// A name that was promised to the steps.
     Promise(u32),
+}
+
+/// An argument of an import: as it goes into the key, and as it is asked with.
+pub(super) struct Argument {
+    pub value: Value,
+    pub given: Given,
 }
 
 /// A question to reality: the only way out of the planner.

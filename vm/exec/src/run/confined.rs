@@ -8,10 +8,9 @@ use opal_format::kind::NodeKind;
 use opal_format::record::Span;
 use opal_format::steps::Node;
 use opal_format::tree::Tree;
-use serde_json::{Value, json};
 
 use super::exec::{Flow, Scope, Worker};
-use super::report::{FailureCause, StepFailure};
+use super::report::{ConfinedBy, FailureCause};
 use super::script::argument_text;
 use super::{RunError, Shared};
 use crate::confine::{Layer, Place, Rules};
@@ -21,28 +20,6 @@ use opal_core::sandbox::{Host, Sandbox, SandboxLevel};
 
 /// How many `@isolated.filesystem` may nest: the kernel stacks 16 sets of rules, and each step needs two besides.
 const NESTED_MAX: usize = 12;
-
-/// What a rule that confined a step is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfinedBy {
-    /// `@isolated.network`, or `policy sandbox.network`.
-    pub rule: String,
-    /// Where it stands in the source; [`Span::NONE`] for policy.
-    pub span: Span,
-}
-
-impl ConfinedBy {
-    pub(super) fn to_json(&self) -> Value {
-        json!({ "rule": self.rule, "line": self.span.line.to_native(), "column": self.span.column.to_native() })
-    }
-
-    pub(super) fn to_text(&self, source: &str) -> String {
-        match self.span.line.to_native() {
-            0 => self.rule.clone(),
-            line => format!("{} ({source}:{line}:{})", self.rule, self.span.column.to_native()),
-        }
-    }
-}
 
 fn isolates(node: &Node) -> Option<NodeKind> {
     use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges};
@@ -102,16 +79,6 @@ impl Shared<'_> {
         let policy = self.options.sandbox.keys().into_iter().map(|key| ConfinedBy { rule: format!("policy {key}"), span: Span::NONE });
         let blocks = around(&self.plan.steps.nodes, node);
         policy.chain(blocks.map(|(kind, node)| ConfinedBy { rule: kind.name().to_owned(), span: node.span })).collect()
-    }
-}
-
-impl StepFailure {
-    /// Whether what a confined step said reads as if a rule had denied it something. A guess from its words.
-    #[must_use]
-    pub fn denial_likely(&self) -> bool {
-        const SIGNS: [&str; 4] = ["permission denied", "not permitted", "could not resolve", "name resolution"];
-        let said = self.stderr.to_ascii_lowercase();
-        !self.confined_by.is_empty() && SIGNS.iter().any(|sign| said.contains(sign))
     }
 }
 

@@ -18,7 +18,6 @@ use zeroize::Zeroizing;
 
 use super::environment::lookup;
 use super::output::{Capture, Scrubbers, StepSink};
-use super::replay::Past;
 use super::report::{FailureCause, Left, Outcome};
 use super::script::{Script, argument_text, find_program, plain_words, render, shell_level};
 use super::terminal::Lent;
@@ -28,7 +27,7 @@ use crate::supervise::lane::{Ended, Lane, LaneError, Limits, StepCommand, StepOu
 use crate::supervise::signals::Phase;
 use crate::supervise::watcher::Process;
 use opal_core::decorators::params;
-use opal_core::history::{Ending, is_atomic, is_closed};
+use opal_core::history::{Ending, Past, is_atomic, is_closed};
 use opal_core::plan::{PROCESS_STRING_MAX, Scalar};
 
 /// How a node ended.

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use crate::scrub::Scrubber;
 use crate::supervise::lane::{Sink, Stream};
 use crate::supervise::signals::{Phase, Signals};
-use crate::supervise::watcher::poll_timeout;
+use crate::supervise::wait::poll_timeout;
 
 /// What a buffer keeps in memory; more goes to an unlinked file.
 const BUFFER_MAX: usize = 1 << 20;

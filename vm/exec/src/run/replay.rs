@@ -6,14 +6,12 @@
 use std::sync::Mutex;
 
 use opal_format::kind::NodeKind;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::exec::{Flow, Scope, Worker};
-use super::report::{FailureCause, Outcome};
+use super::report::{FailureCause, Labels, Outcome};
 use super::{Shared, locked};
-use opal_core::history::{Ending, History, is_atomic};
-
-pub(super) use opal_core::history::Past;
+use opal_core::history::{Ending, History, Past, is_atomic};
 
 /// Where a run begins.
 #[derive(Debug, Default)]
@@ -24,52 +22,6 @@ pub struct Start {
     pub from: Option<usize>,
     /// What is said about it.
     pub labels: Labels,
-}
-
-/// What is said about a run.
-#[derive(Clone, Debug, Default)]
-pub struct Labels {
-    /// Its name.
-    pub run_id: String,
-    /// Whether its record allows to go on with it, unless it succeeds.
-    pub resumable: bool,
-    /// Whether it goes on with an earlier part of itself.
-    pub resumed: bool,
-    /// Steps that ran in the earlier parts.
-    pub steps_before: usize,
-    /// Path at which a partial run begins.
-    pub from: Option<String>,
-    /// Steps before it.
-    pub steps_skipped: usize,
-}
-
-impl Labels {
-    pub(super) fn to_json(&self) -> Map<String, Value> {
-        let mut out = Map::new();
-        let resumed_from = if self.resumed { Some(&self.run_id) } else { None };
-        for (name, value) in [
-            ("run_id", json!(self.run_id)),
-            ("resumed_from", json!(resumed_from)),
-            ("steps_before", json!(self.steps_before)),
-            ("partial", json!(self.from.is_some())),
-            ("from", json!(self.from)),
-            ("steps_skipped", json!(self.steps_skipped)),
-        ] {
-            out.insert(name.to_owned(), value);
-        }
-        out
-    }
-
-    pub(super) fn effects_text(&self) -> String {
-        let mut text = String::new();
-        if self.resumed {
-            text.push_str(&format!(", {} of them before it was resumed", self.steps_before));
-        }
-        if let Some(from) = &self.from {
-            text.push_str(&format!("; partial: it began at {from}, and {} before it were skipped", self.steps_skipped));
-        }
-        text
-    }
 }
 
 impl Flow {

@@ -1,22 +1,16 @@
 //! What a run comes to.
 
-use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use opal_format::record::Span;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::confined::ConfinedBy;
-use super::exec::Flow;
-use super::replay::Labels;
-use super::{Shared, locked};
 use crate::supervise::lane::Ended;
-use crate::supervise::signals::{First, Phase};
+use crate::supervise::signals::First;
 use crate::supervise::watcher::Process;
-use opal_core::show::{PlanView, Style, step_text};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -105,6 +99,28 @@ impl std::fmt::Display for FailureCause {
     }
 }
 
+/// What a rule that confined a step is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfinedBy {
+    /// `@isolated.network`, or `policy sandbox.network`.
+    pub rule: String,
+    /// Where it stands in the source; [`Span::NONE`] for policy.
+    pub span: Span,
+}
+
+impl ConfinedBy {
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "rule": self.rule, "line": self.span.line.to_native(), "column": self.span.column.to_native() })
+    }
+
+    pub(super) fn to_text(&self, source: &str) -> String {
+        match self.span.line.to_native() {
+            0 => self.rule.clone(),
+            line => format!("{} ({source}:{line}:{})", self.rule, self.span.column.to_native()),
+        }
+    }
+}
+
 /// A step that failed.
 #[derive(Debug)]
 pub struct StepFailure {
@@ -130,6 +146,16 @@ pub struct StepFailure {
     pub(super) group: usize,
 }
 
+impl StepFailure {
+    /// Whether what a confined step said reads as if a rule had denied it something. A guess from its words.
+    #[must_use]
+    pub fn denial_likely(&self) -> bool {
+        const SIGNS: [&str; 4] = ["permission denied", "not permitted", "could not resolve", "name resolution"];
+        let said = self.stderr.to_ascii_lowercase();
+        !self.confined_by.is_empty() && SIGNS.iter().any(|sign| said.contains(sign))
+    }
+}
+
 /// A process that a step left running.
 #[derive(Debug)]
 pub struct Left {
@@ -139,6 +165,52 @@ pub struct Left {
     pub process: Process,
     /// Whether it is gone. One that is not could not be killed.
     pub ended: bool,
+}
+
+/// What is said about a run.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// Its name.
+    pub run_id: String,
+    /// Whether its record allows to go on with it, unless it succeeds.
+    pub resumable: bool,
+    /// Whether it goes on with an earlier part of itself.
+    pub resumed: bool,
+    /// Steps that ran in the earlier parts.
+    pub steps_before: usize,
+    /// Path at which a partial run begins.
+    pub from: Option<String>,
+    /// Steps before it.
+    pub steps_skipped: usize,
+}
+
+impl Labels {
+    pub(super) fn to_json(&self) -> Map<String, Value> {
+        let mut out = Map::new();
+        let resumed_from = if self.resumed { Some(&self.run_id) } else { None };
+        for (name, value) in [
+            ("run_id", json!(self.run_id)),
+            ("resumed_from", json!(resumed_from)),
+            ("steps_before", json!(self.steps_before)),
+            ("partial", json!(self.from.is_some())),
+            ("from", json!(self.from)),
+            ("steps_skipped", json!(self.steps_skipped)),
+        ] {
+            out.insert(name.to_owned(), value);
+        }
+        out
+    }
+
+    pub(super) fn effects_text(&self) -> String {
+        let mut text = String::new();
+        if self.resumed {
+            text.push_str(&format!(", {} of them before it was resumed", self.steps_before));
+        }
+        if let Some(from) = &self.from {
+            text.push_str(&format!("; partial: it began at {from}, and {} before it were skipped", self.steps_skipped));
+        }
+        text
+    }
 }
 
 /// What happened in a run.
@@ -310,97 +382,4 @@ fn millis(duration: Duration) -> u64 {
 /// A duration for people: to the millisecond.
 fn shown(duration: Duration) -> String {
     opal_core::duration::format(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).saturating_mul(1_000_000))
-}
-
-/// What has happened so far.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) failures: Vec<StepFailure>,
-    pub(super) left: Vec<Left>,
-    pub(super) done: HashSet<usize>,
-    pub(super) effects: bool,
-    pub(super) cleanup_skipped: Vec<String>,
-    pub(super) cleaned_up: Vec<String>,
-    /// Why no new step may start, other than a signal.
-    pub(super) halted: Option<Outcome>,
-}
-
-impl Tally {
-    /// Stops the run; the first reason stays.
-    pub(super) fn halt(&mut self, why: Outcome) {
-        self.halted.get_or_insert(why);
-    }
-
-    pub(super) fn is_halted(&self) -> bool {
-        self.halted.is_some()
-    }
-
-    /// Marks a failure, and those reported with it, as dealt with.
-    pub(super) fn handled(&mut self, failure: usize) {
-        let group = self.failures.get(failure).map(|failure| failure.group);
-        self.failures.iter_mut().filter(|one| Some(one.group) == group).for_each(|one| one.handled = true);
-    }
-}
-
-impl Shared<'_> {
-    /// The plan for messages.
-    pub(super) fn view(&self) -> PlanView<'_> {
-        PlanView::of("", self.plan.steps.view(), self.plan.slots.view())
-    }
-
-    /// The exit status of a failure as a shell would see it: 128 and the signal for a process that one ended. Other failures have none.
-    pub(super) fn exit_status(&self, failure: usize) -> Option<i64> {
-        match locked(&self.tally).failures.get(failure)?.cause {
-            FailureCause::Earlier(_, status) => status,
-            FailureCause::Ended(Ended::Exit(code)) => Some(code.into()),
-            FailureCause::Ended(Ended::Signal(signal)) => Some(i64::from(signal).saturating_add(128)),
-            _ => None,
-        }
-    }
-
-    /// Adds a failure and gives its number.
-    pub(super) fn fail(&self, node: Option<usize>, cause: FailureCause, stderr: &[u8], elapsed: Duration) -> usize {
-        let record = node.and_then(|node| self.plan.steps.nodes.get(node));
-        let failure = StepFailure {
-            node,
-            path: self.path(node),
-            span: record.map_or(Span::NONE, |record| record.span),
-            command: node.map(|node| step_text(&self.view(), node, Style::Plain)).unwrap_or_default(),
-            cause,
-            stderr: String::from_utf8_lossy(stderr).into_owned(),
-            confined_by: node.map(|node| self.confined_by(node)).unwrap_or_default(),
-            elapsed,
-            handled: false,
-            group: 0,
-        };
-        let mut tally = locked(&self.tally);
-        let number = tally.failures.len();
-        tally.failures.push(StepFailure { group: number, ..failure });
-        number
-    }
-
-    pub(super) fn report(&self, flow: Flow, elapsed: Duration) -> RunReport {
-        let mut tally = std::mem::take(&mut *locked(&self.tally));
-        let first = self.signals.first().filter(|_| self.signals.phase() > Phase::Run);
-        let outcome = match (flow, first, tally.halted.take()) {
-            // A step that ended well after the signal still ends the run.
-            (_, Some(first), _) => Outcome::Cancelled(first),
-            (_, None, Some(halted)) => halted,
-            (Flow::Failed(failure), ..) => Outcome::Failed(failure),
-            _ => Outcome::Succeeded,
-        };
-        RunReport {
-            outcome,
-            effects: tally.effects,
-            steps_done: tally.done.len(),
-            steps_total: opal_core::show::step_count(self.plan.steps.view()),
-            failures: tally.failures,
-            left: tally.left,
-            cleanup_skipped: tally.cleanup_skipped,
-            cleaned_up: tally.cleaned_up,
-            elapsed,
-            mid_line: self.direct.is_mid_line(crate::supervise::lane::Stream::Stderr),
-            about: self.options.start.labels.clone(),
-        }
-    }
 }

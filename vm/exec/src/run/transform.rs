@@ -22,7 +22,7 @@ use super::report::{FailureCause, Outcome};
 use super::script::argument_text;
 use super::{Shared, locked};
 use crate::supervise::lane::{Ended, Sink as _, Stream};
-use crate::supervise::watcher::wait_readable;
+use crate::supervise::wait::wait_readable;
 use opal_core::decorators::params;
 use opal_core::operations::{self, INPUT_MAX, Unmet};
 use opal_core::show::{Style, argument, escape};

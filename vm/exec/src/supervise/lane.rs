@@ -24,8 +24,9 @@ use zeroize::Zeroize as _;
 
 use crate::supervise::signals::{First, Phase, Signals};
 use crate::supervise::sys;
+use crate::supervise::wait::wait_readable;
 use crate::supervise::watcher::wire::{self, Body, Fill, Reader, ended, hello, kind, start};
-use crate::supervise::watcher::{self, Process, tree, wait_readable};
+use crate::supervise::watcher::{self, Process, tree};
 
 /// Bytes read from a pipe at a time: what a pipe holds by default.
 const CHUNK: usize = 64 << 10;

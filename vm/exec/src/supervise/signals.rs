@@ -18,7 +18,7 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::supervise::sys;
-use crate::supervise::watcher::wait_readable;
+use crate::supervise::wait::wait_readable;
 
 /// The same signal again counts as insisting only after this long: service managers and terminals
 /// may deliver one wish twice.
