@@ -13,8 +13,13 @@ pub struct Source {
     /// As long as `bytes`, byte for byte, with `?` for every byte that is not part of valid UTF-8.
     text: String,
     line_starts: Vec<u32>,
+    /// Characters before each multiple of [`STRIDE`] bytes, so that no column costs more than the bytes between two of them.
+    characters: Vec<u32>,
     invalid: Option<Span>,
 }
+
+/// Bytes between two places at which the characters before are known.
+const STRIDE: usize = 1024;
 
 /// A position as people count: both start at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +47,14 @@ impl Source {
         }
         let newlines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(index, _)| u32::try_from(index + 1).unwrap_or(u32::MAX))).collect();
-        Self { name: name.into(), bytes, text, line_starts, invalid }
+        let mut count = 0;
+        let strides = text.as_bytes().chunks(STRIDE).map(|stride| {
+            let before = count;
+            count += characters_in(stride);
+            before
+        });
+        let characters = strides.collect();
+        Self { name: name.into(), bytes, text, line_starts, characters, invalid }
     }
 
     /// The name that messages show.
@@ -108,7 +120,21 @@ impl Source {
     pub fn line_column(&self, offset: u32) -> LineColumn {
         let index = self.line_index(offset);
         let start = self.line_span(index).start;
-        let column = self.slice(Span { start, end: offset.max(start) }).chars().count() + 1;
-        LineColumn { line: index + 1, column }
+        let column = self.characters_before(offset.max(start)) - self.characters_before(start) + 1;
+        LineColumn { line: index + 1, column: column as usize }
     }
+
+    /// How many characters start before a byte offset.
+    fn characters_before(&self, offset: u32) -> u32 {
+        let offset = (offset as usize).min(self.text.len());
+        let stride = (offset / STRIDE).min(self.characters.len().saturating_sub(1));
+        let known = self.characters.get(stride).copied().unwrap_or(0);
+        known + characters_in(self.text.as_bytes().get(stride * STRIDE..offset).unwrap_or_default())
+    }
+}
+
+/// How many characters of UTF-8 start in these bytes.
+fn characters_in(bytes: &[u8]) -> u32 {
+    let starts = bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+    u32::try_from(starts).unwrap_or(u32::MAX)
 }

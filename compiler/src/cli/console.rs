@@ -2,7 +2,8 @@
 
 use super::failure::{Failure, exit, reason};
 use opal_core::show::Style;
-use opal_vm::cli::output::stdout_file;
+use opal_vm::cli::output::{stdout_file, write_document};
+use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write};
 
 /// What `--color` says.
@@ -83,6 +84,6 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Writes one JSON document and a line end to standard output.
-pub(crate) fn print_json(document: &serde_json::Value) -> Result<(), Failure> {
-    print(format!("{document:#}\n").as_bytes())
+pub(crate) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    print_with(|out| write_document(out, document))
 }

@@ -8,8 +8,9 @@ use crate::contract::first_difference;
 use crate::view::{code, fenced};
 use opal_core::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
 use opal_core::decorators::value_decorator;
-use opal_core::show::{PathTable, PlanView, Style, escape, node_text, path_of, public_value, scalar_text};
+use opal_core::show::{PathTable, PlanView, Style, beginning, escape, node, path_of, public_value, scalar_text, shown};
 use opal_format::canonical::CanonicalValue;
+use opal_format::hash::{Canonical, HashAlgorithm};
 use opal_format::kind::PlanType;
 use opal_format::plan_hash::plan_hash;
 use opal_format::reader::Contract;
@@ -20,11 +21,11 @@ use opal_vm::cli::inspect;
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 use std::path::PathBuf;
 
 /// Pairs of steps that are looked at for the shortest difference; above it, what lies between the common ends differs as a whole.
-const PAIRS_MAX: usize = 4 << 20;
+const PAIRS_MAX: usize = 2 << 20;
 
 pub(super) fn command() -> clap::Command {
     options::command("opalc diff", "Say what tells two contracts apart: terms, values and steps")
@@ -100,40 +101,42 @@ fn named_by_key(slots: SlotsView<'_>) -> Vec<Slot> {
 }
 
 fn values(old: &PlanView<'_>, new: &PlanView<'_>, same_root: bool) -> (Vec<Drift>, Vec<String>) {
-    let key = |plan: &PlanView<'_>, slot: &Slot| escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
-    let now: HashMap<String, &Slot> = new.slots.slots.iter().map(|slot| (key(new, slot), slot)).collect();
-    let before: HashMap<String, &Slot> = old.slots.slots.iter().map(|slot| (key(old, slot), slot)).collect();
-    let text = |plan: &PlanView<'_>, slot: &Slot| public_value(plan, slot).map(|text| escape(&text, false));
+    let now: HashMap<&[u8], &Slot> = new.slots.slots.iter().map(|slot| (new.key(slot), slot)).collect();
+    let before: HashSet<&[u8]> = old.slots.slots.iter().map(|slot| old.key(slot)).collect();
     let (mut drift, mut incomparable) = (Vec::new(), Vec::new());
-    let mut put = |slot: &Slot, key: String, what: &str, values| {
+    let mut put = |slot: &Slot, key: &[u8], what: &str, values| {
+        let key = escape(key, false);
         let message = format!("`{key}` {what}");
         drift.push(Drift { span: slot.span, values, ..Drift::plain(code_of(slot), Some(key), message) });
     };
     for slot in old.slots.slots {
-        let key = key(old, slot);
-        let Some(fresh) = now.get(&key) else {
+        let key = old.key(slot);
+        let Some(fresh) = now.get(key) else {
             put(slot, key, "is no longer read", None);
             continue;
         };
-        match (text(old, slot), text(new, fresh)) {
-            (Some(was), Some(now)) if was != now => put(slot, key, "has another value", Some((was, now))),
+        match (public_value(old, slot), public_value(new, fresh)) {
+            (Some(was), Some(now)) if was != now || slot.value_type != fresh.value_type => {
+                let text = |value: &[u8]| beginning(shown(value, false), TEXT_MAX);
+                put(slot, key, "has another value", Some((text(&was), text(&now))));
+            }
             (Some(_), Some(_)) => {}
             (None, None) if slot.value_type != fresh.value_type => put(slot, key, "has another type", None),
             (None, None) if same_commitment(&slot.commitment, &fresh.commitment) => {}
             // Root and key make the value; what a computed argument is computed from is a slot of its own.
-            (None, None) if lasts(&key, slot) && lasts(&key, fresh) => {
+            (None, None) if lasts(key, slot) && lasts(key, fresh) => {
                 if !same_root {
                     put(slot, key, "is derived from another regen root", None);
                 }
             }
-            (None, None) => incomparable.push(key),
+            (None, None) => incomparable.push(escape(key, false)),
             (None, Some(_)) => put(slot, key, "is public now", None),
             (Some(_), None) => put(slot, key, "is secret now", None),
         }
     }
     for slot in new.slots.slots {
-        let key = key(new, slot);
-        if !before.contains_key(&key) {
+        let key = new.key(slot);
+        if !before.contains(key) {
             put(slot, key, "is read now", None);
         }
     }
@@ -141,18 +144,21 @@ fn values(old: &PlanView<'_>, new: &PlanView<'_>, same_root: bool) -> (Vec<Drift
 }
 
 /// Whether a value has a `regen_key`. Values of the same decorators without one have the number of their resolution at the end of the key.
-fn lasts(key: &str, slot: &Slot) -> bool {
-    let numbered = key.rsplit_once('#').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()));
+fn lasts(key: &[u8], slot: &Slot) -> bool {
+    let number = key.rsplit(|byte| *byte == b'#').next().filter(|number| number.len() < key.len());
+    let numbered = number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
     value_decorator(slot.decorator.to_native()).is_some_and(|row| row.seeded) && !numbered
 }
 
 /// The steps that were added, removed or changed, as one change of structure.
 fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Drift> {
-    let texts = |plan: &PlanView<'_>| -> Vec<(String, u32)> {
+    // Texts by their digest: together they may be far longer than the files.
+    let texts = |plan: &PlanView<'_>| -> Vec<([u8; 16], u32)> {
         let leaf = |subtree: u32| subtree.min(2);
-        plan.steps.nodes.iter().map(|node| (node_text(plan, node, Style::Plain), leaf(node.subtree.to_native()))).collect()
+        plan.steps.nodes.iter().map(|one| (digest(node(plan, one, Style::Plain)), leaf(one.subtree.to_native()))).collect()
     };
     let (was, now) = (texts(old), texts(new));
+    let text = |plan: &PlanView<'_>, index: usize| beginning(node(plan, &plan.steps.nodes[index], Style::Plain), TEXT_MAX);
     let (removed, added) = unmatched(&was, &now);
     let count = removed.len().max(added.len());
     if count == 0 {
@@ -169,13 +175,13 @@ fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Drift> {
         let place = old_first.as_ref().map(|(path, _)| path.clone());
         let at = fresh.iter().position(|(path, _)| place.as_ref().is_none_or(|place| place == path));
         let new_one = at.map(|at| fresh.remove(at));
-        let node =
-            old_first.as_ref().map(|(_, index)| &old.steps.nodes[*index]).or(new_one.as_ref().map(|(_, index)| &new.steps.nodes[*index]));
+        let place_of = |plan: &PlanView<'_>, index: usize| plan.steps.nodes[index].span;
+        let span = old_first.as_ref().map(|(_, index)| place_of(old, *index)).or(new_one.as_ref().map(|(_, index)| place_of(new, *index)));
         reached.push(Reached {
             path: place.or_else(|| new_one.as_ref().map(|(path, _)| path.clone())).unwrap_or_default(),
-            span: node.map_or(opal_format::record::Span::NONE, |node| node.span),
-            expected: old_first.map(|(_, index)| was[index].0.clone()),
-            actual: new_one.map(|(_, index)| now[index].0.clone()),
+            span: span.unwrap_or(opal_format::record::Span::NONE),
+            expected: old_first.map(|(_, index)| text(old, index)),
+            actual: new_one.map(|(_, index)| text(new, index)),
         });
     }
     let (old_paths, new_paths) = (PathTable::new(old.steps.nodes), PathTable::new(new.steps.nodes));
@@ -188,6 +194,24 @@ fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Drift> {
     Some(Drift { reached, more, ..Drift::plain(DriftCode::StructureChanged, None, message) })
 }
 
+/// Most bytes of one step, or value, in a report.
+const TEXT_MAX: usize = 64 << 10;
+
+/// What stands for a text where many are compared.
+fn digest(text: impl Display) -> [u8; 16] {
+    struct Hashed(Canonical);
+    impl fmt::Write for Hashed {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.raw(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut hashed = Hashed(Canonical::new(HashAlgorithm::Sha256, "diff"));
+    // A digest takes everything.
+    let _ = write!(hashed, "{text}");
+    *hashed.0.finish().bytes.first_chunk().expect("a digest has 32 bytes")
+}
+
 /// The indices that a longest common subsequence leaves over on each side.
 fn unmatched<T: PartialEq>(a: &[T], b: &[T]) -> (Vec<usize>, Vec<usize>) {
     let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
@@ -197,7 +221,8 @@ fn unmatched<T: PartialEq>(a: &[T], b: &[T]) -> (Vec<usize>, Vec<usize>) {
         return ((start..a.len() - end).collect(), (start..b.len() - end).collect());
     }
     let width = right.len() + 1;
-    let mut lengths = vec![0_u32; (left.len() + 1) * width];
+    // The shorter side is shorter than 65,536, or there would be too many pairs.
+    let mut lengths = vec![0_u16; (left.len() + 1) * width];
     for i in (0..left.len()).rev() {
         for j in (0..right.len()).rev() {
             lengths[i * width + j] = if left[i] == right[j] {

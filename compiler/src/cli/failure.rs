@@ -3,7 +3,7 @@
 use crate::diagnostic::{self, Diagnostic};
 use crate::source::Source;
 use opal_core::refusal::Refusal;
-use opal_core::show::escape;
+use opal_core::show::{escape, visible};
 use opal_format::error::FormatError;
 use opal_format::read_file::ReadFileError;
 use serde_json::{Value, json};
@@ -138,14 +138,10 @@ impl Failure {
 
     /// The same as one JSON document; `None` where nothing is to be said.
     pub(crate) fn to_json(&self) -> Option<Value> {
-        let safe = |text: &str| escape(text.as_bytes(), true);
         let (exit, key, error) = match self {
             Self::Report(report) => {
                 let error = json!({
-                    "code": report.code,
-                    "message": safe(&report.message),
-                    "place": report.place.iter().map(|place| safe(place)).collect::<Vec<_>>(),
-                    "help": report.help.as_deref().map(safe),
+                    "code": report.code, "message": report.message, "place": report.place.iter().collect::<Vec<_>>(), "help": report.help,
                 });
                 (report.exit, "error", error)
             }
@@ -193,7 +189,7 @@ impl Report {
             let _ = writeln!(text, "  --> {}", safe(place));
         }
         if let Some(help) = &self.help {
-            let _ = writeln!(text, "help: {}", safe(help));
+            let _ = writeln!(text, "help: {}", visible(help).replace('\n', "\n      "));
         }
         text
     }

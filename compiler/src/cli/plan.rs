@@ -23,6 +23,7 @@ use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
 use opal_format::signature::NAMESPACE_PLAN;
 use opal_view::{PlanJson, write_tree};
+use opal_vm::cli::inspect::fact;
 use opal_vm::cli::output::write_document;
 use serde_json::json;
 use std::ffi::OsString;
@@ -261,10 +262,10 @@ impl Request {
                 let steps = step_count(view.steps);
                 let of = if resolved { "all values resolved" } else { "quick: what is expensive to know is deferred" };
                 let facts = vec![
-                    ("mode", vec![of.to_owned()]),
-                    ("type", vec![format!("{}, {steps} {}", plan.plan_type.name(), if steps == 1 { "step" } else { "steps" })]),
+                    fact("mode", of),
+                    fact("type", format!("{}, {steps} {}", plan.plan_type.name(), if steps == 1 { "step" } else { "steps" })),
                 ];
-                write_page(out, form, &Page { plan: view, facts })
+                write_page(out, form, Page { plan: view, facts })
             }
         })
     }

@@ -5,7 +5,7 @@ use super::files::Destination;
 use super::{asked_color_of, attestation, console, contracts, files, options, signer};
 use crate::view::{Page, write_page};
 use clap::ArgMatches;
-use opal_core::show::Style;
+use opal_core::show::{Style, json_text};
 use opal_format::attestation::START;
 use opal_format::limits::FILE_SIZE;
 use opal_format::read_file::read_bytes;
@@ -61,14 +61,14 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     destination.write_with(|out| match form {
         "json" => write_document(out, &inspect::document(&plan, &contract, &vouches)),
         "tree" => inspect::summary(out, &plan, &contract, &vouches, style, if all { None } else { Some(inspect::SHOWN_MAX) }),
-        form => write_page(out, form, &Page { plan: inspect::plan_view(&contract), facts: inspect::facts(&plan, &contract, &vouches) }),
+        form => write_page(out, form, Page { plan: inspect::plan_view(&contract), facts: inspect::facts(&plan, &contract, &vouches) }),
     })
 }
 
 fn show_attestation(shown: &attestation::Shown, form: &str, matches: &ArgMatches, destination: &Destination) -> Result<(), Failure> {
     let text = match form {
-        _ if matches.get_flag("in-toto") => format!("{:#}\n", shown.in_toto(&signer::from_matches(matches)?)?),
-        "json" => format!("{:#}\n", shown.document()),
+        _ if matches.get_flag("in-toto") => format!("{}\n", json_text(&shown.in_toto(&signer::from_matches(matches)?)?)),
+        "json" => format!("{}\n", json_text(&shown.document())),
         "tree" => shown.text(),
         form => return Err(Failure::usage(format!("a vouch or receipt is not shown as {form}")).with_help("`--json`, or `--in-toto`")),
     };

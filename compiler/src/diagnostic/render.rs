@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use ariadne::{CharSet, Config, IndexType, Label, Report, ReportKind};
+use opal_core::show::{self as view, is_unseen};
 use serde_json::{Value, json};
 
 use super::{Diagnostic, Severity};
@@ -18,28 +19,15 @@ const NUMBERED_LINES_MAX: usize = 50_000;
 /// At most this many lines of source stand in one drawing.
 const EXCERPT_LINES_MAX: usize = 40;
 
-/// Whether a character is shown as an escape.
-fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// `text` with control, bidirectional and invisible characters as `\n`, `\t`, `\u{…}`.
+/// `text` on one line with what nobody sees as escapes. A backslash stays one: messages are about text that stands in the drawing below them.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        push_escaped(&mut escaped, character);
-    }
-    escaped
+    view::visible(text).replace('\n', "\\n")
 }
 
-fn push_escaped(into: &mut String, character: char) {
-    if is_deceptive(character) {
+/// A line of source as a drawing has it: what is not seen is an escape, and a backslash stays one, since the drawing points at columns.
+fn push_visible(into: &mut String, character: char) {
+    if is_unseen(character) {
         into.extend(character.escape_default());
     } else {
         into.push(character);
@@ -60,7 +48,7 @@ pub fn render_line(source: &Source, diagnostic: &Diagnostic) -> String {
         escape(&diagnostic.message)
     );
     if let Some(help) = &diagnostic.help {
-        let _ = write!(line, " (help: {})", escape(help));
+        let _ = write!(line, " (help: {})", view::visible(help).replace('\n', " "));
     }
     line
 }
@@ -72,17 +60,16 @@ pub fn to_json(source: &Source, diagnostic: &Diagnostic) -> Value {
         let start = source.line_column(span.start);
         json!({"start": span.start, "end": span.end, "line": start.line, "column": start.column})
     };
-    let labels: Vec<Value> =
-        diagnostic.labels.iter().map(|label| json!({"span": place(label.span), "message": escape(&label.message)})).collect();
+    let labels: Vec<Value> = diagnostic.labels.iter().map(|label| json!({"span": place(label.span), "message": label.message})).collect();
     json!({
         "severity": diagnostic.severity.name(),
         "code": diagnostic.code.name(),
-        "message": escape(&diagnostic.message),
-        "file": escape(source.name()),
+        "message": diagnostic.message,
+        "file": source.name(),
         "span": place(diagnostic.span),
         "labels": labels,
-        "help": diagnostic.help.as_deref().map(escape),
-        "notes": diagnostic.notes.iter().map(|note| escape(note)).collect::<Vec<_>>(),
+        "help": diagnostic.help,
+        "notes": diagnostic.notes,
     })
 }
 
@@ -90,7 +77,7 @@ pub fn to_json(source: &Source, diagnostic: &Diagnostic) -> Value {
 #[must_use]
 pub fn render_json(source: &Source, diagnostics: &[Diagnostic]) -> String {
     let all: Vec<Value> = diagnostics.iter().map(|diagnostic| to_json(source, diagnostic)).collect();
-    json!({"schema": "opal/diagnostics/v1", "diagnostics": all}).to_string()
+    view::json_line(&json!({"schema": "opal/diagnostics/v1", "diagnostics": all}))
 }
 
 /// All of them as drawings for people, each ending in a line end.
@@ -138,10 +125,10 @@ fn render_one(source: &Source, diagnostic: &Diagnostic, color: bool) -> String {
         let _ = writeln!(text, "note: line {}: {}", place.line, escape(&label.message));
     }
     if let Some(help) = &diagnostic.help {
-        let _ = writeln!(text, "help: {}", escape_lines(help));
+        let _ = writeln!(text, "help: {}", visible_lines(help));
     }
     for note in &diagnostic.notes {
-        let _ = writeln!(text, "note: {}", escape_lines(note));
+        let _ = writeln!(text, "note: {}", visible_lines(note));
     }
     text
 }
@@ -156,9 +143,9 @@ fn header(diagnostic: &Diagnostic, color: bool) -> String {
     format!("{head}: {}\n", escape(&diagnostic.message))
 }
 
-/// Help may hold line ends of its own; each further line is indented.
-fn escape_lines(text: &str) -> String {
-    text.split('\n').map(escape).collect::<Vec<_>>().join("\n      ")
+/// Help may hold line ends of its own; each further line is indented. It can be pasted.
+fn visible_lines(text: &str) -> String {
+    view::visible(text).replace('\n', "\n      ")
 }
 
 /// The lines of source that a drawing shows, escaped, with a map from source offsets to offsets in it.
@@ -226,10 +213,10 @@ impl Excerpt {
             if character == '\t' {
                 self.text.push('\t');
             } else {
-                push_escaped(&mut self.text, character);
+                push_visible(&mut self.text, character);
             }
             offset += u32::try_from(character.len_utf8()).unwrap_or(1);
-            if is_deceptive(character) && character != '\t' {
+            if is_unseen(character) && character != '\t' {
                 self.offsets.push((offset, self.text.len()));
             }
         }

@@ -62,8 +62,8 @@ impl<'s> Tables<'s> {
 
     pub(super) fn span(&self, span: Span) -> record::Span {
         let line = self.source.line_index(span.start);
-        let column = span.start.saturating_sub(self.source.line_span(line).start);
-        record::Span::new(span.start, span.end, index(line).saturating_add(1), column.saturating_add(1))
+        let column = self.source.line_column(span.start).column;
+        record::Span::new(span.start, span.end, index(line).saturating_add(1), index(column))
     }
 
     pub(super) fn constant(&mut self, literal: &Literal) -> u32 {

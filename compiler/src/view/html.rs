@@ -1,9 +1,10 @@
 //! One page for a browser: no script, nothing from elsewhere, and a policy in it that allows neither.
 
-use super::{Page, rows};
-use opal_core::show::{Style, slot_lines};
+use super::{Page, each_character, rows};
+use opal_core::show::{Pairs, PlanView, Style, slot_lines};
 use opal_format::kind::NodeKind;
 use opal_view::target_name;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 
 const STYLE: &str = "\
@@ -26,9 +27,9 @@ table { border-collapse: collapse; } th, td { border-bottom: 1px solid var(--lin
 ///
 /// # Errors
 /// Those of `out`.
-pub(super) fn write(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
+pub(super) fn write(out: &mut dyn Write, page: Page<'_>) -> io::Result<()> {
     let plan = &page.plan;
-    let target = text(&target_name(plan.target));
+    let target = text(target_name(plan.target)).to_string();
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -36,31 +37,30 @@ pub(super) fn write(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
          <title>Plan {target}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Plan <code>{target}</code></h1>\n"
     )?;
     let hashes = [("plan hash", plan.plan_hash), ("contract hash", plan.contract_hash)];
-    let hashes = hashes.into_iter().filter_map(|(name, hash)| Some((name, vec![hash?.to_string()])));
-    let facts: Vec<(&str, Vec<String>)> = page.facts.iter().cloned().chain(hashes).collect();
-    if !facts.is_empty() {
-        writeln!(out, "<dl>")?;
-        for (name, values) in &facts {
-            write!(out, "<dt>{}</dt>", text(name))?;
-            for value in values {
-                write!(out, "<dd><code>{}</code></dd>", text(value))?;
-            }
-            writeln!(out)?;
+    writeln!(out, "<dl>")?;
+    for (name, values) in page.facts {
+        write!(out, "<dt>{}</dt>", text(name))?;
+        for value in values {
+            write!(out, "<dd><code>{}</code></dd>", text(value))?;
         }
-        writeln!(out, "</dl>")?;
+        writeln!(out)?;
     }
-    steps(out, page)?;
+    for (name, hash) in hashes.into_iter().filter_map(|(name, hash)| Some((name, hash?))) {
+        writeln!(out, "<dt>{name}</dt><dd><code>{hash}</code></dd>")?;
+    }
+    writeln!(out, "</dl>")?;
+    steps(out, plan)?;
     let [values, deferred] = slot_lines(plan, Style::Terminal);
     table(out, "Values", ["Key", "Value"], values)?;
     table(out, "Deferred values", ["Number", "Value"], deferred)?;
     writeln!(out, "</main>\n</body>\n</html>")
 }
 
-fn steps(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
+fn steps(out: &mut dyn Write, plan: &PlanView<'_>) -> io::Result<()> {
     writeln!(out, "<h2 id=\"steps\">Steps</h2>\n<ol class=\"steps\" aria-labelledby=\"steps\">")?;
     // Open list items, of which each but the last has a list open in it.
     let mut open = 0;
-    for row in rows(&page.plan) {
+    for row in rows(plan) {
         if open > row.depth {
             write!(out, "</li>{}", "</ol></li>".repeat(open - row.depth - 1))?;
         } else if open > 0 {
@@ -73,8 +73,8 @@ fn steps(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
             _ => "",
         };
         write!(out, "\n<li><div class=\"row\"><span class=\"path\">{}</span><div><pre{class}>{}</pre>", row.path, text(&row.text))?;
-        if !row.doubt.is_empty() {
-            write!(out, "<span class=\"doubt\">{}</span>", text(&row.doubt))?;
+        if let Some(doubt) = &row.doubt {
+            write!(out, "<span class=\"doubt\">{}</span>", text(doubt))?;
         }
         write!(out, "</div></div>")?;
     }
@@ -84,7 +84,7 @@ fn steps(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
     writeln!(out, "\n</ol>")
 }
 
-fn table(out: &mut dyn Write, title: &str, heads: [&str; 2], lines: impl Iterator<Item = [String; 2]>) -> io::Result<()> {
+fn table(out: &mut dyn Write, title: &str, heads: [&str; 2], lines: Pairs<'_>) -> io::Result<()> {
     let mut lines = lines.peekable();
     if lines.peek().is_none() {
         return Ok(());
@@ -101,17 +101,13 @@ fn table(out: &mut dyn Write, title: &str, heads: [&str; 2], lines: impl Iterato
 }
 
 /// A text as it stands between tags or in quotes.
-fn text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(character),
-        }
-    }
-    out
+fn text<'a>(text: impl Display + 'a) -> impl Display + 'a {
+    each_character(text, |out, character| match character {
+        '&' => out.write_str("&amp;"),
+        '<' => out.write_str("&lt;"),
+        '>' => out.write_str("&gt;"),
+        '"' => out.write_str("&quot;"),
+        '\'' => out.write_str("&#39;"),
+        _ => out.write_char(character),
+    })
 }

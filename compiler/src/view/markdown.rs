@@ -1,24 +1,27 @@
 //! Markdown, for a comment on a change. All that comes from a source or a plan stands in code, where nothing is a link, a mention or HTML.
 
 use super::Page;
-use opal_core::show::{Style, slot_lines};
+use opal_core::show::{Pairs, Style, beginning, slot_lines};
 use opal_view::{target_name, write_steps};
 use std::io::{self, Write};
 
-/// Bytes of steps, and of values, that are shown: hosts of code limit a comment to 65,536 characters.
+/// Bytes of steps, and of values, after which no more are shown: hosts of code limit a comment to 65,536 characters.
 const SHOWN_MAX: usize = 20 << 10;
+/// Bytes of one fact that are shown.
+const FACT_MAX: usize = 1 << 10;
 
 /// Writes the plan.
 ///
 /// # Errors
 /// Those of `out`.
-pub(super) fn write(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
+pub(super) fn write(out: &mut dyn Write, page: Page<'_>) -> io::Result<()> {
     let plan = &page.plan;
     writeln!(out, "### Plan {}\n", code(&target_name(plan.target)))?;
-    for (name, values) in &page.facts {
-        let mut shown: Vec<String> = values.iter().take(20).map(|value| code(value)).collect();
-        if values.len() > shown.len() {
-            shown.push(format!("and {} more", values.len() - shown.len()));
+    for (name, mut values) in page.facts {
+        let mut shown: Vec<String> = values.by_ref().take(20).map(|value| code(&beginning(value, FACT_MAX))).collect();
+        let more = values.count();
+        if more > 0 {
+            shown.push(format!("and {more} more"));
         }
         writeln!(out, "- **{name}**: {}", shown.join(", "))?;
     }
@@ -27,21 +30,21 @@ pub(super) fn write(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
             writeln!(out, "- **{name}**: `{hash}`")?;
         }
     }
-    let mut steps = Vec::new();
+    let mut steps = Beginning::new(SHOWN_MAX + FACT_MAX);
     write_steps(&mut steps, plan, Style::Plain, Some(SHOWN_MAX))?;
-    writeln!(out, "\n{}", fenced("text", &String::from_utf8_lossy(&steps)))?;
+    writeln!(out, "\n{}", fenced("text", &steps.lines()))?;
     let [values, deferred] = slot_lines(plan, Style::Plain);
-    section(out, "Values", values.map(|[key, value]| format!("{key} = {value}\n")))?;
-    section(out, "Deferred values", deferred.map(|[number, name]| format!("{number}. {name}\n")))
+    section(out, "Values", values, " = ")?;
+    section(out, "Deferred values", deferred, ". ")
 }
 
-fn section(out: &mut dyn Write, title: &str, mut lines: impl Iterator<Item = String>) -> io::Result<()> {
-    let mut text = String::new();
+fn section(out: &mut dyn Write, title: &str, mut lines: Pairs<'_>, between: &str) -> io::Result<()> {
+    let mut text = Beginning::new(SHOWN_MAX + FACT_MAX);
     let mut count = 0_usize;
-    for line in lines.by_ref() {
-        text.push_str(&line);
+    for [first, second] in lines.by_ref() {
+        writeln!(text, "{first}{between}{second}")?;
         count += 1;
-        if text.len() > SHOWN_MAX {
+        if text.bytes.len() > SHOWN_MAX {
             break;
         }
     }
@@ -49,10 +52,46 @@ fn section(out: &mut dyn Write, title: &str, mut lines: impl Iterator<Item = Str
     if count == 0 {
         return Ok(());
     }
+    let mut text = text.lines();
     if more > 0 {
         text.push_str(&format!("… {more} more are not shown\n"));
     }
     writeln!(out, "\n<details><summary>{title} ({})</summary>\n\n{}\n</details>", count + more, fenced("text", &text))
+}
+
+/// The beginning of what is written.
+struct Beginning {
+    bytes: Vec<u8>,
+    room: usize,
+    cut: bool,
+}
+
+impl Beginning {
+    fn new(room: usize) -> Self {
+        Self { bytes: Vec::new(), room, cut: false }
+    }
+
+    /// As lines, which say where they were cut.
+    fn lines(self) -> String {
+        let mut text = String::from_utf8_lossy(&self.bytes).into_owned();
+        if self.cut {
+            text.push_str("…\n… what follows is not shown\n");
+        }
+        text
+    }
+}
+
+impl Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let kept = bytes.len().min(self.room - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..kept]);
+        self.cut |= kept < bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A text of one line as code. The fence is longer than any run of backticks in it.

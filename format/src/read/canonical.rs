@@ -125,6 +125,14 @@ fn put_count(out: &mut Vec<u8>, count: usize) -> Result<(), CanonicalError> {
     Ok(())
 }
 
+/// The bytes of a String, where its encoding lies; `None` for any other value.
+#[must_use]
+pub fn string(encoded: &[u8]) -> Option<&[u8]> {
+    let rest = encoded.strip_prefix(&[ValueType::String.number()])?;
+    let (length, text) = rest.split_first_chunk()?;
+    (usize::try_from(u32::from_le_bytes(*length)) == Ok(text.len())).then_some(text)
+}
+
 /// Checks that `bytes` are exactly one canonical value, and says which type it has. Uses neither recursion nor, Maps apart, memory.
 ///
 /// # Errors

@@ -104,7 +104,7 @@ record! {
         pub end: u32_le,
         /// Line of `start`, from 1.
         pub line: u32_le,
-        /// Column of `start` in bytes, from 1.
+        /// Column of `start` in characters, from 1; a byte that is not UTF-8 counts as one.
         pub column: u32_le,
     } size 16
 }

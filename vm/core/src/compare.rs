@@ -5,7 +5,7 @@
 
 use crate::decorators;
 use crate::plan::{Cause, Plan, Stopped};
-use crate::show::{PathTable, PlanView, Style, escape, node_text, path_of};
+use crate::show::{PathTable, PlanView, Style, escape, node as shown_node, path_of};
 use opal_format::hash::Digest;
 use opal_format::reader::Contract;
 use opal_format::record::Span;
@@ -288,9 +288,10 @@ impl<'a> Reach<'a> {
         let Some(users) = u32::try_from(slot).ok().and_then(|slot| self.users.get(&slot)) else { return };
         for &index in &users.first {
             let Some(node) = self.expected.steps.nodes.get(index) else { continue };
-            let expected = node_text(&self.expected, node, Style::Plain);
+            let expected = shown_node(&self.expected, node, Style::Plain).to_string();
             let actual = self.actual.as_ref().filter(|(_, aligned)| index < *aligned);
-            let actual = actual.and_then(|(plan, _)| plan.steps.nodes.get(index).map(|node| node_text(plan, node, Style::Plain)));
+            let actual =
+                actual.and_then(|(plan, _)| plan.steps.nodes.get(index).map(|node| shown_node(plan, node, Style::Plain).to_string()));
             let path = self.paths.path(index);
             let length = [expected.len(), actual.as_ref().map_or(0, String::len), path.len()]
                 .iter()
@@ -346,7 +347,7 @@ fn structure_drift(expected: &PlanView<'_>, actual: &PlanView<'_>) -> Drift {
     };
     let mut drift = Drift::plain(DriftCode::StructureChanged, None, message);
     if let Some(index) = first_difference(expected, actual) {
-        let node = |plan: &PlanView<'_>| plan.steps.nodes.get(index).map(|node| node_text(plan, node, Style::Plain));
+        let node = |plan: &PlanView<'_>| plan.steps.nodes.get(index).map(|node| shown_node(plan, node, Style::Plain).to_string());
         let span = expected.steps.nodes.get(index).or_else(|| actual.steps.nodes.get(index)).map_or(Span::NONE, |node| node.span);
         let nodes = if index < old { expected.steps.nodes } else { actual.steps.nodes };
         drift.span = span;

@@ -22,7 +22,7 @@ mod shell;
 mod splice;
 mod value;
 
-pub use emit::{PROCESS_STRING_MAX, quoted};
+pub use emit::{PROCESS_STRING_MAX, quote, quoted};
 pub use error::{Cause, PlanError};
 pub use machine::{draft, plan, plan_or_slots};
 pub use opal_format::kind::Unscrubbed;

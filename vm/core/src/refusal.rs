@@ -2,11 +2,13 @@
 
 use crate::failure::Failure;
 use crate::program::verify::VerifyError;
+use crate::show::{shown, visible};
 use opal_format::error::FormatError;
 use opal_format::read_file::ReadFileError;
 use opal_format::record::Span;
+use std::fmt::Write as _;
 
-/// A refusal. Its texts are escaped and hold no secret.
+/// A refusal. Its texts hold no secret; they are escaped where they are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Stable code.
@@ -25,39 +27,32 @@ impl Refusal {
     /// A refusal without place and help.
     #[must_use]
     pub fn new(code: &str, exit: u8, message: impl Into<String>) -> Self {
-        let message: String = message.into();
-        Self { code: code.to_owned(), exit, message: crate::show::escape(message.as_bytes(), true), place: Vec::new(), help: None }
+        Self { code: code.to_owned(), exit, message: message.into(), place: Vec::new(), help: None }
     }
 
     /// Says where.
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
-        let place: String = place.into();
-        self.place.push(crate::show::escape(place.as_bytes(), false));
+        self.place.push(place.into());
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        let help: String = help.into();
-        self.help = Some(crate::show::escape(help.as_bytes(), true));
+        self.help = Some(help.into());
         self
     }
 
     /// As text: `error[code]: cause`, then where, then `help:`.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut out = format!("error[{}]: {}\n", self.code, self.message);
+        let mut out = format!("error[{}]: {}\n", self.code, shown(self.message.as_bytes(), true));
         for place in &self.place {
-            out.push_str("  --> ");
-            out.push_str(place);
-            out.push('\n');
+            let _ = writeln!(out, "  --> {}", shown(place.as_bytes(), false));
         }
         if let Some(help) = &self.help {
-            out.push_str("help: ");
-            out.push_str(help);
-            out.push('\n');
+            let _ = writeln!(out, "help: {}", visible(help));
         }
         out
     }

@@ -3,19 +3,29 @@
 //! It shows a plan without its secrets: it is made from the step and slot tables, which hold none.
 
 mod command;
+mod document;
 mod escape;
+mod exact;
 mod path;
+mod unseen;
 
-pub use command::{argument, command, id, node_text, pipeline_end, public_text as public_value, scalar_text, slot_lines, step_text};
-pub use escape::{escape, escape_strings};
+pub use command::{
+    Pairs, Text, argument, binding_name, id, node, pipeline_end, public_value, put_parts, put_scalar, scalar_text, slot_lines, step,
+    step_text,
+};
+pub use document::{json_line, json_text, write_json};
+pub use escape::{Sink, beginning, escape, quoted, shown, visible};
+pub use exact::{Exact, exact};
 pub use path::{PathTable, Paths, path_of};
+pub use unseen::is_unseen;
 
 use opal_format::hash::Digest;
 use opal_format::kind::NodeKind;
 use opal_format::record::Span;
-use opal_format::slots::SlotsView;
+use opal_format::slots::{Slot, SlotsView};
 use opal_format::steps::StepsView;
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
 /// Number of nodes that run something themselves.
 #[must_use]
@@ -56,9 +66,8 @@ impl Style {
     }
 
     /// A text in the colour with this number of a terminal, where there is colour.
-    #[must_use]
-    pub fn paint(self, color: u8, text: &str) -> String {
-        if self == Self::Color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+    pub fn painted(self, color: u8, text: impl Display) -> impl Display {
+        fmt::from_fn(move |out| if self == Self::Color { write!(out, "\x1b[{color}m{text}\x1b[0m") } else { write!(out, "{text}") })
     }
 }
 
@@ -95,14 +104,14 @@ impl<'a> PlanView<'a> {
         self.undecided?.get(&u32::try_from(node).ok()?).copied()
     }
 
-    /// What a person is told about a node that a deferred value decides about; empty for any other.
+    /// What a person is told about a node that a deferred value decides about; `None` for any other.
     #[must_use]
-    pub fn doubt(&self, node: usize) -> String {
-        let Some(slot) = self.decided_by(node) else { return String::new() };
+    pub fn doubt(&self, node: usize) -> Option<String> {
+        let slot = self.decided_by(node)?;
         let number = usize::try_from(slot).ok().and_then(|slot| self.deferred_number(slot)).unwrap_or_default();
         let kind = self.steps.tree().kind(node);
         let what = if matches!(kind, Some(NodeKind::For | NodeKind::While)) { "any number of times" } else { "may be taken" };
-        format!("{what}: {}", command::superscript(number))
+        Some(format!("{what}: {}", command::superscript(number)))
     }
 
     /// The number of a deferred slot; `None` where it is resolved.
@@ -111,10 +120,15 @@ impl<'a> PlanView<'a> {
         self.deferred.get(slot).copied().filter(|number| *number > 0)
     }
 
-    /// A slot and its key.
+    /// The slot with this number.
     #[must_use]
-    pub fn slot(&self, slot: u32) -> Option<(&'a opal_format::slots::Slot, std::borrow::Cow<'a, str>)> {
-        let record = usize::try_from(slot).ok().and_then(|slot| self.slots.slots.get(slot))?;
-        Some((record, String::from_utf8_lossy(record.key.of(self.slots.text)?)))
+    pub fn slot(&self, slot: u32) -> Option<&'a Slot> {
+        usize::try_from(slot).ok().and_then(|slot| self.slots.slots.get(slot))
+    }
+
+    /// The key of a slot.
+    #[must_use]
+    pub fn key(&self, slot: &Slot) -> &'a [u8] {
+        slot.key.of(self.slots.text).unwrap_or_default()
     }
 }

@@ -309,7 +309,7 @@ impl<'p> Shared<'p> {
                 object.insert("path".to_owned(), json!(self.path(Some(node))));
             }
         }
-        let text = object.to_string();
+        let text = opal_core::show::json_line(&object);
         locked(&self.recorder).note(&text);
         if self.options.json
             && let Err(error) = self.direct.line(Stream::Stdout, &text)

@@ -245,7 +245,7 @@ impl Record {
         }
         let sealer = about.contract_hash.map(|_| Sealer { seed: about.seed.clone(), run_id: about.run_id.to_owned() });
         let mut record = Self { dir, events, pending: Vec::new(), chain, about: head, sealer, lost: false };
-        let head = record.about.to_string();
+        let head = opal_core::show::json_line(&record.about);
         record.note(&head);
         record.sync()?;
         Ok(record)
@@ -273,14 +273,13 @@ impl Record {
             let _ = fs::rename(path.join(EVENTS), path.join(INCOMPLETE));
             return Err(error.into());
         }
-        opal_core::show::escape_strings(&mut summary);
         if let (Some(summary), Some(about)) = (summary.as_object_mut(), self.about.as_object()) {
             let told = |name: &str| !matches!(name, "at" | "mac" | "event" | "values" | "base" | "from");
             summary.extend(about.iter().filter(|(name, _)| told(name)).map(|(name, value)| (name.clone(), value.clone())));
             summary.insert("schema".to_owned(), json!("opal/summary/v1"));
             summary.insert("ended".to_owned(), json!(Timestamp::now().to_string()));
         }
-        Ok(self.dir.write_file(SUMMARY, format!("{summary:#}\n").as_bytes(), 0o600, true)?)
+        Ok(self.dir.write_file(SUMMARY, format!("{}\n", opal_core::show::json_text(&summary)).as_bytes(), 0o600, true)?)
     }
 }
 
@@ -437,7 +436,7 @@ impl Genuine {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        record.note(&event.to_string());
+        record.note(&opal_core::show::json_line(&event));
         record.sync()?;
         Ok(record)
     }

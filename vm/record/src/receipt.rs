@@ -90,7 +90,7 @@ impl<'a> Receipt<'a> {
     fn line(&mut self, kind: &str, mut fields: Map<String, Value>) {
         fields.insert("record".to_owned(), json!(kind));
         fields.insert("at".to_owned(), json!(Timestamp::now().to_string()));
-        self.text.push_str(&Value::Object(fields).to_string());
+        self.text.push_str(&opal_core::show::json_line(&fields));
         self.text.push('\n');
         self.lines = self.lines.saturating_add(1);
     }

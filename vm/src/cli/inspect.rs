@@ -10,19 +10,21 @@ use opal_core::decorators::{Shape, value_decorator};
 use opal_core::duration;
 use opal_core::program::verify::verify;
 use opal_core::refusal::Refusal;
-use opal_core::show::{PlanView, Style, escape, scalar_text};
+use opal_core::show::{PlanView, Style, Text, quoted, scalar_text, shown};
 use opal_exec::confine::{host_json, probe};
-use opal_format::canonical::CanonicalValue;
+use opal_format::canonical::{self, CanonicalValue};
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::{PlanType, Unscrubbed, ValueType};
-use opal_format::program::{Import, ProgramView};
+use opal_format::program::{Constant, Import, ImportArg, ProgramView};
 use opal_format::reader::{Authenticated, Contract};
+use opal_format::slots::Slot;
 use opal_trust::guard::Caller;
 use opal_trust::locations::HostPaths;
 use opal_trust::vouch::{Vouch, Vouches};
 use opal_view::{PlanJson, write_tree};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+use std::cmp::Ordering;
+use std::fmt::{self, Display};
 use std::io::Write;
 
 /// Values of one fact that a person is shown, unless all are asked for.
@@ -69,77 +71,107 @@ fn time(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
-fn argument_text(value: &[u8]) -> String {
-    match CanonicalValue::decode(value) {
-        Ok(CanonicalValue::String(bytes)) => format!("\"{}\"", escape(&bytes, false)),
-        Ok(CanonicalValue::Array(_)) => "an Array".to_owned(),
-        Ok(CanonicalValue::Map(_)) => "a Map".to_owned(),
-        Ok(scalar) => escape(&scalar_text(scalar).unwrap_or_default(), false),
-        Err(_) => "?".to_owned(),
-    }
+/// A bound argument as it would be written.
+fn argument_text<'a>(value: &'a [u8]) -> impl Display + 'a {
+    fmt::from_fn(move |out| match (canonical::string(value), canonical::check(value)) {
+        (Some(text), _) => write!(out, "\"{}\"", quoted(text)),
+        (None, Ok(ValueType::Array)) => out.write_str("an Array"),
+        (None, Ok(ValueType::Map)) => out.write_str("a Map"),
+        (None, Err(_)) => out.write_str("?"),
+        (None, Ok(_)) => {
+            let scalar = CanonicalValue::decode(value).ok().and_then(scalar_text);
+            write!(out, "{}", shown(&scalar.unwrap_or_default(), false))
+        }
+    })
 }
 
 /// One import as it would be written; computed arguments are an ellipsis.
-fn import_text(import: &Import, program: &ProgramView<'_>) -> String {
-    let Some(decorator) = value_decorator(import.decorator.to_native()) else { return String::new() };
-    let mut text = format!("@{}", decorator.name);
-    let mut listed = Vec::new();
-    for (position, arg) in import.args.of(program.import_args).unwrap_or_default().iter().enumerate() {
-        let constant = usize::try_from(arg.constant.to_native()).ok().and_then(|index| program.constants.get(index));
-        let value = match constant {
-            Some(constant) if arg.computed == 0 => {
-                let scalar = constant.scalar.to_native();
-                match ValueType::from_number(constant.value_type) {
-                    Some(ValueType::String) => {
-                        let bytes = escape(constant.text.of(program.text).unwrap_or_default(), false);
-                        if position == 0 && decorator.shape == Shape::Key {
-                            let _ = write!(text, ".{bytes}");
-                            continue;
-                        }
-                        format!("\"{bytes}\"")
-                    }
-                    Some(ValueType::Bool) => (scalar != 0).to_string(),
-                    Some(ValueType::Duration) => duration::format(scalar),
-                    Some(ValueType::Float) => format!("{:?}", f64::from_bits(scalar.cast_unsigned())),
-                    _ => scalar.to_string(),
-                }
+fn import_text<'a>(import: &'a Import, program: ProgramView<'a>) -> impl Display + 'a {
+    fmt::from_fn(move |out| {
+        let Some(decorator) = value_decorator(import.decorator.to_native()) else { return Ok(()) };
+        write!(out, "@{}", decorator.name)?;
+        let mut listed = 0_usize;
+        for (position, arg) in import.args.of(program.import_args).unwrap_or_default().iter().enumerate() {
+            let constant = usize::try_from(arg.constant.to_native()).ok().and_then(|index| program.constants.get(index));
+            let constant = constant.filter(|_| arg.computed == 0);
+            let text = constant.filter(|constant| constant.value_type == ValueType::String.number());
+            let text = text.map(|constant| constant.text.of(program.text).unwrap_or_default());
+            if let Some(text) = text.filter(|_| position == 0 && decorator.shape == Shape::Key) {
+                write!(out, ".{}", shown(text, false))?;
+                continue;
             }
-            _ => "…".to_owned(),
-        };
-        let name = decorator.params.get(usize::from(arg.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
-        listed.push(if arg.param == 0 { value } else { format!("{name}={value}") });
-    }
-    if !listed.is_empty() || decorator.shape == Shape::Call {
-        let _ = write!(text, "({})", listed.join(", "));
-    }
-    text
+            out.write_str(if listed == 0 { "(" } else { ", " })?;
+            listed = listed.saturating_add(1);
+            if arg.param != 0 {
+                let name = decorator.params.get(usize::from(arg.param)).and_then(|param| param.names.first());
+                write!(out, "{}=", name.copied().unwrap_or_default())?;
+            }
+            match (constant, text) {
+                (_, Some(text)) => write!(out, "\"{}\"", quoted(text))?,
+                (Some(constant), None) => write!(out, "{}", scalar(constant))?,
+                (None, None) => out.write_str("…")?,
+            }
+        }
+        if listed == 0 && decorator.shape == Shape::Call {
+            out.write_str("(")?;
+        }
+        if listed > 0 || decorator.shape == Shape::Call { out.write_str(")") } else { Ok(()) }
+    })
 }
 
-fn imports(contract: &Contract<'_>) -> Vec<String> {
-    let mut out: Vec<String> = contract.program.imports.iter().map(|import| import_text(import, &contract.program)).collect();
-    out.sort();
-    out.dedup();
+fn scalar(constant: &Constant) -> String {
+    let scalar = constant.scalar.to_native();
+    match ValueType::from_number(constant.value_type) {
+        Some(ValueType::Bool) => (scalar != 0).to_string(),
+        Some(ValueType::Duration) => duration::format(scalar),
+        Some(ValueType::Float) => format!("{:?}", f64::from_bits(scalar.cast_unsigned())),
+        _ => scalar.to_string(),
+    }
+}
+
+/// The order in which imports are listed: by decorator, then argument by argument. What is equal is written alike.
+fn import_order(program: &ProgramView<'_>, one: &Import, other: &Import) -> Ordering {
+    let name = |import: &Import| value_decorator(import.decorator.to_native()).map(|decorator| decorator.name);
+    let args = |import: &Import| import.args.of(program.import_args).unwrap_or_default();
+    let constant = |arg: &ImportArg| usize::try_from(arg.constant.to_native()).ok().and_then(|at| program.constants.get(at));
+    let argument = |one: &ImportArg, other: &ImportArg| {
+        let fixed = |arg: &ImportArg| (arg.param, arg.computed);
+        fixed(one).cmp(&fixed(other)).then_with(|| match (constant(one), constant(other)) {
+            _ if one.computed != 0 => Ordering::Equal,
+            (Some(one), Some(other)) => {
+                let text = |constant: &Constant| constant.text.of(program.text);
+                let scalar = (one.value_type, one.scalar.to_native()).cmp(&(other.value_type, other.scalar.to_native()));
+                scalar.then_with(|| text(one).cmp(&text(other)))
+            }
+            _ => Ordering::Equal,
+        })
+    };
+    let (listed, others) = (args(one), args(other));
+    name(one)
+        .cmp(&name(other))
+        .then_with(|| {
+            listed.iter().zip(others).map(|(one, other)| argument(one, other)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        })
+        .then_with(|| listed.len().cmp(&others.len()))
+}
+
+/// What the program may read, each once.
+fn imports<'a>(program: ProgramView<'a>) -> Vec<&'a Import> {
+    let mut out: Vec<&Import> = program.imports.iter().collect();
+    out.sort_by(|one, other| import_order(&program, one, other));
+    out.dedup_by(|one, other| import_order(&program, one, other).is_eq());
     out
 }
 
-fn key(contract: &Contract<'_>, slot: &opal_format::slots::Slot) -> String {
-    escape(slot.key.of(contract.slots.text).unwrap_or_default(), false)
+fn key<'a>(contract: &Contract<'a>, slot: &Slot) -> impl Display + use<'a> {
+    shown(slot.key.of(contract.slots.text).unwrap_or_default(), false)
 }
 
-fn shaping(contract: &Contract<'_>) -> Vec<String> {
-    contract.slots.slots.iter().filter(|slot| slot.shapes()).map(|slot| key(contract, slot)).collect()
-}
-
-fn unscrubbed(contract: &Contract<'_>) -> Vec<(String, &'static str)> {
-    contract
-        .slots
-        .slots
-        .iter()
-        .filter_map(|slot| match Unscrubbed::from_number(slot.unscrubbed) {
-            Some(Unscrubbed::No) | None => None,
-            Some(reason) => Some((key(contract, slot), reason.name())),
-        })
-        .collect()
+fn unscrubbed<'a>(contract: &Contract<'a>) -> impl Iterator<Item = (&'a Slot, &'static str)> + use<'a> {
+    contract.slots.slots.iter().filter_map(|slot| match Unscrubbed::from_number(slot.unscrubbed) {
+        Some(Unscrubbed::No) | None => None,
+        Some(reason) => Some((slot, reason.name())),
+    })
 }
 
 /// What the contract says of the root of its values with a `regen_key`.
@@ -149,16 +181,15 @@ pub fn regen_root(contract: &Contract<'_>) -> Option<String> {
     Some(Digest { algorithm: HashAlgorithm::Sha256, bytes }.to_string())
 }
 
-fn signers(plan: &Authenticated) -> Vec<String> {
-    plan.signers().map(|key| format!("{} ({})", key.fingerprint(), key)).collect()
-}
-
 /// The contract as one JSON document.
 #[must_use]
 pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vouch]) -> PlanJson<'a> {
     let terms = &contract.terms;
-    let arguments: Vec<Value> =
-        terms.arguments.iter().map(|argument| json!({ "name": argument.name, "value": argument_text(&argument.value) })).collect();
+    let arguments: Vec<Value> = terms
+        .arguments
+        .iter()
+        .map(|argument| json!({ "name": argument.name, "value": argument_text(&argument.value).to_string() }))
+        .collect();
     let mut out = PlanJson::new(plan_view(contract));
     out.insert(
         "header",
@@ -178,15 +209,16 @@ pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vo
             "instruction_set": terms.instruction_set, "regen_root": regen_root(contract),
         }),
     );
-    out.insert("may_read", json!(imports(contract)));
-    out.insert("shapes_plan", json!(shaping(contract)));
-    let shown: Vec<Value> = unscrubbed(contract).into_iter().map(|(key, reason)| json!({ "key": key, "reason": reason })).collect();
+    let program = contract.program;
+    out.insert_list("may_read", imports(program).into_iter().map(move |import| Box::new(import_text(import, program)) as Text<'a>));
+    out.insert_shaping("shapes_plan");
+    let shown: Vec<Value> =
+        unscrubbed(contract).map(|(slot, reason)| json!({ "key": key(contract, slot).to_string(), "reason": reason })).collect();
     out.insert("unscrubbed", json!(shown));
     out.insert("signers", json!(plan.signers().map(|key| key.to_string()).collect::<Vec<_>>()));
     out.insert("vouches", json!(vouches.iter().map(|vouch| super::verify::vouch_json(vouch, None)).collect::<Vec<_>>()));
     out.insert("recipients", json!(contract.recipients.iter().map(ToString::to_string).collect::<Vec<_>>()));
-    let provenance = serde_json::from_str::<Value>(contract.provenance).unwrap_or(Value::Null);
-    out.insert("provenance", provenance);
+    out.insert_foreign("provenance", contract.provenance);
     out
 }
 
@@ -202,14 +234,14 @@ pub fn summary(
     style: Style,
     most: Option<usize>,
 ) -> std::io::Result<()> {
-    let shown = if most.is_some() { FACTS_MAX } else { usize::MAX };
-    for (label, values) in facts(plan, contract, vouches) {
-        let more = values.len().saturating_sub(shown);
+    let most_facts = if most.is_some() { FACTS_MAX } else { usize::MAX };
+    for (label, mut values) in facts(plan, contract, vouches) {
         let mut label = format!("{label}:");
-        for value in values.into_iter().take(shown) {
+        for value in values.by_ref().take(most_facts) {
             writeln!(to, "{label:<14}{value}")?;
             label.clear();
         }
+        let more = values.count();
         if more > 0 {
             writeln!(to, "{:<14}… {more} more are not shown", "")?;
         }
@@ -218,42 +250,71 @@ pub fn summary(
     write_tree(to, &plan_view(contract), style, most)
 }
 
-/// What a contract is and may touch: names, each with one text or several. Escaped.
+/// A name, with one text or several.
+pub type Fact<'a> = (&'static str, Box<dyn Iterator<Item = Text<'a>> + 'a>);
+
+/// What a contract is and may touch. Escaped.
 #[must_use]
-pub fn facts(plan: &Authenticated, contract: &Contract<'_>, vouches: &[Vouch]) -> Vec<(&'static str, Vec<String>)> {
+pub fn facts<'a>(plan: &'a Authenticated, contract: &'a Contract<'_>, vouches: &'a [Vouch]) -> Vec<Fact<'a>> {
     let terms = &contract.terms;
-    let one = |text: &str| vec![text.to_owned()];
-    let or = |list: Vec<String>, none: &str| if list.is_empty() { vec![none.to_owned()] } else { list };
-    let listed: Vec<String> = terms
-        .arguments
-        .iter()
-        .map(|argument| format!("{}={}", escape(argument.name.as_bytes(), false), argument_text(&argument.value)))
-        .collect();
-    let target = escape(contract.header.target.as_bytes(), false);
+    let program = contract.program;
     let kind = PlanType::from_number(terms.plan_type).map_or("", PlanType::name);
-    let unscrubbed = unscrubbed(contract).into_iter().map(|(key, reason)| format!("{key} ({reason})")).collect();
+    let target = contract.header.target;
+    let called = fmt::from_fn(move |out| {
+        if target.is_empty() {
+            return out.write_str("(script)");
+        }
+        write!(out, "{}(", shown(target.as_bytes(), false))?;
+        for (at, argument) in terms.arguments.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(out, "{comma}{}={}", shown(argument.name.as_bytes(), false), argument_text(&argument.value))?;
+        }
+        out.write_str(")")
+    });
+    let source = fmt::from_fn(move |out| write!(out, "{} ({})", shown(terms.source_name.as_bytes(), false), contract.header.source_hash));
+    let signers = plan.signers().map(|key| boxed(format!("{} ({})", key.fingerprint(), key)));
+    let vouched = vouches.iter().map(|vouch| boxed(format!("{} (for the {})", vouch.signatory.fingerprint(), vouch.about.name())));
+    let opened = contract.recipients.iter().map(|key| boxed(key.fingerprint()));
+    let reads = imports(program).into_iter().map(move |import| boxed(import_text(import, program)));
+    let passed = terms.pass_env.iter().map(|name| boxed(shown(name.as_bytes(), false)));
+    let shaping = contract.slots.slots.iter().filter(|slot| slot.shapes()).map(|slot| boxed(key(contract, slot)));
+    let unscrubbed =
+        unscrubbed(contract).map(move |(slot, reason)| boxed(fmt::from_fn(move |out| write!(out, "{} ({reason})", key(contract, slot)))));
     vec![
-        ("target", vec![if target.is_empty() { "(script)".to_owned() } else { format!("{target}({})", listed.join(", ")) }]),
-        ("type", vec![format!("{kind}, {}", super::verify::count(contract))]),
-        ("source", vec![format!("{} ({})", escape(terms.source_name.as_bytes(), false), contract.header.source_hash)]),
-        ("made", vec![time(contract.header.timestamp)]),
-        ("expires", vec![terms.not_after.map_or_else(|| "never".to_owned(), time)]),
-        ("runs", one(if terms.once { "once" } else { "as often as wanted until it expires" })),
-        ("signed by", or(signers(plan), "nobody")),
-        (
-            "vouched by",
-            or(
-                vouches.iter().map(|vouch| format!("{} (for the {})", vouch.signatory.fingerprint(), vouch.about.name())).collect(),
-                "nobody here",
-            ),
-        ),
-        ("opened by", or(contract.recipients.iter().map(opal_format::identity::PublicKey::fingerprint).collect(), "nobody")),
-        ("shell", vec![format!("{}, umask {:04o}", escape(terms.shell.as_bytes(), false), terms.umask)]),
-        ("regen root", or(regen_root(contract).into_iter().collect(), "none")),
-        ("may read", or(imports(contract), "nothing")),
-        ("steps get", or(terms.pass_env.iter().map(|name| escape(name.as_bytes(), false)).collect(), "no promised variables")),
-        ("environment", one("what is not promised is inherited, not verified (clean in a guarded run)")),
-        ("shaped by", or(shaping(contract), "no value")),
+        fact("target", called),
+        fact("type", format!("{kind}, {}", super::verify::count(contract))),
+        fact("source", source),
+        fact("made", time(contract.header.timestamp)),
+        fact("expires", terms.not_after.map_or_else(|| "never".to_owned(), time)),
+        fact("runs", if terms.once { "once" } else { "as often as wanted until it expires" }),
+        ("signed by", or(signers, "nobody")),
+        ("vouched by", or(vouched, "nobody here")),
+        ("opened by", or(opened, "nobody")),
+        fact("shell", fmt::from_fn(move |out| write!(out, "{}, umask {:04o}", shown(terms.shell.as_bytes(), false), terms.umask))),
+        ("regen root", or(regen_root(contract).into_iter().map(boxed), "none")),
+        ("may read", or(reads, "nothing")),
+        ("steps get", or(passed, "no promised variables")),
+        fact("environment", "what is not promised is inherited, not verified (clean in a guarded run)"),
+        ("shaped by", or(shaping, "no value")),
         ("not scrubbed", or(unscrubbed, "nothing")),
     ]
+}
+
+/// A name with one text, escaped.
+pub fn fact<'a>(name: &'static str, text: impl Display + 'a) -> Fact<'a> {
+    (name, one(text))
+}
+
+fn boxed<'a>(text: impl Display + 'a) -> Text<'a> {
+    Box::new(text)
+}
+
+fn one<'a>(text: impl Display + 'a) -> Box<dyn Iterator<Item = Text<'a>> + 'a> {
+    Box::new(std::iter::once(boxed(text)))
+}
+
+/// A list, or what is said where it is empty.
+fn or<'a>(list: impl Iterator<Item = Text<'a>> + 'a, none: &'static str) -> Box<dyn Iterator<Item = Text<'a>> + 'a> {
+    let mut list = list.peekable();
+    if list.peek().is_some() { Box::new(list) } else { one(none) }
 }

@@ -7,7 +7,7 @@ use opal_core::failure::Failure as _;
 use opal_core::plan::{Plan, os_reason};
 use opal_core::recorder::{NoRecord, Recorder};
 use opal_core::refusal::Refusal;
-use opal_core::show::{PlanView, Style};
+use opal_core::show::{PlanView, Style, json_text};
 use opal_exec::confine::probe;
 use opal_exec::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
 use opal_exec::supervise::lane::{Lane, LaneOptions};
@@ -21,7 +21,7 @@ use opal_record::shelf;
 use opal_trust::ledger::Ledger;
 use opal_trust::lock::{LockError, RunLock};
 use opal_trust::results::ResultPlace;
-use opal_view::{PlanJson, tree};
+use opal_view::{PlanJson, write_tree};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -264,10 +264,15 @@ fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
     }
 }
 
-/// The plan as a tree.
-pub(super) fn show(job: &Job<'_>) -> String {
+/// Shows the plan as a tree on standard error.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(super) fn show(job: &Job<'_>) -> std::io::Result<()> {
     let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Plain };
-    tree(&view(job), style)
+    let mut out = std::io::BufWriter::new(std::io::stderr().lock());
+    write_tree(&mut out, &view(job), style, None)?;
+    std::io::Write::flush(&mut out)
 }
 
 /// What this host cannot enforce, as warnings where the policy settles for that.
@@ -286,7 +291,7 @@ fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
         return Err(Refusal::new("no_terminal", 64, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
     }
     let cannot = |error: std::io::Error| system("ask", &error);
-    to_stderr(&format!("{}Execute? [y/N] ", show(job))).map_err(cannot)?;
+    show(job).and_then(|()| to_stderr("Execute? [y/N] ")).map_err(cannot)?;
     let mut answer = [0; 64];
     loop {
         let [arrived, beyond] = signals.poll_fds(Phase::Run);
@@ -347,7 +352,7 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
         Keep::Usual => Place::State(paths),
     };
     let contract_hash = job.contract_hash.map(|hash| hash.to_string());
-    let plan = serde_json::to_vec_pretty(&PlanJson::new(view(job))).unwrap_or_default();
+    let plan = json_text(&PlanJson::new(view(job))).into_bytes();
     let about = About {
         run_id: job.run_id,
         contract_hash: contract_hash.as_deref(),

@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use opal_core::refusal::Refusal;
-use opal_core::show::Style;
+use opal_core::show::{Style, write_json};
 use opal_exec::run::progress::{Lines, Progress};
 use serde::Serialize;
 use serde_json::json;
@@ -95,7 +95,7 @@ impl Output {
 /// # Errors
 /// Those of `out`.
 pub fn write_document(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, document)?;
+    write_json(out, document)?;
     out.write_all(b"\n")
 }
 

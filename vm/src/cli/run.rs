@@ -85,7 +85,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         resume: Some(asked.resume_command(&run_id)),
     };
     if forced && (job.wishes.yes || !job.wishes.confirm) {
-        let _ = to_stderr(&show(&job));
+        let _ = show(&job);
     }
     perform(&job, begin, lock, spare, &signals()?, out)
 }

@@ -1,39 +1,97 @@
-//! The plan as JSON, written as it is made: a plan of a million steps must not need a tree of objects. Keys are sorted; the form is
-//! `spec/schemas/plan.json`.
+//! The plan as JSON, written as it is made: a plan of a million steps must not need a tree of objects, nor a step that names a megabyte a
+//! thousand times a gigabyte. Keys are sorted; strings are the exact text; the form is `spec/schemas/plan.json`.
 
-use opal_core::decorators::node_params;
-use opal_core::show::{PlanView, Style, argument, command, escape, id, public_value as public_text, span_json as span};
+use opal_core::decorators::{Param, node_params};
+use opal_core::show::{Exact, PlanView, Sink, Style, Text, binding_name, exact, id, public_value, put_parts, put_scalar, span_json};
 use opal_format::kind::{NodeKind, Unscrubbed, ValueType};
+use opal_format::record::Range;
 use opal_format::slots::Slot;
-use opal_format::steps::Node;
+use opal_format::steps::{Arg, Node, Part, PartKind};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// Steps, values and hashes of a plan, and what the caller knows of it besides, as one object.
 pub struct PlanJson<'a> {
     plan: PlanView<'a>,
-    rest: Map<String, Value>,
+    rest: BTreeMap<&'static str, Member<'a>>,
+}
+
+/// What stands at the top beside the tables of the plan.
+enum Member<'a> {
+    Value(Value),
+    /// JSON that somebody else wrote.
+    Raw(&'a RawValue),
+    /// Text that is shown as it is.
+    Text(&'a [u8]),
+    /// Keys of the slots that shape the plan.
+    Shaping,
+    /// Texts, which are taken as they are written.
+    List(RefCell<Box<dyn Iterator<Item = Text<'a>> + 'a>>),
 }
 
 impl<'a> PlanJson<'a> {
     /// The document of a plan.
     #[must_use]
     pub fn new(plan: PlanView<'a>) -> Self {
-        let mut document = Self { plan, rest: Map::new() };
-        document.insert("schema", json!("opal/plan/v1"));
-        document.insert("target", json!(escape(plan.target.as_bytes(), false)));
+        let mut rest = BTreeMap::new();
+        rest.insert("schema", Member::Value(json!("opal/plan/v1")));
+        rest.insert("target", Member::Text(plan.target.as_bytes()));
         for (name, hash) in [("plan_hash", plan.plan_hash), ("contract_hash", plan.contract_hash)] {
             if let Some(hash) = hash {
-                document.insert(name, json!(hash.to_string()));
+                rest.insert(name, Member::Value(json!(hash.to_string())));
             }
         }
-        document
+        Self { plan, rest }
     }
 
     /// Adds a member at the top.
-    pub fn insert(&mut self, name: &str, value: Value) {
-        self.rest.insert(name.to_owned(), value);
+    pub fn insert(&mut self, name: &'static str, value: Value) {
+        self.rest.insert(name, Member::Value(value));
     }
+
+    /// Adds the keys of the values that shape the plan.
+    pub fn insert_shaping(&mut self, name: &'static str) {
+        self.rest.insert(name, Member::Shaping);
+    }
+
+    /// Adds a list of texts. A document is written once.
+    pub fn insert_list(&mut self, name: &'static str, list: impl Iterator<Item = Text<'a>> + 'a) {
+        self.rest.insert(name, Member::List(RefCell::new(Box::new(list))));
+    }
+
+    /// Adds what somebody else wrote: as JSON where it is that, and nested no deeper than readers follow, else as a text.
+    pub fn insert_foreign(&mut self, name: &'static str, text: &'a str) {
+        let member = match serde_json::from_str::<&RawValue>(text) {
+            Ok(raw) if nesting(text) <= FOREIGN_DEPTH => Member::Raw(raw),
+            _ => Member::Text(text.as_bytes()),
+        };
+        self.rest.insert(name, member);
+    }
+}
+
+/// Many readers of JSON stop at 128.
+const FOREIGN_DEPTH: usize = 64;
+
+/// How deeply Arrays and objects nest in valid JSON.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest, mut string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if string => escaped = true,
+            b'"' => string = !string,
+            b'[' | b'{' if !string => {
+                depth = depth.saturating_add(1);
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 impl Serialize for PlanJson<'_> {
@@ -42,8 +100,8 @@ impl Serialize for PlanJson<'_> {
         let mut out = serializer.serialize_map(None)?;
         let mut rest = self.rest.iter().peekable();
         for name in ["slots", "steps", "values"] {
-            while let Some((before, value)) = rest.next_if(|(other, _)| other.as_str() < name) {
-                out.serialize_entry(before, value)?;
+            while let Some((before, member)) = rest.next_if(|(other, _)| **other < name) {
+                out.serialize_entry(before, &Shown { plan, member })?;
             }
             match name {
                 "slots" => out.serialize_entry(name, &Slots(plan)),
@@ -51,8 +109,36 @@ impl Serialize for PlanJson<'_> {
                 _ => out.serialize_entry(name, &Values(plan)),
             }?;
         }
-        rest.try_for_each(|(name, value)| out.serialize_entry(name, value))?;
+        rest.try_for_each(|(name, member)| out.serialize_entry(name, &Shown { plan, member }))?;
         out.end()
+    }
+}
+
+struct Shown<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    member: &'p Member<'a>,
+}
+
+impl Serialize for Shown<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.member {
+            Member::Value(value) => value.serialize(serializer),
+            Member::Raw(raw) => raw.serialize(serializer),
+            Member::Text(text) => exact(text).serialize(serializer),
+            Member::List(list) => serializer.collect_seq(list.borrow_mut().by_ref().map(Written)),
+            Member::Shaping => {
+                let shaping = self.plan.slots.slots.iter().filter(|slot| slot.shapes());
+                serializer.collect_seq(shaping.map(|slot| exact(self.plan.key(slot))))
+            }
+        }
+    }
+}
+
+struct Written<'a>(Text<'a>);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
@@ -91,51 +177,137 @@ impl Serialize for Step<'_, '_> {
         let plan = self.block.plan;
         let kind = self.record.kind();
         let mut out = serializer.serialize_map(None)?;
-        out.serialize_entry("args", &args(plan, self.record, kind))?;
+        out.serialize_entry("args", &Args { plan, node: self.record, kind })?;
         out.serialize_entry("block", &self.block)?;
         if let Some(slot) = plan.decided_by(self.index) {
-            out.serialize_entry("decided_by", &plan.slot(slot).map(|(_, key)| escape(key.as_bytes(), false)))?;
+            out.serialize_entry("decided_by", &plan.slot(slot).map(|slot| exact(plan.key(slot))))?;
         }
         out.serialize_entry("decorator", kind.map_or("", NodeKind::name))?;
         out.serialize_entry("path", &self.block.path)?;
-        out.serialize_entry("span", &span(&self.record.span))?;
+        out.serialize_entry("span", &span_json(&self.record.span))?;
+        out.serialize_entry("uses", &Uses { plan, node: self.record })?;
         out.end()
     }
 }
 
-fn args(plan: &PlanView<'_>, node: &Node, kind: Option<NodeKind>) -> Map<String, Value> {
-    let mut out = Map::new();
-    let Some(kind) = kind else { return out };
-    if kind.has_command() {
-        out.insert("command".to_owned(), json!(command(plan, node.parts, Style::Plain)));
+/// The arguments of a node by name, sorted.
+struct Args<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    node: &'p Node,
+    kind: Option<NodeKind>,
+}
+
+impl Serialize for Args<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = self.plan;
+        let mut out = serializer.serialize_map(None)?;
+        let Some(kind) = self.kind else { return out.end() };
+        let (params, args) = (node_params(kind), self.node.args.of(plan.steps.args).unwrap_or_default());
+        // One group for each parameter, of which there are at most 256.
+        let groups = args.chunk_by(|one, next| one.param == next.param).filter_map(|elements| {
+            let number = elements.first()?.param;
+            let param = params.get(usize::from(number));
+            let name = param.and_then(|param| param.names.first()).map_or_else(|| format!("parameter {number}"), |name| (*name).to_owned());
+            Some((name, Group { plan, elements, param }))
+        });
+        let mut groups: BTreeMap<String, Group<'_, '_>> = groups.collect();
+        if kind.has_command() {
+            groups.remove("command");
+            out.serialize_entry("command", &parts(plan, self.node.parts))?;
+        }
+        if kind.is_flow() || kind == NodeKind::Group {
+            groups.remove("header");
+            out.serialize_entry("header", &exact(self.node.header.of(plan.steps.text).unwrap_or_default()))?;
+        }
+        groups.iter().try_for_each(|(name, group)| out.serialize_entry(name, group))?;
+        out.end()
     }
-    if kind.is_flow() || kind == NodeKind::Group {
-        out.insert("header".to_owned(), json!(escape(node.header.of(plan.steps.text).unwrap_or_default(), false)));
-    }
-    let params = node_params(kind);
-    for arg in node.args.of(plan.steps.args).unwrap_or_default() {
-        let param = params.get(usize::from(arg.param));
-        let name = param.and_then(|param| param.names.first()).copied().unwrap_or("");
-        let value = match (ValueType::from_number(arg.value_type), arg.slot.to_native()) {
-            (Some(ValueType::Int), 0) => json!(arg.scalar.to_native()),
-            (Some(ValueType::Bool), 0) => json!(arg.scalar.to_native() != 0),
-            (Some(ValueType::Float), 0) => json!(f64::from_bits(arg.scalar.to_native().cast_unsigned())),
-            (Some(ValueType::String), _) => json!(command(plan, arg.parts, Style::Plain)),
-            _ => json!(argument(plan, arg, Style::Plain)),
-        };
-        // Elements of an Array argument share their parameter.
-        match out.get_mut(name) {
-            Some(Value::Array(elements)) => elements.push(value),
-            Some(first) => *first = json!([first.take(), value]),
-            None if param.is_some_and(|param| param.accepts.is_array()) => {
-                out.insert(name.to_owned(), json!([value]));
-            }
-            None => {
-                out.insert(name.to_owned(), value);
-            }
+}
+
+fn parts<'p>(plan: &'p PlanView<'_>, parts: Range) -> impl Serialize + 'p {
+    Exact(move |out: &mut dyn Sink| put_parts(out, plan, parts, Style::Plain))
+}
+
+/// What one parameter was given: a value, or the elements of an Array.
+struct Group<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    elements: &'p [Arg],
+    param: Option<&'static Param>,
+}
+
+impl Serialize for Group<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let values = self.elements.iter().map(|arg| Argument { plan: self.plan, arg });
+        match self.elements {
+            [arg] if !self.param.is_some_and(|param| param.accepts.is_array()) => Argument { plan: self.plan, arg }.serialize(serializer),
+            _ => serializer.collect_seq(values),
         }
     }
-    out
+}
+
+struct Argument<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    arg: &'p Arg,
+}
+
+impl Serialize for Argument<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (plan, arg) = (self.plan, self.arg);
+        match (ValueType::from_number(arg.value_type), arg.slot.to_native()) {
+            (Some(ValueType::Int), 0) => serializer.serialize_i64(arg.scalar.to_native()),
+            (Some(ValueType::Bool), 0) => serializer.serialize_bool(arg.scalar.to_native() != 0),
+            (Some(ValueType::Float), 0) => serializer.serialize_f64(f64::from_bits(arg.scalar.to_native().cast_unsigned())),
+            (Some(ValueType::String), _) => parts(plan, arg.parts).serialize(serializer),
+            _ => Exact(move |out: &mut dyn Sink| put_scalar(out, plan, arg, Style::Plain)).serialize(serializer),
+        }
+    }
+}
+
+/// What stands where values stand in a node, in order: numbers of slots, and names of runtime bindings. So text that looks like a placeholder
+/// is told from one.
+struct Uses<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    node: &'p Node,
+}
+
+impl Serialize for Uses<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let steps = self.plan.steps;
+        let of = move |range: Range| range.of(steps.parts).unwrap_or_default().iter();
+        let args = self.node.args.of(steps.args).unwrap_or_default().iter();
+        let in_args = args.flat_map(move |arg| {
+            let slot = arg.slot.to_native().checked_sub(1).map(Use::Slot);
+            slot.into_iter().chain(of(arg.parts).filter_map(Use::of))
+        });
+        serializer.collect_seq(in_args.chain(of(self.node.parts).filter_map(Use::of)).map(|one| (self.plan, one)).map(Used))
+    }
+}
+
+enum Use<'p> {
+    Slot(u32),
+    Binding(&'p Part),
+}
+
+impl<'p> Use<'p> {
+    fn of(part: &'p Part) -> Option<Self> {
+        match PartKind::from_number(part.kind)? {
+            PartKind::Text => None,
+            PartKind::Slot => Some(Self::Slot(part.first.to_native())),
+            PartKind::Binding => Some(Self::Binding(part)),
+        }
+    }
+}
+
+struct Used<'p, 'a>((&'p PlanView<'a>, Use<'p>));
+
+impl Serialize for Used<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (plan, one) = &self.0;
+        match one {
+            Use::Slot(slot) => serializer.serialize_u32(*slot),
+            Use::Binding(part) => exact(binding_name(plan, part)).serialize(serializer),
+        }
+    }
 }
 
 struct Values<'p, 'a>(&'p PlanView<'a>);
@@ -143,15 +315,17 @@ struct Values<'p, 'a>(&'p PlanView<'a>);
 impl Serialize for Values<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let plan = self.0;
-        let key = |slot: &Slot| slot.key.of(plan.slots.text).unwrap_or_default();
         let mut sorted: Vec<(usize, &Slot)> = plan.slots.slots.iter().enumerate().collect();
-        sorted.sort_unstable_by_key(|(_, slot)| key(slot));
+        sorted.sort_unstable_by_key(|(_, slot)| plan.key(slot));
         serializer.collect_map(sorted.into_iter().map(|(index, slot)| {
-            let value = match plan.deferred_number(index) {
-                Some(number) => format!("deferred:{number}"),
-                None => public_text(plan, slot).map_or_else(|| Style::Plain.placeholder(&id(plan, slot)), |text| escape(&text, true)),
-            };
-            (escape(key(slot), false), value)
+            let value = Exact(move |out: &mut dyn Sink| match plan.deferred_number(index) {
+                Some(number) => out.mark(&format_args!("deferred:{number}")),
+                None => match public_value(plan, slot) {
+                    Some(value) => out.text(&value),
+                    None => out.mark(&Style::Plain.placeholder(&id(plan, slot).to_string())),
+                },
+            });
+            (exact(plan.key(slot)), value)
         }))
     }
 }
@@ -160,19 +334,29 @@ struct Slots<'p, 'a>(&'p PlanView<'a>);
 
 impl Serialize for Slots<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let plan = self.0;
-        serializer.collect_seq(plan.slots.slots.iter().enumerate().map(|(index, slot)| {
-            let unscrubbed = Unscrubbed::from_number(slot.unscrubbed).unwrap_or(Unscrubbed::No);
-            json!({
-                "key": escape(slot.key.of(plan.slots.text).unwrap_or_default(), false),
-                "type": ValueType::from_number(slot.value_type).map_or("", ValueType::name),
-                "public": slot.is_public(),
-                "shapes_plan": slot.shapes(),
-                "deferred": plan.deferred_number(index).is_some(),
-                "scrubbed": unscrubbed == Unscrubbed::No,
-                "unscrubbed_reason": if unscrubbed == Unscrubbed::No { Value::Null } else { json!(unscrubbed.name()) },
-                "span": span(&slot.span),
-            })
-        }))
+        serializer.collect_seq(self.0.slots.slots.iter().enumerate().map(|(index, slot)| OneSlot { plan: self.0, index, slot }))
+    }
+}
+
+struct OneSlot<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    index: usize,
+    slot: &'p Slot,
+}
+
+impl Serialize for OneSlot<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { plan, index, slot } = self;
+        let unscrubbed = Unscrubbed::from_number(slot.unscrubbed).unwrap_or(Unscrubbed::No);
+        let mut out = serializer.serialize_map(None)?;
+        out.serialize_entry("deferred", &plan.deferred_number(*index).is_some())?;
+        out.serialize_entry("key", &exact(plan.key(slot)))?;
+        out.serialize_entry("public", &slot.is_public())?;
+        out.serialize_entry("scrubbed", &(unscrubbed == Unscrubbed::No))?;
+        out.serialize_entry("shapes_plan", &slot.shapes())?;
+        out.serialize_entry("span", &span_json(&slot.span))?;
+        out.serialize_entry("type", ValueType::from_number(slot.value_type).map_or("", ValueType::name))?;
+        out.serialize_entry("unscrubbed_reason", &(unscrubbed != Unscrubbed::No).then(|| unscrubbed.name()))?;
+        out.end()
     }
 }

@@ -22,4 +22,4 @@ mod json;
 mod tree;
 
 pub use json::PlanJson;
-pub use tree::{target_name, tree, write_steps, write_tree};
+pub use tree::{target_name, write_steps, write_tree};

@@ -236,34 +236,47 @@ pub fn quoted(bytes: &[u8], position: Position, apart: bool) -> Vec<u8> {
     // Room for the longest form, since a buffer that grew would leave secrets behind: `'` becomes `'\''`, others at most two bytes.
     let quotes = bytes.iter().filter(|byte| matches!(byte, b'\'' | b'\\' | b'$' | b'`' | b'"')).count();
     let mut out = Vec::with_capacity(bytes.len().saturating_add(quotes.saturating_mul(3)).saturating_add(2));
+    let _ = quote::<std::convert::Infallible>(bytes, position, apart, &mut |piece| {
+        out.extend_from_slice(piece);
+        Ok(())
+    });
+    out
+}
+
+/// What [`quoted`] gives, in pieces.
+///
+/// # Errors
+/// Those of `put`.
+pub fn quote<E>(bytes: &[u8], position: Position, apart: bool, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     match position {
         Position::DoubleQuoted | Position::HereDocument => {
-            for &byte in bytes {
-                if matches!(byte, b'\\' | b'$' | b'`') || (byte == b'"' && position == Position::DoubleQuoted) {
-                    out.push(b'\\');
-                }
-                out.push(byte);
+            let special = |byte: &u8| matches!(byte, b'\\' | b'$' | b'`') || (*byte == b'"' && position == Position::DoubleQuoted);
+            let mut rest = bytes;
+            while let Some(at) = rest.iter().position(special) {
+                let (plain, from) = rest.split_at(at);
+                let (byte, after) = from.split_at(1.min(from.len()));
+                put(plain)?;
+                put(b"\\")?;
+                put(byte)?;
+                rest = after;
             }
+            put(rest)
         }
-        Position::Argument | Position::Integer => out.extend_from_slice(bytes),
+        Position::Argument | Position::Integer => put(bytes),
         Position::Word | Position::CommandWord | Position::Assignment | Position::Redirect => {
-            let bare = position != Position::CommandWord && apart && !bytes.is_empty() && bytes.iter().all(|byte| is_bare(*byte));
-            if bare {
-                out.extend_from_slice(bytes);
-            } else {
-                out.push(b'\'');
-                for &byte in bytes {
-                    if byte == b'\'' {
-                        out.extend_from_slice(b"'\\''");
-                    } else {
-                        out.push(byte);
-                    }
-                }
-                out.push(b'\'');
+            if position != Position::CommandWord && apart && !bytes.is_empty() && bytes.iter().all(|byte| is_bare(*byte)) {
+                return put(bytes);
             }
+            put(b"'")?;
+            for (at, piece) in bytes.split(|byte| *byte == b'\'').enumerate() {
+                if at > 0 {
+                    put(b"'\\''")?;
+                }
+                put(piece)?;
+            }
+            put(b"'")
         }
     }
-    out
 }
 
 pub(super) const fn is_bare(byte: u8) -> bool {

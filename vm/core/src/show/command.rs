@@ -1,70 +1,88 @@
-//! Commands, arguments and node headers as text with placeholders.
+//! Commands, arguments and node headers as text with placeholders, written as they are made: a step may name more text than its file holds.
 
-use super::{PlanView, Style, escape};
+use super::escape::{Escaper, Sink, shown};
+use super::{PlanView, Style};
 use crate::decorators::node_params;
 use crate::duration;
-use crate::plan::quoted;
-use opal_format::canonical::CanonicalValue;
+use crate::plan::quote;
+use opal_format::canonical::{self, CanonicalValue};
 use opal_format::kind::{NodeKind, Position, ValueType};
 use opal_format::record::{Range, TextRef};
 use opal_format::slots::Slot;
 use opal_format::steps::{Arg, Node, Part, PartKind};
+use std::borrow::Cow;
+use std::fmt::{self, Display};
 
-/// The command of a node, or the text of an argument: verbatim text, public values as data, placeholders for the rest. Escaped.
-#[must_use]
-pub fn command(plan: &PlanView<'_>, parts: Range, style: Style) -> String {
-    let mut out = String::new();
-    for part in parts.of(plan.steps.parts).unwrap_or_default() {
-        out.push_str(&part_text(plan, part, style));
-    }
-    out
+/// Part of a view.
+pub type Text<'a> = Box<dyn Display + 'a>;
+
+/// Writes the command of a node, or the text of an argument: verbatim text, public values as data, placeholders for the rest.
+pub fn put_parts(out: &mut dyn Sink, plan: &PlanView<'_>, parts: Range, style: Style) -> fmt::Result {
+    parts.of(plan.steps.parts).unwrap_or_default().iter().try_for_each(|part| put_part(out, plan, part, style))
 }
 
-fn part_text(plan: &PlanView<'_>, part: &Part, style: Style) -> String {
-    let first = part.first.to_native();
+fn put_part(out: &mut dyn Sink, plan: &PlanView<'_>, part: &Part, style: Style) -> fmt::Result {
     match PartKind::from_number(part.kind) {
-        Some(PartKind::Text) => escape(TextRef::new(first, part.second.to_native()).of(plan.steps.text).unwrap_or_default(), true),
+        Some(PartKind::Text) => out.text(text_of(plan, part)),
         Some(PartKind::Slot) => {
             let position = Position::from_number(part.position).unwrap_or(Position::Word);
-            slot_text(plan, first, position, style)
+            put_slot(out, plan, part.first.to_native(), position, style)
         }
         Some(PartKind::Binding) => {
-            let name = usize::try_from(first)
-                .ok()
-                .and_then(|index| plan.steps.nodes.get(index))
-                .and_then(|node| node.args.of(plan.steps.args)?.first())
-                .map(|arg| command(plan, arg.parts, style));
-            format!("@let.{}", name.unwrap_or_default())
+            out.mark(&"@let.")?;
+            out.name(binding_name(plan, part))
         }
-        None => String::new(),
+        None => Ok(()),
     }
 }
 
-fn slot_text(plan: &PlanView<'_>, slot: u32, position: Position, style: Style) -> String {
-    let Some((record, key)) = plan.slot(slot) else { return String::new() };
-    if let Some(number) = usize::try_from(slot).ok().and_then(|slot| plan.deferred_number(slot)) {
-        let name = if record.decorator.to_native() == 0 { "<deferred>".to_owned() } else { format!("@{}", escape(key.as_bytes(), false)) };
-        return style.paint(36, &format!("{}{name}", superscript(number)));
+fn text_of<'a>(plan: &PlanView<'a>, part: &Part) -> &'a [u8] {
+    TextRef::new(part.first.to_native(), part.second.to_native()).of(plan.steps.text).unwrap_or_default()
+}
+
+/// The name of the `@let` that a part refers to. The format has it as one piece of text.
+pub fn binding_name<'a>(plan: &PlanView<'a>, part: &Part) -> &'a [u8] {
+    let node = usize::try_from(part.first.to_native()).ok().and_then(|index| plan.steps.nodes.get(index));
+    let name = node.and_then(|node| node.args.of(plan.steps.args)?.first()?.parts.of(plan.steps.parts)?.first());
+    name.filter(|name| name.kind == PartKind::Text.number()).map(|name| text_of(plan, name)).unwrap_or_default()
+}
+
+fn put_slot(out: &mut dyn Sink, plan: &PlanView<'_>, number: u32, position: Position, style: Style) -> fmt::Result {
+    let Some(slot) = plan.slot(number) else { return Ok(()) };
+    if let Some(deferred) = usize::try_from(number).ok().and_then(|slot| plan.deferred_number(slot)) {
+        let key = plan.key(slot);
+        return out.mark(&style.painted(
+            36,
+            fmt::from_fn(|out| {
+                write!(out, "{}", superscript(deferred))?;
+                if slot.decorator.to_native() == 0 { out.write_str("<deferred>") } else { write!(out, "@{}", shown(key, false)) }
+            }),
+        ));
     }
-    match public_text(plan, record) {
-        Some(text) => escape(&quoted(&text, position, true), true),
-        None => style.placeholder(&id(plan, record)),
+    match public_value(plan, slot) {
+        Some(value) => quote(&value, position, true, &mut |piece| out.text(piece)),
+        None => out.mark(&style.placeholder(&id(plan, slot).to_string())),
     }
 }
 
 /// The id of a slot.
-#[must_use]
-pub fn id(plan: &PlanView<'_>, slot: &Slot) -> String {
-    escape(slot.display.of(plan.slots.text).unwrap_or_default(), false)
+pub fn id<'a>(plan: &PlanView<'a>, slot: &Slot) -> impl Display + use<'a> {
+    shown(slot.display.of(plan.slots.text).unwrap_or_default(), false)
 }
 
-/// The text of a public value; `None` for a secret.
+/// The text of a public value as commands see it, not escaped; `None` for a secret.
 #[must_use]
-pub fn public_text(plan: &PlanView<'_>, slot: &Slot) -> Option<Vec<u8>> {
+pub fn public_value<'a>(plan: &PlanView<'a>, slot: &Slot) -> Option<Cow<'a, [u8]>> {
     if !slot.is_public() {
         return None;
     }
-    scalar_text(CanonicalValue::decode(slot.value.of(plan.slots.text)?).ok()?)
+    let value = slot.value.of(plan.slots.text)?;
+    match canonical::string(value) {
+        Some(text) => Some(Cow::Borrowed(text)),
+        // Neither is as small as its encoding might be.
+        None if matches!(ValueType::from_number(slot.value_type), Some(ValueType::Array | ValueType::Map)) => None,
+        None => scalar_text(CanonicalValue::decode(value).ok()?).map(Cow::Owned),
+    }
 }
 
 /// A scalar as commands see it, not escaped; `None` for an Array or a Map.
@@ -85,31 +103,56 @@ pub(super) fn superscript(number: u32) -> String {
     number.to_string().bytes().filter_map(|digit| DIGITS.get(usize::from(digit.wrapping_sub(b'0')))).collect()
 }
 
-/// One argument as it would be written.
-#[must_use]
-pub fn argument(plan: &PlanView<'_>, arg: &Arg, style: Style) -> String {
+/// Writes one argument that is no String.
+pub fn put_scalar(out: &mut dyn Sink, plan: &PlanView<'_>, arg: &Arg, style: Style) -> fmt::Result {
     if let Some(slot) = arg.slot.to_native().checked_sub(1) {
-        return slot_text(plan, slot, Position::Argument, style);
+        return put_slot(out, plan, slot, Position::Argument, style);
     }
     let scalar = arg.scalar.to_native();
     match ValueType::from_number(arg.value_type) {
-        Some(ValueType::String) => format!("\"{}\"", command(plan, arg.parts, style).replace('"', "\\\"")),
-        Some(ValueType::Duration) => duration::format(scalar),
-        Some(ValueType::Bool) => (scalar != 0).to_string(),
-        Some(ValueType::Float) => format!("{:?}", f64::from_bits(scalar.cast_unsigned())),
-        _ => scalar.to_string(),
+        Some(ValueType::Duration) => out.mark(&duration::format(scalar)),
+        Some(ValueType::Bool) => out.mark(&(scalar != 0)),
+        Some(ValueType::Float) => out.mark(&format_args!("{:?}", f64::from_bits(scalar.cast_unsigned()))),
+        _ => out.mark(&scalar),
     }
 }
 
-/// A node as one text, a pipeline whose step is one command with all its operations.
+/// One argument as it would be written. Escaped.
+pub fn argument<'a>(plan: &'a PlanView<'_>, arg: &'a Arg, style: Style) -> impl Display + 'a {
+    fmt::from_fn(move |out| put_argument(out, plan, arg, style))
+}
+
+fn put_argument(out: &mut fmt::Formatter<'_>, plan: &PlanView<'_>, arg: &Arg, style: Style) -> fmt::Result {
+    let quoted = ValueType::from_number(arg.value_type) == Some(ValueType::String);
+    let quote = if quoted { "\"" } else { "" };
+    out.write_str(quote)?;
+    let mut escaper = Escaper::new(out, true).quoted(quoted).among_placeholders();
+    if quoted { put_parts(&mut escaper, plan, arg.parts, style) } else { put_scalar(&mut escaper, plan, arg, style) }?;
+    escaper.finish()?;
+    out.write_str(quote)
+}
+
+/// A node as one text, a pipeline whose step is one command with all its operations. Escaped; may have several lines.
+pub fn step<'a>(plan: &'a PlanView<'_>, index: usize, style: Style) -> impl Display + 'a {
+    fmt::from_fn(move |out| {
+        let nodes = match pipeline_end(plan, index) {
+            Some(end) => index.saturating_add(1)..end,
+            None => index..index.saturating_add(1),
+        };
+        for (at, node) in plan.steps.nodes.get(nodes).unwrap_or_default().iter().enumerate() {
+            if at > 0 {
+                out.write_str(" ")?;
+            }
+            put_node(out, plan, node, style)?;
+        }
+        Ok(())
+    })
+}
+
+/// What [`step`] gives, in memory: for a step that runs, whose command is there anyway.
 #[must_use]
 pub fn step_text(plan: &PlanView<'_>, index: usize, style: Style) -> String {
-    let nodes = plan.steps.nodes;
-    let text = |index: usize| nodes.get(index).map(|node| node_text(plan, node, style)).unwrap_or_default();
-    match pipeline_end(plan, index) {
-        Some(end) => (index.saturating_add(1)..end).map(text).collect::<Vec<_>>().join(" "),
-        None => text(index),
-    }
+    step(plan, index, style).to_string()
 }
 
 /// The index after a pipeline whose step is one command; it is shown on one line.
@@ -120,60 +163,92 @@ pub fn pipeline_end(plan: &PlanView<'_>, index: usize) -> Option<usize> {
     short.then(|| tree.end(index))
 }
 
-/// A node as one text: its command, its decorator with arguments, or its control-flow header.
-#[must_use]
-pub fn node_text(plan: &PlanView<'_>, node: &Node, style: Style) -> String {
-    let Some(kind) = node.kind() else { return String::new() };
-    let painted = style.paint(36, kind.name());
-    let header = || escape(node.header.of(plan.steps.text).unwrap_or_default(), false);
-    if kind.has_command() {
-        let text = command(plan, node.parts, style);
-        return if kind == NodeKind::Let { format!("{painted} {text}") } else { text };
-    }
-    if kind.is_flow() {
-        return style.paint(35, &format!("{}({})", kind.name(), header()));
-    }
-    if kind == NodeKind::Group {
-        let header = header();
-        return if header.is_empty() { painted } else { style.paint(36, &header) };
-    }
-    if kind == NodeKind::Tty {
-        return format!("{painted} (the terminal itself, not scrubbed)");
-    }
-    let args = node.args.of(plan.steps.args).unwrap_or_default();
-    let name = if kind.is_operation() { format!("|> {}", style.paint(36, kind.name().trim_start_matches('@'))) } else { painted };
-    if args.is_empty() {
-        return if kind.is_operation() { format!("{name}()") } else { name };
-    }
-    let params = node_params(kind);
-    let listed: Vec<String> = args
-        .chunk_by(|one, next| one.param == next.param)
-        .map(|elements| {
-            let texts: Vec<String> = elements.iter().map(|arg| argument(plan, arg, style)).collect();
-            let param = elements.first().and_then(|arg| params.get(usize::from(arg.param)));
-            let text = texts.join(", ");
-            let text = if param.is_some_and(|param| param.accepts.is_array()) { format!("[{text}]") } else { text };
-            match param {
-                Some(param) if !param.required => format!("{}={text}", param.names.first().copied().unwrap_or_default()),
-                _ => text,
-            }
-        })
-        .collect();
-    format!("{name}({})", listed.join(", "))
+/// A node as one text: its command, its decorator with arguments, or its control-flow header. Escaped; may have several lines.
+pub fn node<'a>(plan: &'a PlanView<'_>, node: &'a Node, style: Style) -> impl Display + 'a {
+    fmt::from_fn(move |out| put_node(out, plan, node, style))
 }
 
+fn put_node(out: &mut fmt::Formatter<'_>, plan: &PlanView<'_>, node: &Node, style: Style) -> fmt::Result {
+    let Some(kind) = node.kind() else { return Ok(()) };
+    let header = node.header.of(plan.steps.text).unwrap_or_default();
+    if kind.has_command() {
+        if kind == NodeKind::Let {
+            write!(out, "{} ", style.painted(36, kind.name()))?;
+        }
+        let mut escaper = Escaper::new(out, true).among_placeholders();
+        put_parts(&mut escaper, plan, node.parts, style)?;
+        return escaper.finish();
+    }
+    if kind.is_flow() {
+        return write!(out, "{}", style.painted(35, format_args!("{}({})", kind.name(), shown(header, false))));
+    }
+    if kind == NodeKind::Group && !header.is_empty() {
+        return write!(out, "{}", style.painted(36, shown(header, false)));
+    }
+    if kind.is_operation() {
+        write!(out, "|> {}", style.painted(36, kind.name().trim_start_matches('@')))?;
+    } else {
+        write!(out, "{}", style.painted(36, kind.name()))?;
+    }
+    if kind == NodeKind::Tty {
+        return out.write_str(" (the terminal itself, not scrubbed)");
+    }
+    let args = node.args.of(plan.steps.args).unwrap_or_default();
+    if !args.is_empty() || kind.is_operation() {
+        out.write_str("(")?;
+        put_arguments(out, plan, kind, args, style)?;
+        out.write_str(")")?;
+    }
+    Ok(())
+}
+
+fn put_arguments(out: &mut fmt::Formatter<'_>, plan: &PlanView<'_>, kind: NodeKind, args: &[Arg], style: Style) -> fmt::Result {
+    let params = node_params(kind);
+    for (at, elements) in args.chunk_by(|one, next| one.param == next.param).enumerate() {
+        if at > 0 {
+            out.write_str(", ")?;
+        }
+        let param = elements.first().and_then(|arg| params.get(usize::from(arg.param)));
+        let array = param.is_some_and(|param| param.accepts.is_array());
+        match param {
+            Some(param) if !param.required => write!(out, "{}=", param.names.first().copied().unwrap_or_default())?,
+            _ => {}
+        }
+        out.write_str(if array { "[" } else { "" })?;
+        for (at, arg) in elements.iter().enumerate() {
+            out.write_str(if at > 0 { ", " } else { "" })?;
+            put_argument(out, plan, arg, style)?;
+        }
+        out.write_str(if array { "]" } else { "" })?;
+    }
+    Ok(())
+}
+
+/// Lines of two texts each.
+pub type Pairs<'a> = Box<dyn Iterator<Item = [Text<'a>; 2]> + 'a>;
+
 /// The values of a plan as a person is shown them, in two lists: resolved ones as key and value, deferred ones as number and name.
-pub fn slot_lines<'a>(plan: &'a PlanView<'_>, style: Style) -> [Box<dyn Iterator<Item = [String; 2]> + 'a>; 2] {
+pub fn slot_lines<'a>(plan: &'a PlanView<'_>, style: Style) -> [Pairs<'a>; 2] {
     let all = || plan.slots.slots.iter().enumerate();
-    let key = |slot: &Slot| escape(slot.key.of(plan.slots.text).unwrap_or_default(), false);
-    let value = move |(index, slot): (usize, &Slot)| {
-        let text = || public_text(plan, slot).map_or_else(|| style.placeholder(&id(plan, slot)), |text| escape(&text, false));
-        plan.deferred_number(index).is_none().then(|| [key(slot), text()])
+    let key = |slot: &'a Slot| shown(plan.key(slot), false);
+    let value = move |(index, slot): (usize, &'a Slot)| -> Option<[Text<'a>; 2]> {
+        let value = fmt::from_fn(move |out| match public_value(plan, slot) {
+            Some(value) => {
+                let mut escaper = Escaper::new(out, false).among_placeholders();
+                escaper.text(&value)?;
+                escaper.finish()
+            }
+            None => write!(out, "{}", style.placeholder(&id(plan, slot).to_string())),
+        });
+        plan.deferred_number(index).is_none().then(|| [Box::new(key(slot)) as Text<'a>, Box::new(value)])
     };
-    let deferred = move |(index, slot): (usize, &Slot)| {
+    let deferred = move |(index, slot): (usize, &'a Slot)| -> Option<[Text<'a>; 2]> {
         let number = plan.deferred_number(index)?;
-        let name = if slot.decorator.to_native() == 0 { format!("<{}>", key(slot)) } else { format!("@{} → <expensive>", key(slot)) };
-        Some([number.to_string(), name])
+        let name = fmt::from_fn(move |out| match slot.decorator.to_native() {
+            0 => write!(out, "<{}>", key(slot)),
+            _ => write!(out, "@{} → <expensive>", key(slot)),
+        });
+        Some([Box::new(number), Box::new(name)])
     };
     [Box::new(all().filter_map(value)), Box::new(all().filter_map(deferred))]
 }

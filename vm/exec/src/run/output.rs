@@ -110,7 +110,7 @@ impl Put for Direct {
                 Err(_) => object.insert("hex".to_owned(), json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),
             };
         }
-        self.line(Stream::Stdout, &event.to_string())
+        self.line(Stream::Stdout, &opal_core::show::json_line(&event))
     }
 }
 

@@ -134,7 +134,7 @@ impl Shared<'_> {
     fn unexpected(&self, node: &Node, kind: NodeKind, unmet: Unmet, input: &[u8]) -> FailureCause {
         let view = self.view();
         let arg = node.args.of(view.steps.args).and_then(<[_]>::first);
-        let arg = arg.map(|arg| argument(&view, arg, Style::Plain)).unwrap_or_default();
+        let arg = arg.map(|arg| argument(&view, arg, Style::Plain).to_string()).unwrap_or_default();
         let comparison = || arg.trim_matches('"').to_owned();
         let expected = match unmet {
             Unmet::Match => format!("a match of {arg}"),
