@@ -314,21 +314,17 @@ fn a_guarded_run_is_forced_only_where_the_policy_says_so() {
 }
 
 #[test]
-fn root_through_sudo_or_doas_and_a_foreign_real_user_are_guarded() {
+fn root_through_sudo_or_doas_is_guarded_and_a_foreign_real_user_refused() {
     let here = guarded!();
     let asked = |before: &str, options: &[&str]| here.run_as(before, options);
     asked("env SUDO_UID=1000", &[]).expect(20).says("error[untrusted_signer]");
     asked("env DOAS_USER=bob", &[]).expect(20);
     asked("env SUDO_UID=1000", &["--allow-unsigned"]).expect(20);
     asked("env SUDO_UID=0 DOAS_USER=root", &[]).expect(0);
-    // A set-user-ID start demands signatures. (A shell gives such rights up, so its steps could not write here.)
-    let set_uid = |options: &[&str]| {
-        here.inside(&format!("setpriv --ruid={NOBODY}"), "opal-vm", &[&["verify", "--plan", "prod.plan"], options].concat())
-    };
-    set_uid(&["--allow-unsigned"]).expect(20);
+    let foreign = here.inside(&format!("setpriv --ruid={NOBODY}"), "opal-vm", &["verify", "--plan", "prod.plan"]);
+    foreign.expect(78).says("error[set_user_id]");
     here.trust(&[("ops", "own")]);
     asked("env SUDO_UID=1000", &[]).expect(0);
-    set_uid(&[]).expect(0);
 }
 
 #[test]

@@ -72,7 +72,9 @@ fn consume(mut stream: impl Read, expected: usize, pid: u32) -> (usize, u64, u64
         total += read;
         if total >= next {
             next += expected / 50;
-            let memory: u64 = proc::children(pid).into_iter().chain([pid]).map(proc::resident_kb).sum();
+            let helper = proc::children(pid);
+            let watchers: Vec<u32> = helper.iter().flat_map(|helper| proc::children(*helper)).collect();
+            let memory: u64 = watchers.into_iter().chain(helper).chain([pid]).map(proc::resident_kb).sum();
             if early == 0 {
                 early = memory;
             }

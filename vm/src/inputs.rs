@@ -49,11 +49,8 @@ impl Account {
     /// Opens a file as this account may.
     fn open(&self, name: &Path) -> Result<File, Errno> {
         let (mut ours, theirs) = UnixStream::pair().map_err(|_| Errno::EMFILE)?;
-        let Some(child) = sys::fork()? else {
-            let _ = self.answer(theirs, name);
-            sys::exit_at_once();
-        };
-        drop(theirs);
+        let answer = |kept: Vec<OwnedFd>| i32::from(kept.into_iter().next().is_none_or(|socket| self.answer(socket.into(), name).is_err()));
+        let child = sys::fork(vec![theirs.into()], answer)?;
         let answer = receive(&mut ours);
         let _ = nix::sys::wait::waitpid(child, None);
         answer.unwrap_or(Err(Errno::EACCES))

@@ -23,3 +23,4 @@ pub mod admission;
 pub mod cli;
 pub mod inputs;
 pub mod reality;
+pub mod start;

@@ -1,12 +1,23 @@
 //! The `opal-vm` command.
 
-fn main() -> std::process::ExitCode {
-    opal_exec::supervise::sys::hide_memory();
-    opal_exec::supervise::watcher::maybe_run();
-    opal_exec::confine::maybe_run();
-    opal_exec::supervise::signals::at_start();
-    let words: Vec<_> = std::env::args_os().collect();
-    // The first watcher gets ready while the contract is judged; where it cannot be split off now, one is started later.
-    let spare = words.get(1).filter(|command| *command == "run").and_then(|_| opal_exec::supervise::lane::Lane::fork().ok());
-    std::process::ExitCode::from(opal_vm::cli::main(words, spare, |out| out))
+use opal_exec::supervise::helper;
+use opal_exec::supervise::lane::Lane;
+use opal_vm::start;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(match start::alone() {
+        Ok(()) => run(std::env::args_os().collect()),
+        Err(status) => status,
+    })
+}
+
+fn run(words: Vec<OsString>) -> u8 {
+    start::begin(start::may_run(&words));
+    // The first watcher gets ready while the contract is judged; where it cannot be forked now, one is asked for later.
+    let spare = words.get(1).filter(|command| *command == "run").and_then(|_| Lane::warm().ok());
+    let status = opal_vm::cli::main(words, spare, |out| out);
+    helper::end();
+    status
 }

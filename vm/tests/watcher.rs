@@ -1,6 +1,8 @@
 //! Lanes and watchers with real processes: whatever a step starts, and however the VM ends, nothing
 //! is left. Survivors are found by a random marker in their environment, never by name.
 
+#[path = "support/helper.rs"]
+mod helper;
 #[path = "support/marker.rs"]
 mod marker;
 
@@ -8,7 +10,6 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use marker::Marker;
@@ -20,15 +21,12 @@ use nix::unistd::Pid;
 use opal_exec::supervise::lane::{Ended, Lane, LaneOptions, Limits, StepCommand, StepOutcome, Stopped, Stream};
 use opal_exec::supervise::signals::{Phase, Signals};
 
-const OPAL_VM: &str = env!("CARGO_BIN_EXE_opal-vm");
-
 fn lane() -> Lane {
     lane_with(LaneOptions::default())
 }
 
 fn lane_with(options: LaneOptions<'_>) -> Lane {
-    let executable = Some(Path::new(OPAL_VM));
-    Lane::open(&LaneOptions { executable, grace: Duration::from_millis(200), ..options }).unwrap()
+    Lane::open(&LaneOptions { grace: Duration::from_millis(200), ..options }).unwrap()
 }
 
 fn limits() -> Limits<'static> {
@@ -78,7 +76,7 @@ fn bash_with(
         umask: 0o022,
         keep,
         stdio: [None; 3],
-        rules: None,
+        rules: &[],
     };
     lane.run(&command, limits, output).unwrap()
 }
@@ -181,7 +179,7 @@ fn directory_umask_arguments_and_environment_are_those_asked_for() {
         umask: 0o027,
         keep: false,
         stdio: [None; 3],
-        rules: None,
+        rules: &[],
     };
     let mut output = Output::default();
     let outcome = lane.run(&command, &limits(), &mut output).unwrap();
@@ -201,7 +199,7 @@ fn what_cannot_be_started_says_why() {
         umask: 0o022,
         keep: false,
         stdio: [None; 3],
-        rules: None,
+        rules: &[],
     };
     let mut ended = |program, directory| lane.run(&command(program, directory), &limits(), &mut Output::default()).unwrap().ended;
     assert_eq!(ended(c"/nowhere/at/all", c"/"), Ended::NoProgram(Errno::ENOENT));
@@ -317,7 +315,7 @@ fn a_step_can_read_from_and_write_to_given_descriptors() {
         umask: 0o022,
         keep: false,
         stdio: [Some(file.as_fd()), Some(write.as_fd()), None],
-        rules: None,
+        rules: &[],
     };
     let mut output = Output::default();
     assert_eq!(lane.run(&command, &limits(), &mut output).unwrap().ended, Ended::Exit(0));

@@ -1,10 +1,13 @@
 //! The `opal` command.
 
-fn main() -> std::process::ExitCode {
-    opal_exec::supervise::sys::hide_memory();
-    // Steps run under this executable in another mode.
-    opal_exec::supervise::watcher::maybe_run();
-    opal_exec::confine::maybe_run();
-    opal_exec::supervise::signals::at_start();
-    opalc::cli::opal::main()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Err(status) = opal_vm::start::alone() {
+        return ExitCode::from(status);
+    }
+    opal_vm::start::begin(opalc::cli::opal::may_run());
+    let status = opalc::cli::opal::main();
+    opal_exec::supervise::helper::end();
+    status
 }

@@ -1,6 +1,10 @@
 //! The `opalc` command.
 
-fn main() -> std::process::ExitCode {
-    opal_exec::supervise::sys::hide_memory();
-    opalc::cli::main()
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match opal_vm::start::alone() {
+        Ok(()) => opalc::cli::main(),
+        Err(status) => ExitCode::from(status),
+    }
 }

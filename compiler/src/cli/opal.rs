@@ -88,6 +88,23 @@ enum Next {
     Run(Box<Ready>),
 }
 
+/// Whether the command line of this process may come to running steps. A parameter of a target may have the name of any option, so behind a target
+/// even `--help` decides nothing.
+#[must_use]
+pub fn may_run() -> bool {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if super::completions::asking(&words).is_some() {
+        return false;
+    }
+    let asks_help = |word: &OsString| word == "--help" || word == "-h";
+    let mut line = Line::new(&command(), words);
+    match line.take_built_in().as_deref() {
+        Some("run" | "execute") => !line.rest.iter().any(asks_help),
+        Some(_) => false,
+        None => line.first.is_some() && !line.options.iter().any(asks_help),
+    }
+}
+
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -282,7 +282,7 @@ impl Cell {
             let plan = fs::read(run.host.work().join("prod.plan")).map_err(|error| error.to_string())?;
             let (most, rest) = plan.split_at(plan.len() / 2);
             load.as_mut().map(|fifo| fifo.write_all(most)).transpose().map_err(|error| error.to_string())?;
-            // It has split off its first watcher by the time it reads.
+            // It has forked its helper by the time it reads.
             until("the run is loading", || !proc::children(run.pid.cast_unsigned()).is_empty())?;
             std::thread::sleep(Duration::from_millis(50));
             let (event, rest) = (self.event, rest.to_owned());

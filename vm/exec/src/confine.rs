@@ -10,8 +10,9 @@ mod rules;
 mod stage;
 
 pub use host::{host_json, probe};
-pub use rules::{Layer, Place, Rules, Sheet};
-pub use stage::{ARGUMENT, DEVICES, SYSTEM, maybe_run};
+pub use rules::{Layer, Place, Rules};
+pub use stage::{DEVICES, SYSTEM};
+pub(crate) use stage::{Program, Refused};
 
 use landlock::{ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
 use nix::libc;

@@ -2,6 +2,7 @@
 //!
 //! `sys` is the only place with unsafe code.
 
+pub mod helper;
 pub mod lane;
 pub mod signals;
 pub mod sys;

@@ -164,7 +164,7 @@ pub fn perform(
     out: &Output,
 ) -> Result<u8, Refusal> {
     check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
-    if !Path::new("/proc/self/exe").exists() {
+    if !Path::new("/proc/self/task").exists() {
         return Err(Refusal::new("no_proc", 69, "`/proc` is not there, without which the processes of a step cannot be found and ended")
             .help("mount it: `mount -t proc proc /proc`"));
     }
@@ -251,6 +251,7 @@ pub fn perform(
     // The lock is held by the watchers too, so it outlasts this process where a step does.
     drop(lock);
     if let Outcome::Cancelled(_) = report.outcome {
+        opal_exec::supervise::helper::end();
         signals.end_by_first();
     }
     Ok(exit)
@@ -413,13 +414,7 @@ fn execute(
     let grace = nanoseconds(policy.grace_ns(i64::try_from(GRACE.as_nanos()).unwrap_or(i64::MAX)));
     let most = policy.parallel(u32::MAX);
     let Console { stdin, terminal } = &job.console;
-    let lanes = LaneOptions {
-        new_session: terminal.is_none(),
-        stdin: stdin.as_ref().map(AsFd::as_fd),
-        lock: lock.map(AsFd::as_fd),
-        grace,
-        ..LaneOptions::default()
-    };
+    let lanes = LaneOptions { new_session: terminal.is_none(), stdin: stdin.as_ref().map(AsFd::as_fd), lock: lock.map(AsFd::as_fd), grace };
     // One that is gone by now is replaced by a new one.
     let warm = spare.and_then(|mut lane| lane.greet(&lanes).is_ok().then_some(lane));
     let options = RunOptions {

@@ -1,6 +1,7 @@
 //! What the process tests share.
 #![expect(unreachable_pub, reason = "a module of a test program has no other way to share")]
 
+pub mod helper;
 pub mod marker;
 pub mod plan;
 
@@ -8,7 +9,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,8 +23,6 @@ use opal_exec::run::{RunOptions, RunReport, Start};
 use opal_exec::supervise::lane::LaneOptions;
 use opal_exec::supervise::signals::Signals;
 use plan::Tree;
-
-pub const OPAL_VM: &str = env!("CARGO_BIN_EXE_opal-vm");
 
 /// How a test runs its plan.
 pub struct Setup {
@@ -69,7 +67,7 @@ impl Setup {
             max_parallel: None,
             sandbox: opal_core::sandbox::Sandbox::default(),
             terminal: None,
-            lanes: LaneOptions { executable: Some(Path::new(OPAL_VM)), ..LaneOptions::default() },
+            lanes: LaneOptions::default(),
             warm: Mutex::default(),
             stdout,
             stderr: self.files[1].try_clone().unwrap(),

@@ -1,18 +1,13 @@
-//! The rules that confine a step, and the sheet on which its first stage gets them.
-//!
-//! A sheet is a memory file: the VM writes the rules, the stage reads them, and writes in their place why it could not keep them. It is
-//! closed when the step's program starts.
+//! The rules that confine a step, and the bytes as which they travel to the process that puts them on, with the request for the step.
 
 use std::ffi::{CString, OsStr};
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fstat};
 
 use crate::supervise::watcher::wire::{Body, put_str, put_u32};
@@ -82,11 +77,6 @@ impl Place {
     }
 }
 
-/// First byte of a sheet that holds rules.
-const RULES: u8 = b'R';
-/// First byte of a sheet that holds a message.
-const REFUSED: u8 = b'!';
-
 mod bit {
     pub(super) const NETWORK: u8 = 1;
     pub(super) const PRIVILEGES: u8 = 2;
@@ -94,10 +84,12 @@ mod bit {
 }
 
 impl Rules {
-    fn encode(&self) -> Vec<u8> {
+    /// The rules as bytes; never none.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let flag = |on, bit| if on { bit } else { 0 };
         let flags = flag(self.network, bit::NETWORK) | flag(self.privileges, bit::PRIVILEGES) | flag(self.best_effort, bit::BEST_EFFORT);
-        let mut out = vec![RULES, flags];
+        let mut out = vec![flags];
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         put_u32(&mut out, count(self.layers.len()));
         for list in self.layers.iter().flat_map(|layer| [&layer.read, &layer.write]) {
@@ -113,9 +105,9 @@ impl Rules {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut body = Body(bytes);
-        let flags = body.u8().filter(|first| *first == RULES).and_then(|_| body.u8())?;
+        let flags = body.u8()?;
         let has = |bit| flags & bit != 0;
         let count = body.u32()?;
         let layer = |body: &mut Body<'_>| Some(Arc::new(Layer { read: places(body)?, write: places(body)? }));
@@ -137,54 +129,6 @@ fn places(body: &mut Body<'_>) -> Option<Option<Vec<Place>>> {
     Some(listed.then_some(found))
 }
 
-/// The rules of one step on their way to it.
-pub struct Sheet(File);
-
-impl Sheet {
-    /// Writes rules down.
-    ///
-    /// # Errors
-    /// Where there is no memory or descriptor for it.
-    pub fn new(rules: &Rules) -> io::Result<Self> {
-        let mut file = File::from(memfd_create(c"rules", MFdFlags::MFD_CLOEXEC)?);
-        file.write_all(&rules.encode())?;
-        Ok(Self(file))
-    }
-
-    /// The one that this process was given as descriptor 3.
-    pub(super) fn given() -> io::Result<Self> {
-        File::options().read(true).write(true).open("/proc/self/fd/3").map(Self)
-    }
-
-    pub(super) fn rules(&mut self) -> io::Result<Rules> {
-        let mut bytes = Vec::new();
-        self.0.rewind()?;
-        self.0.read_to_end(&mut bytes)?;
-        Rules::decode(&bytes).ok_or_else(|| io::Error::other("descriptor 3 holds no rules"))
-    }
-
-    /// Leaves a message in place of the rules.
-    pub(super) fn refuse(&mut self, message: &str) {
-        let text = [&[REFUSED], message.as_bytes()].concat();
-        let _ = self.0.rewind().and_then(|()| self.0.set_len(0)).and_then(|()| self.0.write_all(&text));
-    }
-
-    /// Why the rules could not be kept, so that the program was not started.
-    #[must_use]
-    pub fn refusal(&mut self) -> Option<String> {
-        let mut bytes = Vec::new();
-        self.0.rewind().and_then(|()| self.0.read_to_end(&mut bytes)).ok()?;
-        let message = bytes.strip_prefix(&[REFUSED])?;
-        Some(String::from_utf8_lossy(message).into_owned())
-    }
-
-    /// Its descriptor.
-    #[must_use]
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,13 +143,10 @@ mod tests {
             Arc::new(Layer { read: Some(Vec::new()), write: None }),
         ];
         let rules = Rules { network: true, layers, ..Rules::default() };
-        let mut sheet = Sheet::new(&rules).expect("a sheet");
-        let read = sheet.rules().expect("rules");
+        let read = Rules::decode(&rules.encode()).expect("rules");
         assert_eq!(read.encode(), rules.encode());
-        assert!(read.network && !read.privileges && !read.best_effort && sheet.refusal().is_none());
-        sheet.refuse("no");
-        assert_eq!(sheet.refusal().as_deref(), Some("no"));
-        assert!(sheet.rules().is_err());
+        assert!(read.network && !read.privileges && !read.best_effort);
+        assert!(Rules::decode(&[]).is_none() && !Rules::default().encode().is_empty());
     }
 
     #[test]
@@ -227,7 +168,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_rules_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            if let Some(rules) = Rules::decode(&[&[RULES], &*bytes].concat()) {
+            if let Some(rules) = Rules::decode(&bytes) {
                 prop_assert_eq!(rules.layers.len(), Rules::decode(&rules.encode()).map_or(0, |again| again.layers.len()));
             }
         }

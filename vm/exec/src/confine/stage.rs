@@ -1,29 +1,31 @@
-//! The stage before a confined step: this executable again, started by the watcher in place of the step's program. It puts the rules on
+//! The stage before a confined step: a process that the watcher forks in place of the step's program. It puts the rules on
 //! itself and then becomes that program. What cannot be enforced ends it: the program never starts without its rules.
 //!
 //! Tests: `tests/tests/confinement.rs`, with real processes.
 
-use std::ffi::{CStr, CString, OsStr};
-use std::io;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::convert::Infallible;
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _, RulesetCreated,
     RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::signal::Signal;
+use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setpgid};
 
 use super::filter;
 use super::probe;
-use super::rules::{Layer, Rules, Sheet};
+use super::rules::{Layer, Rules};
 use crate::supervise::sys;
 use opal_core::sandbox::LANDLOCK_SCOPES;
-
-/// The first argument that makes this executable a stage. The program and its arguments follow, the name it is called by first.
-pub const ARGUMENT: &CStr = c"__confine";
 
 /// Exit status of a stage that could not do its work.
 const NOT_CONFINED: i32 = 125;
@@ -84,39 +86,87 @@ enum StageError {
     #[error("system call filter: {0}")]
     Filter(#[from] filter::FilterError),
     #[error("{what}: {}", .errno.desc().to_lowercase())]
-    System { what: &'static str, errno: nix::errno::Errno },
+    System { what: &'static str, errno: Errno },
+    #[error("the shell cannot be started: {}", .0.desc().to_lowercase())]
+    Program(Errno),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// Becomes the program of a confined step, and never returns, if this process was started as the stage of one; otherwise does nothing.
-pub fn maybe_run() {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() != Some(OsStr::from_bytes(ARGUMENT.to_bytes())) {
-        return;
-    }
-    let Ok(mut sheet) = Sheet::given() else { return };
-    sys::close_on_exec_above_2();
-    let words: Vec<CString> = arguments.filter_map(|word| CString::new(word.into_vec()).ok()).collect();
-    let Err(error) = start(&mut sheet, &words);
-    sheet.refuse(&error.to_string());
-    std::process::exit(NOT_CONFINED);
+/// The program of a confined step.
+pub(crate) struct Program<'a> {
+    /// What confines it, as [`Rules::encode`] writes it.
+    pub(crate) rules: &'a [u8],
+    pub(crate) path: &'a CStr,
+    /// The name it is called by first.
+    pub(crate) arguments: &'a [&'a CStr],
+    pub(crate) environment: &'a [&'a CStr],
+    /// Whether it gets a process group of its own.
+    pub(crate) group: bool,
 }
 
-fn start(sheet: &mut Sheet, words: &[CString]) -> Result<std::convert::Infallible, StageError> {
-    let system = |what| move |errno| StageError::System { what, errno };
-    let rules = sheet.rules()?;
-    let (program, arguments) = words.split_first().ok_or_else(|| StageError::Missing("no program".to_owned()))?;
-    let mut environment = Vec::new();
-    for (name, value) in std::env::vars_os() {
-        let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
-        environment.push(CString::new(entry).map_err(|_| StageError::Missing("a variable holds NUL".to_owned()))?);
+impl Program<'_> {
+    /// Becomes the program, in a process that was forked for it and has every signal blocked. Of the descriptors the first is where to say why
+    /// that did not work, and the others are to have these numbers. What this gives is an exit status.
+    pub(crate) fn become_it(&self, fds: Vec<OwnedFd>, numbers: &[i32]) -> i32 {
+        let mut fds = fds.into_iter();
+        let Some(mut refuse) = fds.next().map(File::from) else { return NOT_CONFINED };
+        let refused = match self.start(fds, numbers) {
+            Err(StageError::Program(errno)) => Refused::Program(errno),
+            Err(other) => Refused::Rules(other.to_string()),
+            Ok(never) => match never {},
+        };
+        let _ = refuse.write_all(&refused.encode());
+        NOT_CONFINED
     }
-    confine(&rules, Path::new(OsStr::from_bytes(program.to_bytes())))?;
-    // The runtime of this language has set SIGPIPE to be ignored; the rest is as the watcher left it.
-    let others: Vec<Signal> = Signal::iterator().filter(|signal| *signal != Signal::SIGPIPE).collect();
-    sys::default_dispositions(&others);
-    nix::unistd::execve(program, arguments, &environment).map_err(system("cannot start the shell"))
+
+    fn start(&self, fds: impl Iterator<Item = OwnedFd>, numbers: &[i32]) -> Result<Infallible, StageError> {
+        let system = |what| move |errno| StageError::System { what, errno };
+        let rules = Rules::decode(self.rules).ok_or_else(|| StageError::Missing("the rules cannot be read".to_owned()))?;
+        if self.group {
+            setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(system("cannot make a process group"))?;
+        }
+        for (fd, number) in fds.zip(numbers) {
+            let placed = match number {
+                0 => dup2_stdin(fd),
+                1 => dup2_stdout(fd),
+                _ => dup2_stderr(fd),
+            };
+            placed.map_err(system("cannot use the standard streams"))?;
+        }
+        confine(&rules, Path::new(OsStr::from_bytes(self.path.to_bytes())))?;
+        // From here on a signal ends it, as it would the program.
+        SigSet::empty().thread_set_mask().map_err(system("cannot take signals"))?;
+        nix::unistd::execve(self.path, self.arguments, self.environment).map_err(StageError::Program)
+    }
+}
+
+/// Why a process did not become the program.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The kernel does not start it.
+    Program(Errno),
+    /// Its rules could not be put on.
+    Rules(String),
+}
+
+impl Refused {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Program(errno) => (*errno as i32).to_ne_bytes().to_vec(),
+            // No error has this number.
+            Self::Rules(why) => [&0i32.to_ne_bytes(), why.as_bytes()].concat(),
+        }
+    }
+
+    /// `None` for nothing, which is what a process says that became the program.
+    pub(crate) fn decode(said: &[u8]) -> Option<Self> {
+        let (number, why) = said.split_first_chunk()?;
+        Some(match i32::from_ne_bytes(*number) {
+            0 => Self::Rules(String::from_utf8_lossy(why).into_owned()),
+            errno => Self::Program(Errno::from_raw(errno)),
+        })
+    }
 }
 
 /// Puts the rules on this process. It has one thread.

@@ -22,7 +22,7 @@ use super::report::{FailureCause, Left, Outcome};
 use super::script::{Script, argument_text, find_program, plain_words, render, shell_level};
 use super::terminal::Lent;
 use super::{Pipe, Shared, Target, borrowed, locked, pwd};
-use crate::confine::{self, Rules, Sheet};
+use crate::confine::Rules;
 use crate::supervise::lane::{Ended, Lane, LaneError, Limits, StepCommand, StepOutcome, Stopped};
 use crate::supervise::signals::Phase;
 use crate::supervise::watcher::Process;
@@ -281,10 +281,6 @@ impl<'s, 'p> Worker<'s, 'p> {
     /// Runs one process and judges how it ended.
     fn step(&mut self, index: usize, script: &Script, scope: Scope<'_>, capture: Option<&mut Capture>) -> Flow {
         self.scrubbers.refresh(self.shared);
-        let mut sheet = match scope.rules.map(Sheet::new).transpose() {
-            Ok(sheet) => sheet,
-            Err(error) => return self.failed(index, FailureCause::NotConfined(error.to_string()), b"", Duration::ZERO),
-        };
         if let Err(flow) = self.begin(index, scope) {
             return flow;
         }
@@ -293,7 +289,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         if self.tty {
             self.shared.signals.lend();
         }
-        let outcome = self.execute(index, script, scope, sheet.as_ref(), capture, &mut tail);
+        let outcome = self.execute(index, script, scope, capture, &mut tail);
         let interrupt = Ended::Signal(Signal::SIGINT as i32);
         let interrupted = self.tty && outcome.as_ref().is_ok_and(|outcome| outcome.ended == interrupt);
         if self.tty {
@@ -311,7 +307,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         let (ended, stopped) = (outcome.ended, outcome.stopped);
         // It may name a place that a secret names.
         let plain = |why: String| String::from_utf8_lossy(&self.shared.patterns().scrub(why.as_bytes())).into_owned();
-        let unconfined = sheet.as_mut().and_then(Sheet::refusal).map(plain);
+        let unconfined = outcome.unconfined.map(plain);
         self.shared.note("step_done", Some(index), || {
             let (exit, signal) = match ended {
                 _ if unconfined.is_some() => (None, None),
@@ -379,7 +375,6 @@ impl<'s, 'p> Worker<'s, 'p> {
         index: usize,
         script: &Script,
         scope: Scope<'_>,
-        sheet: Option<&Sheet>,
         capture: Option<&mut Capture>,
         tail: &mut Vec<u8>,
     ) -> Result<StepOutcome, LaneError> {
@@ -391,6 +386,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         let directory = CString::new(scope.directory.as_os_str().as_bytes()).unwrap_or_default();
         let shell = CString::new(options.shell.as_os_str().as_bytes()).unwrap_or_default();
         let pwd = pwd(scope.directory);
+        let rules = scope.rules.map(Rules::encode).unwrap_or_default();
         let limits = Limits { deadline: scope.deadline, signals: Some(&self.shared.signals), seen: scope.seen, grace: options.grace };
         let mut sink = StepSink { node: index, to: &*self.to, scrubbers: &mut self.scrubbers, capture, tail: Vec::new() };
         let terminal = options.terminal.filter(|_| self.tty);
@@ -405,10 +401,10 @@ impl<'s, 'p> Worker<'s, 'p> {
             umask: options.umask,
             keep: self.keep,
             stdio: [borrowed(stdin).or(terminal), stdout, terminal],
-            rules: sheet.map(Sheet::descriptor),
+            rules: &rules,
         };
-        // The stage before a confined step has one program to start, which is the shell.
-        let plain = if script.values.is_empty() && sheet.is_none() { plain_words(&script.text) } else { None };
+        // The rules of a confined step grant one program, which is the shell.
+        let plain = if script.values.is_empty() && scope.rules.is_none() { plain_words(&script.text) } else { None };
         let search = lookup(&options.environment, "PATH");
         let direct = plain.zip(search).and_then(|(words, path)| Some((find_program(words.first()?, path, scope.directory)?, words)));
         let mut outcome = None;
@@ -430,11 +426,8 @@ impl<'s, 'p> Worker<'s, 'p> {
                 let text = CString::new(script.text.as_slice()).unwrap_or_default();
                 let environment: Vec<&CStr> =
                     options.environment.iter().chain(&script.values).map(|entry| &**entry).chain([&*pwd]).collect();
-                let all =
-                    [c"opal-vm", confine::ARGUMENT, &*shell, c"bash", c"--noprofile", c"--norc", c"-o", c"pipefail", c"-c", &text, c"bash"];
-                let (program, arguments) =
-                    if sheet.is_some() { (c"/proc/self/exe", all.as_slice()) } else { (&*shell, all.get(3..).unwrap_or_default()) };
-                lane.run(&StepCommand { program, arguments, environment: &environment, ..command }, &limits, &mut sink)?
+                let arguments = [c"bash", c"--noprofile", c"--norc", c"-o", c"pipefail", c"-c", &text, c"bash"];
+                lane.run(&StepCommand { arguments: &arguments, environment: &environment, ..command }, &limits, &mut sink)?
             }
         };
         let finished = sink.finish();

@@ -7,26 +7,21 @@
 use std::ffi::CStr;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, sendmsg, shutdown};
 use nix::unistd::{Pid, pipe2};
 use zeroize::Zeroize as _;
 
+use crate::supervise::helper::{self, Life, Role, end_orphans};
 use crate::supervise::signals::{First, Phase, Signals};
-use crate::supervise::sys;
 use crate::supervise::wait::wait_readable;
+use crate::supervise::watcher::Process;
 use crate::supervise::watcher::wire::{self, Body, Fill, Reader, ended, hello, kind, start};
-use crate::supervise::watcher::{self, Process, tree};
 
 /// Bytes read from a pipe at a time: what a pipe holds by default.
 const CHUNK: usize = 64 << 10;
@@ -37,8 +32,6 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// How a lane's watcher is set up.
 #[derive(Clone, Copy)]
 pub struct LaneOptions<'a> {
-    /// The executable that becomes the watcher; by default this one.
-    pub executable: Option<&'a Path>,
     /// Whether steps run in a session of their own, without a terminal.
     pub new_session: bool,
     /// The steps' standard input; by default `/dev/null`.
@@ -51,7 +44,7 @@ pub struct LaneOptions<'a> {
 
 impl Default for LaneOptions<'_> {
     fn default() -> Self {
-        Self { executable: None, new_session: true, stdin: None, lock: None, grace: Duration::from_secs(5) }
+        Self { new_session: true, stdin: None, lock: None, grace: Duration::from_secs(5) }
     }
 }
 
@@ -72,8 +65,8 @@ pub struct StepCommand<'a> {
     pub keep: bool,
     /// Descriptors to use for 0, 1 and 2 in place of the lane's.
     pub stdio: [Option<BorrowedFd<'a>>; 3],
-    /// A descriptor 3 for it: the rules that it has to put on itself.
-    pub rules: Option<BorrowedFd<'a>>,
+    /// The rules that confine it, as [`Rules::encode`](crate::confine::Rules::encode) writes them; empty for none.
+    pub rules: &'a [u8],
 }
 
 /// Which output a chunk is of.
@@ -135,6 +128,8 @@ pub struct StepOutcome {
     pub leftovers: Vec<Process>,
     /// What could not be ended.
     pub survivors: Vec<Process>,
+    /// Why the program could not be confined, and so was not started.
+    pub unconfined: Option<String>,
 }
 
 /// Why a lane is of no more use.
@@ -166,7 +161,7 @@ impl<F: FnMut(Stream, &[u8]) -> io::Result<()>> Sink for F {
     }
 }
 
-/// The watchers of this process. Held while one is started, so that none is taken for an orphan.
+/// The watchers of this process that it has not seen the end of.
 static WATCHERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 fn watchers() -> MutexGuard<'static, Vec<Pid>> {
@@ -175,13 +170,12 @@ fn watchers() -> MutexGuard<'static, Vec<Pid>> {
 
 /// One watcher and the way to it.
 ///
-/// While there are lanes this process has no children but their watchers, since what a watcher that is killed leaves falls to it and
-/// is killed as well.
+/// While there are lanes this process has no child but the helper. Should that be killed, the watchers become this process's children, and what
+/// one of them leaves that is killed as well falls to it.
 pub struct Lane {
     /// `None` once closed.
     socket: Option<OwnedFd>,
-    /// `None` once waited for.
-    watcher: Option<Pid>,
+    watcher: Life,
     pipes: [OwnedFd; 2],
     reader: Reader,
     request: Vec<u8>,
@@ -190,92 +184,46 @@ pub struct Lane {
     shares_terminal: bool,
 }
 
-/// The VM's ends of what joins it to a watcher.
-struct Ends {
-    socket: OwnedFd,
-    pipes: [OwnedFd; 2],
-}
+impl Lane {
+    /// Starts a watcher that gets ready by itself, and greets it.
+    ///
+    /// # Errors
+    /// [`LaneError::Open`].
+    pub fn open(options: &LaneOptions<'_>) -> Result<Self, LaneError> {
+        let mut lane = Self::warm().map_err(LaneError::Open)?;
+        lane.greet(options).map_err(LaneError::Open)?;
+        Ok(lane)
+    }
 
-impl Ends {
-    /// Makes them, and the watcher's: its descriptors 0, 1 and 2.
-    fn new() -> io::Result<(Self, [OwnedFd; 3])> {
-        let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    /// Starts a watcher for a lane that is needed later; [`Lane::greet`] makes it usable. Nothing is waited for: it gets ready while the VM reads
+    /// and replans.
+    ///
+    /// # Errors
+    /// Where descriptors run out, or there is no helper.
+    pub fn warm() -> io::Result<Self> {
         let (out, out_write) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, err_write) = pipe2(OFlag::O_CLOEXEC)?;
         for pipe in [&out, &err] {
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        Ok((Self { socket, pipes: [out, err] }, [theirs, out_write, err_write]))
-    }
-}
-
-impl Lane {
-    /// Starts a watcher. It gets ready by itself: nothing is waited for.
-    ///
-    /// # Errors
-    /// [`LaneError::Open`].
-    pub fn open(options: &LaneOptions<'_>) -> Result<Self, LaneError> {
-        Self::try_open(options).map_err(LaneError::Open)
-    }
-
-    fn try_open(options: &LaneOptions<'_>) -> io::Result<Self> {
-        let (ends, theirs) = Ends::new()?;
-        let [socket, out, err] = theirs;
-        let mut watchers = watchers();
-        // An empty environment: nothing that could change how this executable loads.
-        let watcher = Command::new(options.executable.unwrap_or(Path::new("/proc/self/exe")))
-            .arg0("opal-vm")
-            .arg(watcher::ARGUMENT)
-            .env_clear()
-            .stdin(Stdio::from(socket))
-            .stdout(Stdio::from(out))
-            .stderr(Stdio::from(err))
-            .spawn()?;
-        let mut lane = Self::new(ends, Pid::from_raw(watcher.id().cast_signed()), &mut watchers);
-        drop(watchers);
-        lane.greet(options)?;
-        Ok(lane)
-    }
-
-    /// Splits a watcher off this process, for a lane that is needed later; [`Lane::greet`] makes it usable. A fork spares the start of
-    /// an executable, and gets ready while the VM reads and replans.
-    ///
-    /// Call it before anything is read that the watcher should not hold.
-    ///
-    /// # Errors
-    /// What the system says; `EAGAIN` if this process has threads already.
-    pub fn fork() -> io::Result<Self> {
-        let (ends, theirs) = Ends::new()?;
-        match sys::fork()? {
-            Some(watcher) => Ok(Self::new(ends, watcher, &mut watchers())),
-            None => {
-                // The watcher notices the end of the VM only if it does not hold the VM's end itself.
-                drop(ends);
-                watcher::become_one(theirs)
-            }
-        }
-    }
-
-    fn new(ends: Ends, watcher: Pid, watchers: &mut Vec<Pid>) -> Self {
-        watchers.push(watcher);
-        // A system without subreapers would leave orphans to init.
-        let _ = prctl::set_child_subreaper(true);
-        Self {
-            socket: Some(ends.socket),
-            watcher: Some(watcher),
-            pipes: ends.pipes,
+        let (socket, watcher) = helper::fork(Role::Watcher, Some([out_write, err_write]))?;
+        Ok(Self {
+            socket: Some(socket),
+            watcher,
+            pipes: [out, err],
             reader: Reader::default(),
             request: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
             shares_terminal: false,
-        }
+        })
     }
 
     /// Tells the watcher, once and first, how it is to run steps.
     ///
     /// # Errors
-    /// A watcher that is gone.
+    /// A watcher that could not be started, or is gone.
     pub fn greet(&mut self, options: &LaneOptions<'_>) -> io::Result<()> {
+        watchers().push(self.watcher.pid()?);
         self.shares_terminal = !options.new_session;
         let flag = |on, bit| if on { bit } else { 0 };
         wire::begin(&mut self.request, kind::HELLO);
@@ -297,7 +245,7 @@ impl Lane {
         let request = &mut self.request;
         wire::begin(request, kind::START);
         let mut flags = if command.keep { start::KEEP } else { 0 };
-        for (n, fd) in command.stdio.iter().chain([&command.rules]).enumerate() {
+        for (n, fd) in command.stdio.iter().enumerate() {
             if fd.is_some() {
                 flags |= start::FD0 << n;
             }
@@ -307,12 +255,14 @@ impl Lane {
         for list in [command.arguments, command.environment] {
             wire::put_u32(request, u32::try_from(list.len()).map_err(|_| LaneError::TooLong)?);
         }
+        wire::put_u32(request, u32::try_from(command.rules.len()).map_err(|_| LaneError::TooLong)?);
+        request.extend_from_slice(command.rules);
         wire::put_str(request, command.program);
         wire::put_str(request, command.directory);
         for list in [command.arguments, command.environment] {
             list.iter().for_each(|text| wire::put_str(request, text));
         }
-        let fds: Vec<_> = command.stdio.iter().chain([&command.rules]).flatten().copied().collect();
+        let fds: Vec<_> = command.stdio.iter().flatten().copied().collect();
         self.send(&fds)?;
         self.finish(limits, command.keep, sink)
     }
@@ -324,7 +274,7 @@ impl Lane {
     pub fn end(&mut self, limits: &Limits<'_>, sink: &mut dyn Sink) -> Result<StepOutcome, LaneError> {
         wire::begin(&mut self.request, kind::END);
         wire::put_u32(&mut self.request, millis(limits.grace));
-        self.wake();
+        self.watcher.wake();
         self.send(&[])?;
         self.finish(limits, false, sink)
     }
@@ -421,22 +371,28 @@ impl Lane {
         wire::begin(&mut self.request, kind::TERMINATE);
         wire::put_u32(&mut self.request, signal.map_or(0, |signal| (signal as i32).cast_unsigned()));
         wire::put_u32(&mut self.request, millis(grace));
-        self.wake();
+        self.watcher.wake();
         self.send(&[])
     }
 
-    /// Lets a watcher go on that a step may have stopped.
-    fn wake(&self) {
-        let _ = self.watcher.map(|watcher| kill(watcher, Signal::SIGCONT));
-    }
-
-    /// Closes the socket, upon which the watcher ends what is left, and waits for it.
+    /// Closes the socket, upon which the watcher ends what is left, and waits until it is gone.
     fn close(&mut self) {
-        self.socket = None;
-        self.wake();
-        if let Some(watcher) = self.watcher.take() {
-            let _ = waitpid(watcher, None);
-            watchers().retain(|one| *one != watcher);
+        let Some(socket) = self.socket.take() else { return };
+        let orphaned = helper::alive().is_none();
+        if orphaned {
+            let _ = shutdown(socket.as_raw_fd(), Shutdown::Write);
+            self.watcher.wake();
+            // Nobody else tells of its end.
+            while nix::unistd::read(&socket, &mut self.chunk).is_ok_and(|read| read > 0) {}
+        } else {
+            drop(socket);
+            self.watcher.wake();
+            self.watcher.wait();
+        }
+        let mut watchers = watchers();
+        watchers.retain(|one| self.watcher.pid().ok() != Some(*one));
+        if orphaned {
+            end_orphans(&watchers);
         }
     }
 
@@ -500,8 +456,9 @@ impl Lane {
         };
         let leftovers = processes()?;
         let survivors = processes()?;
+        let unconfined = Some(body.str()?.to_string_lossy().into_owned()).filter(|why| !why.is_empty());
         self.reader.consume();
-        Some(StepOutcome { ended, stopped: None, leftovers, survivors })
+        Some(StepOutcome { ended, stopped: None, leftovers, survivors, unconfined })
     }
 
     fn fd(&self) -> Result<BorrowedFd<'_>, LaneError> {
@@ -517,7 +474,6 @@ impl Lane {
 
     fn lose(&mut self) -> LaneError {
         self.close();
-        end_orphans();
         LaneError::Lost
     }
 
@@ -556,22 +512,6 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Kills what has fallen to this process because its watcher was killed.
-fn end_orphans() {
-    let over = Instant::now().checked_add(DRAIN);
-    loop {
-        let orphans = tree::descendants(&watchers());
-        if orphans.is_empty() || over.is_some_and(|over| Instant::now() >= over) {
-            return;
-        }
-        for pid in orphans.into_iter().map(Pid::from_raw) {
-            let _ = kill(pid, Signal::SIGKILL);
-            let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
-        }
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

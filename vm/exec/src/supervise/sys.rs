@@ -42,20 +42,73 @@ extern "C" fn occupy_closed_streams() {
 #[unsafe(link_section = ".init_array")]
 static OCCUPY_CLOSED_STREAMS: extern "C" fn() = occupy_closed_streams;
 
-/// Forks. Gives the child's pid, and `None` in the child.
+/// Forks a process that holds, of this one's descriptors, 0, 1, 2 and `kept`, does `work` with those and exits with its result. Gives its pid; in
+/// this process `kept` is closed.
 ///
 /// # Errors
-/// What the kernel says; `EAGAIN` when this process has more than one thread or `/proc` does not say how many.
-pub fn fork() -> Result<Option<Pid>, Errno> {
-    // A directory has a link from each directory in it, here one per thread, and two of its own.
-    if !std::fs::metadata("/proc/self/task").is_ok_and(|tasks| std::os::unix::fs::MetadataExt::nlink(&tasks) == 3) {
+/// What the kernel says; `EAGAIN` when this process has more than one thread, or nothing says that it has not.
+pub fn fork(kept: Vec<OwnedFd>, work: impl FnOnce(Vec<OwnedFd>) -> i32) -> Result<Pid, Errno> {
+    if !is_single_threaded() {
         return Err(Errno::EAGAIN);
     }
     // SAFETY: this is the only thread, so no other one can have left a lock held or a structure half changed in the child's copy.
     match unsafe { nix::unistd::fork() }? {
-        nix::unistd::ForkResult::Parent { child } => Ok(Some(child)),
-        nix::unistd::ForkResult::Child => Ok(None),
+        nix::unistd::ForkResult::Parent { child } => Ok(child),
+        nix::unistd::ForkResult::Child => {
+            let child = std::panic::AssertUnwindSafe(|| {
+                close_above_2_but(&kept);
+                work(kept)
+            });
+            let status = std::panic::catch_unwind(child).unwrap_or(70);
+            // SAFETY: takes a plain number and does not return. Nothing of the caller runs again, so nobody uses a descriptor that was closed under
+            // its owner, and nothing that was copied is written out or removed a second time.
+            unsafe { libc::_exit(status) }
+        }
     }
+}
+
+fn is_single_threaded() -> bool {
+    // It asks for nothing where there is one thread, and is refused where there are more; a filter may refuse it always.
+    if nix::sched::unshare(nix::sched::CloneFlags::CLONE_THREAD).is_ok() {
+        return true;
+    }
+    // A directory has a link from each directory in it, here one per thread, and two of its own.
+    std::fs::metadata("/proc/self/task").is_ok_and(|tasks| std::os::unix::fs::MetadataExt::nlink(&tasks) == 3)
+}
+
+/// Closes every descriptor above 2 but those `kept`, whoever owns it: only for a process that was just forked and never returns to the owners.
+fn close_above_2_but(kept: &[OwnedFd]) {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    kept.sort_unstable();
+    let mut first = 3u32;
+    for last in kept.iter().map(|fd| fd.saturating_sub(1)).chain([u32::MAX]) {
+        if first <= last {
+            // SAFETY: see above; the numbers name descriptors that nobody uses any more.
+            let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) };
+            if done != 0 {
+                return close_one_by_one(&kept);
+            }
+        }
+        first = last.saturating_add(2).max(first);
+    }
+}
+
+/// The same for kernels before 5.9.
+fn close_one_by_one(kept: &[u32]) {
+    let open = |dir: std::fs::ReadDir| dir.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect::<Vec<u32>>();
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(1 << 16, |(soft, _)| soft);
+    let all = std::fs::read_dir("/proc/self/fd").map_or_else(|_| (3..u32::try_from(limit).unwrap_or(1 << 16)).collect(), open);
+    for fd in all.into_iter().filter(|fd| *fd > 2 && !kept.contains(fd)) {
+        // SAFETY: as in `close_above_2_but`.
+        unsafe { libc::close(fd.cast_signed()) };
+    }
+}
+
+/// Whether this program was started with more rights than its caller has: set-user-ID, set-group-ID or capabilities of the file.
+#[must_use]
+pub fn has_foreign_rights() -> bool {
+    // SAFETY: looks a number up that the kernel left for this process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// Whether `signal` is ignored by this process.
@@ -86,34 +139,6 @@ pub fn default_dispositions(keep: &[Signal]) {
         // break an invariant. KILL and STOP refuse, which is what is wanted.
         let _ = unsafe { sigaction(signal, &default) };
     }
-}
-
-/// Marks every descriptor above 2 close-on-exec, those this process inherited without knowing
-/// included, so that no program it starts ever sees one.
-pub fn close_on_exec_above_2() {
-    // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed; only flags change.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if done == 0 {
-        return;
-    }
-    // Kernels before 5.11.
-    let Ok(dir) = std::fs::read_dir("/proc/self/fd") else {
-        return;
-    };
-    for entry in dir.flatten() {
-        let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        if let Some(fd) = number.filter(|fd| *fd > 2) {
-            // SAFETY: F_SETFD changes a flag and nothing else, also of a descriptor that is
-            // owned elsewhere in this process.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
-    }
-}
-
-/// Ends a forked child: nothing of what it copied is written out or removed a second time.
-pub fn exit_at_once() -> ! {
-    // SAFETY: takes a plain number and does not return.
-    unsafe { libc::_exit(0) }
 }
 
 /// Closes every descriptor of this process but one. For a child that goes on with that one alone.

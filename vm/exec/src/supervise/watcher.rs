@@ -1,10 +1,10 @@
 //! The watcher: a helper process that runs the steps of one lane and outlives none of their
 //! processes (spec/security.md, "Whoever controls a step").
 //!
-//! It is this executable again, started by [`crate::supervise::lane::Lane`] in a hidden mode, or split off before anything was read, and joined
-//! to the VM by one socket, which is its standard input when it starts. It is a subreaper: whatever a step starts, however it detaches itself, stays below
-//! the watcher, and a step is over when `wait` says that no child is left. When the socket ends,
-//! because the VM closed it or died in any way, the watcher ends everything below it and exits.
+//! It is forked by the [`helper`](crate::supervise::helper) for a [`Lane`](crate::supervise::lane::Lane), and joined to the VM by one socket. It is a
+//! subreaper: whatever a step starts, however it detaches itself, stays below the watcher, and a step is over when `wait` says that no child is left.
+//! When the socket ends, because the VM closed it or died in any way, the watcher ends everything below it and exits. The process of a confined step
+//! it forks itself; that puts the rules on before it becomes the program ([`crate::confine`]).
 //!
 //! It blocks every signal it can, so INT, TERM and HUP do not end it, and it never writes to anything but the
 //! socket, so it cannot hang on a full pipe.
@@ -19,8 +19,9 @@ pub(crate) mod cgroup;
 pub(crate) mod tree;
 pub(crate) mod wire;
 
-use std::ffi::{CStr, OsStr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ffi::CStr;
+use std::io::Read as _;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -30,18 +31,15 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::{Mode, SFlag, fstat, umask};
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Pid, chdir, dup2_stdin, pipe2, setsid};
 
 pub use tree::Process;
 
-use crate::supervise::signals::ignored_at_start;
+use crate::confine::{Program, Refused};
 use crate::supervise::sys::{self, WaitStatus};
 use crate::supervise::wait::{after, wait_readable};
 use wire::{Body, Fill, Reader, ended, hello, kind, start};
-
-/// The first argument that makes this executable a watcher.
-pub const ARGUMENT: &str = "__watcher";
 
 /// What a step leaves behind may end by itself for this long before it is told to: a process
 /// substitution (`> >(tee log)`) finishes just after the shell that the step was.
@@ -53,31 +51,9 @@ const GIVE_UP: Duration = Duration::from_secs(2);
 /// Time between two rounds of KILL.
 const ROUND: Duration = Duration::from_millis(10);
 
-/// Becomes a watcher, and never returns, if this process was started as one; otherwise does nothing.
-///
-/// Call it first in `main`: what runs before it costs every run its time.
-pub fn maybe_run() {
-    if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(ARGUMENT)) {
-        return;
-    }
-    let stdin = std::io::stdin();
-    let socket = fstat(&stdin).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK);
-    if socket {
-        serve();
-    }
-}
-
-/// Becomes a watcher that was split off the VM, with these as its descriptors 0, 1 and 2.
-pub(crate) fn become_one([socket, out, err]: [OwnedFd; 3]) -> ! {
-    if dup2_stdin(&socket).and(dup2_stdout(&out)).and(dup2_stderr(&err)).is_err() {
-        std::process::exit(70);
-    }
-    drop([socket, out, err]);
-    serve()
-}
-
-fn serve() -> ! {
-    let done = Watcher::start(std::io::stdin().as_fd()).map(Watcher::serve);
+/// Watches over steps for whoever has the other end of the socket: the work of [`Role::Watcher`](crate::supervise::helper::Role::Watcher).
+pub fn serve(socket: OwnedFd) -> ! {
+    let done = Watcher::start(socket).map(Watcher::serve);
     std::process::exit(if done.is_ok() { 0 } else { 70 })
 }
 
@@ -87,6 +63,10 @@ struct Job {
     main: Option<i32>,
     /// How the step ended: one of [`ended`] and a code, signal or error number.
     status: (u8, i32),
+    /// Where the process of a confined step says why it did not become the program.
+    refusal: Option<OwnedFd>,
+    /// What it said about its rules.
+    unconfined: String,
     /// Whether what the step leaves running may live on.
     keep: bool,
     /// What was running when the step's own process had ended and [`SETTLE`] had passed.
@@ -138,16 +118,11 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn start(stdin: BorrowedFd<'_>) -> Result<Self, Errno> {
-        SigSet::all().thread_set_mask()?;
-        sys::close_on_exec_above_2();
+    fn start(socket: OwnedFd) -> Result<Self, Errno> {
         prctl::set_child_subreaper(true)?;
         prctl::set_name(c"opal-watcher")?;
         // Requests carry secrets; neither core dumps nor other processes of the user may see them.
-        prctl::set_dumpable(false)?;
-        let socket = stdin.try_clone_to_owned().map_err(|_| Errno::last())?;
-        let null = nix::fcntl::open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        dup2_stdin(&null)?;
+        sys::hide_memory();
 
         let mut reader = Reader::default();
         let (flags, grace) = loop {
@@ -169,7 +144,6 @@ impl Watcher {
             dup2_stdin(&stdin)?;
         }
         let lock = take(hello::LOCK);
-        sys::default_dispositions(&ignored_at_start());
 
         let session = has(hello::SESSION);
         let mut attributes = PosixSpawnAttr::init()?;
@@ -256,6 +230,7 @@ impl Watcher {
                     WaitStatus::Exited(code) => (ended::EXIT, code),
                     WaitStatus::Signaled(signal) => (ended::SIGNAL, signal),
                 };
+                job.take_refusal();
             }
         };
     }
@@ -274,7 +249,7 @@ impl Watcher {
         match kind {
             kind::START if self.job.is_none() => {
                 let fds = std::mem::take(&mut self.reader.fds);
-                let job = match self.spawn(Body(self.reader.frame().map_or(&[], |f| f.1)), &fds) {
+                let job = match self.spawn(Body(self.reader.frame().map_or(&[], |f| f.1)), fds) {
                     Ok(job) => job,
                     // Nothing was started, so nothing that runs is this step's.
                     Err(status) => Job { status, keep: true, ..Job::new(None) },
@@ -302,12 +277,13 @@ impl Watcher {
         }
     }
 
-    fn spawn(&self, mut body: Body<'_>, fds: &[OwnedFd]) -> Result<Job, (u8, i32)> {
+    fn spawn(&self, mut body: Body<'_>, fds: Vec<OwnedFd>) -> Result<Job, (u8, i32)> {
         let program = |errno: Errno| (ended::NO_PROGRAM, errno as i32);
         let bad = || program(Errno::EPROTO);
         let flags = body.u8().ok_or_else(bad)?;
         let mask = body.u32().ok_or_else(bad)?;
         let (argc, envc) = body.u32().zip(body.u32()).ok_or_else(bad)?;
+        let rules = body.u32().and_then(|length| body.bytes(usize::try_from(length).ok()?)).ok_or_else(bad)?;
         let path = body.str().ok_or_else(bad)?;
         let directory = body.str().ok_or_else(bad)?;
         let mut strings = |n: u32| (0..n).map(|_| body.str()).collect::<Option<Vec<&CStr>>>();
@@ -321,11 +297,14 @@ impl Watcher {
         for fd in [std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
             let _ = fcntl(fd, FcntlArg::F_SETFL(OFlag::empty()));
         }
-        let mut own = None;
-        let mut given = fds.iter();
-        for n in 0..start::FDS {
-            if flags & (start::FD0 << n) != 0 {
-                let fd = given.next().ok_or_else(bad)?;
+        let numbers: Vec<i32> = (0..start::FDS).filter(|n| flags & (start::FD0 << n) != 0).collect();
+        if numbers.len() != fds.len() {
+            return Err(bad());
+        }
+        let mut job = Job::new(None);
+        if rules.is_empty() {
+            let mut own = None;
+            for (n, fd) in numbers.into_iter().zip(&fds) {
                 if own.is_none() {
                     own = Some(PosixSpawnFileActions::init().map_err(program)?);
                 }
@@ -333,10 +312,16 @@ impl Watcher {
                     own.add_dup2(fd.as_raw_fd(), n).map_err(program)?;
                 }
             }
+            let actions = own.as_ref().unwrap_or(&self.actions);
+            let pid = posix_spawn(path, actions, &self.attributes, &arguments, &environment).map_err(program)?;
+            job.main = Some(pid.as_raw());
+        } else {
+            let (refusal, refuse) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(program)?;
+            let confined = Program { rules, path, arguments: &arguments, environment: &environment, group: self.session };
+            let kept = std::iter::once(refuse).chain(fds).collect();
+            let pid = sys::fork(kept, |kept| confined.become_it(kept, &numbers)).map_err(program)?;
+            (job.main, job.refusal) = (Some(pid.as_raw()), Some(refusal));
         }
-        let actions = own.as_ref().unwrap_or(&self.actions);
-        let pid = posix_spawn(path, actions, &self.attributes, &arguments, &environment).map_err(program)?;
-        let mut job = Job::new(Some(pid.as_raw()));
         job.keep = flags & start::KEEP != 0;
         Ok(job)
     }
@@ -440,6 +425,7 @@ impl Watcher {
                 frame.extend_from_slice(&name);
             }
         }
+        frame.extend(job.unconfined.bytes().filter(|byte| *byte != 0).chain([0]));
         let mut rest: &[u8] = match wire::seal(frame) {
             Some(()) => frame,
             None => &[],
@@ -457,7 +443,30 @@ impl Watcher {
 
 impl Job {
     fn new(main: Option<i32>) -> Self {
-        Self { main, status: (ended::EXIT, 0), keep: false, leftovers: Vec::new(), settled_at: None, ending: None }
+        Self {
+            main,
+            status: (ended::EXIT, 0),
+            refusal: None,
+            unconfined: String::new(),
+            keep: false,
+            leftovers: Vec::new(),
+            settled_at: None,
+            ending: None,
+        }
+    }
+
+    /// Notes why the process of a confined step, which has ended, did not become the program, if it did not.
+    fn take_refusal(&mut self) {
+        let mut said = Vec::new();
+        if let Some(refusal) = self.refusal.take() {
+            // The program has closed the other end, and so has its process.
+            let _ = std::fs::File::from(refusal).read_to_end(&mut said);
+        }
+        match Refused::decode(&said) {
+            Some(Refused::Program(errno)) => self.status = (ended::NO_PROGRAM, errno as i32),
+            Some(Refused::Rules(why)) => self.unconfined = why,
+            None => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the VM and a watcher say to each other: frames over a stream socket.
 //!
 //! A frame is `length: u32` (of what follows), `kind: u8`, body; numbers are in native order, since
-//! both ends are the same executable. Both ends are trusted: a malformed frame is a bug, and ends the
+//! both ends were one process. Both ends are trusted: a malformed frame is a bug, and ends the
 //! connection.
 
 use std::ffi::CStr;
@@ -35,7 +35,7 @@ pub(crate) mod hello {
 pub(crate) mod start {
     pub(crate) const KEEP: u8 = 1;
     pub(crate) const FD0: u8 = 2;
-    pub(crate) const FDS: i32 = 4;
+    pub(crate) const FDS: i32 = 3;
 }
 
 /// How DONE says that a step ended.
