@@ -260,3 +260,164 @@ fn no_result_is_written_through_a_link_of_somebody_else_s() {
     host.opalc(&["show", "prod.plan", "-o", "mine"]).expect(0);
     assert!(host.work().join("mine").is_symlink() && host.read("victim") != "as it was");
 }
+
+#[test]
+fn a_guarded_run_starts_where_nobody_else_can_put_anything() {
+    let here = open_host!();
+    let work = here.host.work();
+    let commands: [&[&str]; 3] =
+        [&["run", "--plan", "prod.plan"], &["verify", "--plan", "prod.plan"], &["resolve", "--plan", "prod.plan", "-o", "-"]];
+    let everywhere = |status: i32| {
+        for words in commands {
+            let ended = vm(&here, SUDO, words);
+            ended.expect(status);
+            if status == 78 {
+                ended.says("error[unsafe_directory]").says("effects: none").says("help:");
+            }
+        }
+    };
+    everywhere(0);
+    for (wrong, owner) in [(0o775, 0), (0o777, 0), (0o1777, 0), (0o755, NOBODY)] {
+        mode(&work, wrong);
+        chown(&work, Some(owner), None).expect("root may");
+        everywhere(78);
+        here.inside(SUDO, "opal", &["./deploy.opl", "go"]).expect(78).says("error[unsafe_directory]");
+    }
+    chown(&work, Some(0), None).expect("root may");
+    mode(&work, 0o755);
+    // One above it counts like it; a sticky one of root's does not matter there.
+    std::fs::create_dir_all(work.join("outer/inner")).expect("directories");
+    mode(&work.join("outer/inner"), 0o755);
+    let inner = format!("{SUDO} sh -c 'cd outer/inner && exec \"$@\"' sh");
+    for (above, status) in [(0o755, 0), (0o777, 78), (0o775, 78), (0o1777, 0)] {
+        mode(&work.join("outer"), above);
+        vm(&here, &inner, &["verify", "--plan", "../../prod.plan", "--source", "../../deploy.opl"]).expect(status);
+    }
+    // The policy says where, whatever directory it is started in.
+    let start = here.host.path().join("lib/start");
+    std::fs::create_dir(&start).expect("a directory");
+    mode(&start, 0o755);
+    here.policy("run.directory = \"/var/lib/start\"");
+    mode(&work, 0o777);
+    let plan = work.join("prod.plan").display().to_string();
+    std::fs::remove_file(work.join("ran")).expect("made above");
+    here.inside(SUDO, "opal-vm", &["run", "--plan", &plan, "--source", "deploy.opl"]).expect(0);
+    assert!(start.join("ran").exists() && !work.join("ran").exists());
+    mode(&start, 0o777);
+    vm(&here, SUDO, &["verify", "--plan", "prod.plan"]).expect(78).says("/var/lib/start");
+    here.policy("run.directory = \"/var/lib/none\"");
+    vm(&here, SUDO, &["verify", "--plan", "prod.plan"]).expect(78).says("is not there");
+}
+
+#[test]
+fn a_user_s_guarded_run_starts_in_a_place_of_their_own() {
+    let here = open_host!();
+    let user = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups");
+    for name in ["work", "state", "run", "home", "config", "config/opal", "config/opal/identity"] {
+        chown(here.host.path().join(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    here.policy("");
+    vm(&here, &user, &["run", "--plan", "prod.plan"]).expect(0);
+    chown(here.host.work(), Some(1), None).expect("root may");
+    vm(&here, &user, &["run", "--plan", "prod.plan"]).expect(78).says("error[unsafe_directory]");
+}
+
+/// Variables by which other code can be made to run, of every kind.
+const CODE: &[&str] = &[
+    "ZDOTDIR",
+    "BASH_LOADABLES_PATH",
+    "EXECIGNORE",
+    "GLIBC_TUNABLES",
+    "LOCPATH",
+    "BASH_ENV",
+    "LD_PRELOAD",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PERL5OPT",
+    "RUBYOPT",
+    "NODE_OPTIONS",
+    "JAVA_TOOL_OPTIONS",
+    "GIT_SSH_COMMAND",
+    "GIT_CONFIG_COUNT",
+    "MAKEFLAGS",
+    "LESSOPEN",
+    "EDITOR",
+    "NLSPATH",
+    "HOSTALIASES",
+    "TERMINFO",
+    "TAR_OPTIONS",
+    "OPENSSL_CONF",
+    "KUBECONFIG",
+    "TMPDIR",
+];
+
+#[test]
+fn what_names_code_reaches_no_step_of_a_guarded_run() {
+    let mut here = open_host!();
+    for name in CODE {
+        here.host.set(name, "CHOSEN");
+    }
+    here.contract("go: { echo SITE; env > ran }\n", &["go"]);
+    let variables = |before: &str| {
+        here.run_as(before, &["--record", "none"]).expect(0);
+        here.host.read("ran")
+    };
+    for policy in ["", "env.pass = [\"*\"]", "env.mode = \"inherit\""] {
+        here.policy(policy);
+        let seen = variables(SUDO);
+        assert!(!seen.contains("CHOSEN"), "{policy}: {seen}");
+        assert!(seen.contains("PATH="));
+    }
+    std::fs::remove_file(here.etc("policy.toml")).expect("there");
+    assert!(!variables(SUDO).contains("CHOSEN"));
+    // Whoever runs it for themselves keeps what they have set, but for the hooks of loader and shell.
+    let seen = variables("");
+    assert!(seen.contains("PYTHONPATH=CHOSEN") && !seen.contains("LD_PRELOAD") && !seen.contains("BASH_ENV"), "{seen}");
+}
+
+#[test]
+fn a_clean_environment_is_the_account_s_and_names_no_file_of_the_caller_s() {
+    let mut here = open_host!();
+    for (name, value) in
+        [("TZ", ":/tmp/zone"), ("LC_ALL", "../../tmp"), ("LANG", "C"), ("TERM", "/tmp/term"), ("USER", "me"), ("SHELL", "/tmp/sh")]
+    {
+        here.host.set(name, value);
+    }
+    here.contract("go: { echo SITE; env > ran }\n", &["go"]);
+    here.run_as(SUDO, &["--record", "none"]).expect(0);
+    let seen = here.host.read("ran");
+    let lines: Vec<&str> = seen.lines().collect();
+    for line in ["HOME=/root", "USER=root", "LOGNAME=root", "LANG=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] {
+        assert!(lines.contains(&line), "no {line} in {seen}");
+    }
+    for name in ["TZ=", "LC_ALL=", "TERM=", "TMPDIR=", "SHELL=/tmp"] {
+        assert!(!lines.iter().any(|line| line.starts_with(name)), "{name} in {seen}");
+    }
+}
+
+#[test]
+fn a_contract_that_the_policy_makes_single_use_has_at_most_one_effect_wherever_a_user_moves_their_places() {
+    let mut here = open_host!();
+    here.contract("go: echo SITE >> effects\n", &["go", "--once"]);
+    let user = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups");
+    for name in ["work", "state", "run", "home", "config", "config/opal", "config/opal/identity"] {
+        chown(here.host.path().join(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    here.policy("plan.single_use = true");
+    for place in ["a", "b", "c"] {
+        for name in [place.to_owned(), format!("{place}run")] {
+            std::fs::create_dir(here.host.path().join(&name)).expect("a directory");
+            chown(here.host.path().join(&name), Some(NOBODY), Some(NOBODY)).expect("root may");
+            mode(&here.host.path().join(&name), 0o700);
+        }
+        let at = here.host.path().join(place).display().to_string();
+        here.host.set("XDG_STATE_HOME", &at).set("XDG_RUNTIME_DIR", &format!("{at}run"));
+        vm(&here, &user, &["run", "--plan", "prod.plan"]).expect(24).says("`plan.single_use`").says("effects: none");
+    }
+    assert_eq!(here.host.read("effects"), "");
+    // Without such a policy it is once for this user, and said so.
+    here.policy("");
+    vm(&here, &user, &["run", "--plan", "prod.plan"]).expect(0);
+    vm(&here, &user, &["run", "--plan", "prod.plan"]).expect(22).says("once for this user");
+    assert_eq!(here.host.read("effects").lines().count(), 1);
+}

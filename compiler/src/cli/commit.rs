@@ -1,20 +1,27 @@
 //! The commit that a source lies in, for provenance: read from the files of the checkout, never by running anything. It informs, so nothing here fails.
 
-use super::files;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 /// Largest file of a checkout that is read; `packed-refs` of a large repository fits.
-const SIZE_MAX: usize = 16 << 20;
+const SIZE_MAX: u64 = 16 << 20;
 /// References that lead to references, at most.
 const REFERENCES_MAX: usize = 8;
 
 /// What `HEAD` of the checkout around `source` leads to, or `None` where there is no checkout or no commit in it.
 pub(super) fn of(source: &Path) -> Option<String> {
     let source = std::fs::canonicalize(source).ok()?;
-    let (top, git) = source.ancestors().skip(1).map(|top| (top, top.join(".git"))).find(|(_, git)| git.exists())?;
+    let (top, git) = source.ancestors().skip(1).map(|top| (top, top.join(".git"))).find(|(_, git)| git.symlink_metadata().is_ok())?;
     // A worktree or submodule has a file there that names the directory.
-    let directory = if git.is_dir() { git } else { top.join(text(&git)?.strip_prefix("gitdir:")?.trim()) };
-    let common = text(&directory.join("commondir")).map_or_else(|| directory.clone(), |common| directory.join(common.trim()));
+    let directory = if git.symlink_metadata().is_ok_and(|data| data.is_dir()) {
+        git
+    } else {
+        top.join(text(top, ".git")?.strip_prefix("gitdir:")?.trim())
+    };
+    let common = text(&directory, "commondir").map_or_else(|| directory.clone(), |common| directory.join(common.trim()));
     let mut name = "HEAD".to_owned();
     for _ in 0..REFERENCES_MAX {
         let found = value(&directory, &common, &name)?;
@@ -31,9 +38,9 @@ fn value(directory: &Path, common: &Path, name: &str) -> Option<String> {
     if Path::new(name).is_absolute() || name.split('/').any(|part| part.is_empty() || part == "..") {
         return None;
     }
-    let loose = text(&directory.join(name)).or_else(|| text(&common.join(name)));
+    let loose = text(directory, name).or_else(|| text(common, name));
     let packed = || {
-        let all = text(&common.join("packed-refs"))?;
+        let all = text(common, "packed-refs")?;
         let line = all.lines().find(|line| line.split_once(' ').is_some_and(|(_, other)| other == name))?;
         line.split_once(' ').map(|(commit, _)| commit.to_owned())
     };
@@ -44,8 +51,17 @@ fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn text(path: &Path) -> Option<String> {
-    String::from_utf8(files::read_small(path, SIZE_MAX).ok()?).ok()
+/// What a file in a directory of the checkout holds. No link in there is followed: whoever prepares a checkout must not choose which file is read.
+fn text(directory: &Path, name: &str) -> Option<String> {
+    let mut file = File::open(directory).ok()?;
+    for part in name.split('/') {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        file = File::from(openat(&file, part, flags, Mode::empty()).ok()?);
+    }
+    let size = file.metadata().ok().filter(|data| data.is_file() && data.len() <= SIZE_MAX)?.len();
+    let mut text = String::new();
+    file.take(size).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 #[cfg(test)]
@@ -101,5 +117,28 @@ mod tests {
             assert_eq!(found(files), None, "{files:?}");
         }
         assert_eq!(of(Path::new("-")), None);
+    }
+
+    #[test]
+    fn no_link_in_a_checkout_is_followed() {
+        use std::os::unix::fs::symlink;
+        for (link, file) in [(".git/HEAD", "secret/HEAD"), (".git", "secret"), (".git/refs", "secret")] {
+            let top = tempfile::tempdir().expect("a directory");
+            let at = |name: &str| top.path().join(name);
+            for directory in ["secret/heads", "real"] {
+                fs::create_dir_all(at(directory)).expect("a directory");
+            }
+            fs::write(at("secret/HEAD"), A).expect("a file");
+            fs::write(at("secret/heads/main"), A).expect("a file");
+            fs::write(at("deploy.opl"), "").expect("a file");
+            if link != ".git" {
+                fs::create_dir(at(".git")).expect("a directory");
+            }
+            if link == ".git/refs" {
+                fs::write(at(".git/HEAD"), "ref: refs/heads/main").expect("a file");
+            }
+            symlink(at(file), at(link)).expect("a link");
+            assert_eq!(of(&at("deploy.opl")), None, "{link}");
+        }
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn arguments() -> Vec<clap::Arg> {
         repeated("recipient", "R", "Who may run it: an ssh-ed25519 public key or a file with such [default: your identity]"),
         flag("unsigned", "Do not sign"),
         valued("expires", "D", "How long the contract holds, or `never` [default: 7d]"),
-        flag("once", "The contract may run only once"),
+        flag("once", "The contract may run only once: on a host as root, else for each user"),
     ];
     arguments.extend(host::arguments());
     arguments

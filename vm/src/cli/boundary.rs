@@ -88,6 +88,42 @@ pub fn reveal(policy: &Policy, guarded: bool, what: &str) -> Result<(), Refusal>
     Ok(policy.check_reveal(guarded, what)?)
 }
 
+/// Goes where the run starts: where the policy or the contract (`agreed`, empty for none) says, else where this process was started. In a guarded run
+/// each directory on the way there is root's, or its own user's, with no other writer: what steps find there by a relative name is nobody else's
+/// doing. It is entered by the descriptor that was looked at.
+///
+/// # Errors
+/// 24 where policy and contract differ, 78 `unsafe_directory`, 66 for one that cannot be entered.
+pub fn enter(site: &mut Site, agreed: &str) -> Result<(), Refusal> {
+    let wanted = site.policy.start_directory(agreed)?.map(PathBuf::from);
+    let path = wanted.clone().unwrap_or_else(|| site.base.clone());
+    let shown = escape(path.as_os_str().as_encoded_bytes(), false);
+    if site.is_guarded() {
+        let help = format!(
+            "start it in a directory that is {}: `[run] directory` in /etc/opal/policy.toml fixes one",
+            if site.paths.euid.is_root() {
+                "root's alone, as those above it are"
+            } else {
+                "root's or this user's alone, as those above it are"
+            }
+        );
+        let unsafe_directory =
+            |why: String| Refusal::new("unsafe_directory", 78, format!("a guarded run does not start in `{shown}`: {why}")).help(&help);
+        let dir = SafeDir::open(&path, site.paths.euid).map_err(|error| unsafe_directory(error.to_string()))?;
+        let dir = dir.ok_or_else(|| unsafe_directory("it is not there".to_owned()))?;
+        nix::unistd::fchdir(dir.handle()).map_err(|errno| unsafe_directory(errno.desc().to_owned()))?;
+        site.base = path;
+    } else if let Some(path) = wanted {
+        std::env::set_current_dir(&path).map_err(|error| {
+            let why = opal_core::plan::os_reason(&error);
+            Refusal::new("no_base_directory", 66, format!("the run is to start in `{shown}`: {why}"))
+                .help("make it, or make the contract anew")
+        })?;
+        site.base = path;
+    }
+    Ok(())
+}
+
 /// In a guarded run, the policy's directory for results and a name in it; `None` in any other, where results go wherever the caller says.
 fn allowed(site: &Site, option: &str, path: &Path) -> Result<Option<(SafeDir, String)>, Refusal> {
     if !site.is_guarded() {

@@ -286,7 +286,10 @@ pub fn facts<'a>(plan: &'a Authenticated, contract: &'a Contract<'_>, vouches: &
         fact("source", source),
         fact("made", time(contract.header.timestamp)),
         fact("expires", terms.not_after.map_or_else(|| "never".to_owned(), time)),
-        fact("runs", if terms.once { "once" } else { "as often as wanted until it expires" }),
+        fact(
+            "runs",
+            if terms.once { "once on a host as root; as another user, once for this user" } else { "as often as wanted until it expires" },
+        ),
         ("signed by", or(signers, "nobody")),
         ("vouched by", or(vouched, "nobody here")),
         ("opened by", or(opened, "nobody")),

@@ -409,7 +409,8 @@ fn execute(
     let host: Vec<_> = std::env::vars_os().collect();
     let pass = host.iter().filter_map(|(name, _)| name.to_str()).filter(|name| policy.passes_variable(name)).map(str::to_owned).collect();
     let clean = policy.clean_environment(site.is_guarded());
-    let env = EnvPolicy { clean, pass, path: policy.search_path().map(str::to_owned) };
+    let path = policy.search_path().map(str::to_owned);
+    let env = EnvPolicy { clean, guarded: site.is_guarded(), pass, path, account: account() };
     let nanoseconds = |length: i64| Duration::from_nanos(u64::try_from(length).unwrap_or(0));
     let grace = nanoseconds(policy.grace_ns(i64::try_from(GRACE.as_nanos()).unwrap_or(i64::MAX)));
     let most = policy.parallel(u32::MAX);
@@ -438,6 +439,18 @@ fn execute(
         start,
     };
     opal_exec::run::run(job.plan, &options, recorder).map_err(|error| refuse_run(&error))
+}
+
+/// What the account database says of this user, for a clean environment. Who is not in it has no name, and no place of their own.
+fn account() -> Vec<(String, Vec<u8>)> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    let path = |path: PathBuf| path.into_os_string().into_encoded_bytes();
+    let (name, home, shell) = match user {
+        Some(user) => (Some(user.name.into_bytes()), path(user.dir), path(user.shell)),
+        None => (None, b"/".to_vec(), b"/bin/sh".to_vec()),
+    };
+    let named = ["USER", "LOGNAME"].into_iter().filter_map(|variable| Some((variable.to_owned(), name.clone()?)));
+    named.chain([("HOME".to_owned(), home), ("SHELL".to_owned(), shell)]).collect()
 }
 
 fn refuse_run(error: &RunError) -> Refusal {

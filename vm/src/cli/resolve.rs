@@ -1,6 +1,6 @@
 //! `opal-vm resolve`: plans a contract's program on this host and writes what that gives as a new, unsigned contract. Nothing is run.
 
-use super::boundary::result_mode;
+use super::boundary::{enter, result_mode};
 use super::output::{Output, to_stderr};
 use super::policy::{small_file, unreadable};
 use super::request::{Recipient, Resolve};
@@ -27,7 +27,7 @@ use std::os::unix::fs::MetadataExt as _;
 const RECIPIENTS_SIZE_MAX: u64 = 64 << 10;
 
 pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
-    let site = super::site()?;
+    let mut site = super::site()?;
     let Resolve { contract: request, output, recipients: named } = Resolve::of(matches, &site)?;
     let real = request.plan.open().ok().and_then(|file| file.metadata().ok()).filter(|_| request.plan.path().as_os_str() != "-");
     if output.as_ref().zip(real).is_some_and(|(output, plan)| output.is(plan.dev(), plan.ino())) {
@@ -39,6 +39,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     }
     let plan = read(&request)?;
     let admitted = admit(&plan, &request, &site)?;
+    enter(&mut site, "")?;
     for warning in warnings(&admitted, &site) {
         let _ = to_stderr(&out.painted(&warning));
     }

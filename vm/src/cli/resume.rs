@@ -63,7 +63,7 @@ pub(super) fn find(asked: &Run, contract_hash: &Digest, site: &Site) -> Result<O
 
 /// The refusal of a contract that was used, with the command that goes on with the run that did not finish.
 pub(super) fn refuse_used(error: LedgerError, asked: &Run, site: &Site) -> Refusal {
-    let LedgerError::AlreadyRun { entry: Entry { run_id, finished: false, .. } } = &error else { return error.into() };
+    let LedgerError::AlreadyRun { entry: Entry { run_id, finished: false, .. }, .. } = &error else { return error.into() };
     let resume = asked.resume_command(run_id);
     let kept = asked.record != Keep::Usual || shelf::exists(&site.paths, run_id);
     let refusal = Refusal::from(error);

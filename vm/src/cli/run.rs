@@ -1,5 +1,6 @@
 //! `opal-vm run`: verifies a contract and runs the fresh plan.
 
+use super::boundary;
 use super::force;
 use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock};
 use super::output::{Output, to_stderr};
@@ -14,12 +15,13 @@ use opal_trust::ledger::Ledger;
 use serde_json::Value;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
-    let site = super::site()?;
+    let mut site = super::site()?;
     let asked = Run::of(matches, &site)?;
     let request = &asked.contract;
     let force = asked.force.as_deref();
     let file = read(request)?;
     let admitted = admit(&file, request, &site)?;
+    boundary::enter(&mut site, "")?;
     for line in vouch_lines(&admitted.vouches, &admitted.vouchers) {
         let _ = to_stderr(&format!("vouched: {line}\n"));
     }
@@ -37,6 +39,9 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     };
     let once = contract.terms.once || site.policy.single_use();
     let lock = take_lock(&site, &contract.header.plan_hash, &run_id, once, out)?;
+    if once {
+        site.policy.check_ledger(site.paths.is_system())?;
+    }
     let ledger = if once { Some(Ledger::open(&site.paths, contract.terms.not_after)?) } else { None };
     if let Some(ledger) = &ledger {
         let resumed = earlier.as_ref().map(|_| run_id.as_str());

@@ -1,6 +1,7 @@
 //! `opal-vm verify`: everything up to and including compare.
 
 use super::DRIFT;
+use super::boundary;
 use super::force;
 use super::job::unconfined;
 use super::output::{Output, to_stderr, to_stdout};
@@ -23,13 +24,14 @@ use std::io::IsTerminal as _;
 use zeroize::Zeroizing;
 
 pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
-    let site = super::site()?;
+    let mut site = super::site()?;
     let Verify { contract: request, reveal: revealed } = Verify::of(matches, &site)?;
     if revealed.is_some() && !std::io::stdout().is_terminal() {
         return Err(Refusal::new("no_terminal", 64, "`--reveal` shows a value on a terminal only, and standard output is none"));
     }
     let plan = read(&request)?;
     let admitted = admit(&plan, &request, &site)?;
+    boundary::enter(&mut site, "")?;
     for warning in warnings(&admitted, &site) {
         let _ = to_stderr(&out.painted(&warning));
     }

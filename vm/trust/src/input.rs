@@ -18,13 +18,16 @@ use opal_format::read_file::{ReadFileError, read_bytes, read_open};
 #[derive(Debug, Default)]
 pub struct Input {
     path: PathBuf,
+    /// Where it is, whatever directory is entered before it is opened.
+    at: PathBuf,
     opened: Option<Result<File, Errno>>,
     hidden: bool,
 }
 
 impl From<PathBuf> for Input {
     fn from(path: PathBuf) -> Self {
-        Self { path, opened: None, hidden: false }
+        let at = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        Self { path, at, opened: None, hidden: false }
     }
 }
 
@@ -32,13 +35,13 @@ impl Input {
     /// A file as somebody else than this process's user may open it, or why not.
     #[must_use]
     pub fn of_caller(path: PathBuf, opened: Result<File, Errno>) -> Self {
-        Self { path, opened: Some(opened), hidden: false }
+        Self { at: path.clone(), path, opened: Some(opened), hidden: false }
     }
 
     /// A file of root's that the caller may not open.
     #[must_use]
     pub fn of_root(path: PathBuf, file: File) -> Self {
-        Self { path, opened: Some(Ok(file)), hidden: true }
+        Self { at: path.clone(), path, opened: Some(Ok(file)), hidden: true }
     }
 
     /// Its name, as it was given.
@@ -76,7 +79,7 @@ impl Input {
     /// What the system says.
     pub fn open(&self) -> io::Result<File> {
         match &self.opened {
-            None => OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&self.path),
+            None => OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&self.at),
             Some(Err(errno)) => Err((*errno).into()),
             Some(Ok(file)) => {
                 let mut file = file.try_clone()?;

@@ -38,12 +38,14 @@ pub struct Entry {
 pub enum LedgerError {
     /// It has been used.
     #[error(
-        "this contract runs once and was used at {:.0} by run {}{}", .entry.started, .entry.run_id,
+        "this contract runs once{} and was used at {:.0} by run {}{}", if *.system { "" } else { " for this user" }, .entry.started, .entry.run_id,
         if .entry.finished { "" } else { ", which did not finish" }
     )]
     AlreadyRun {
         /// The use.
         entry: Entry,
+        /// Whether the system's ledger says so, which counts for the whole host.
+        system: bool,
     },
     /// The ledger cannot be read or written.
     #[error("the ledger of single-use contracts is not usable: {0}")]
@@ -59,7 +61,7 @@ pub enum LedgerError {
 impl Failure for LedgerError {
     fn report(&self) -> Report {
         match self {
-            Self::AlreadyRun { entry: Entry { finished: false, run_id, .. } } => {
+            Self::AlreadyRun { entry: Entry { finished: false, run_id, .. }, .. } => {
                 let help = format!("see how far it came in the record of run {run_id}, then make a new contract");
                 Report::new("already_run", exit::ALREADY_RUN, help)
             }
@@ -79,6 +81,7 @@ impl Failure for LedgerError {
 pub struct Ledger {
     dir: SafeDir,
     not_after: Option<i64>,
+    system: bool,
 }
 
 impl Ledger {
@@ -87,7 +90,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unusable`].
     pub fn open(paths: &HostPaths, not_after: Option<i64>) -> Result<Self, LedgerError> {
-        Ok(Self { dir: paths.make_ledger_dir()?, not_after })
+        Ok(Self { dir: paths.make_ledger_dir()?, not_after, system: paths.is_system() })
     }
 
     /// Removes entries that nothing can need any more, where there are many. What cannot be read or removed stays.
@@ -126,7 +129,9 @@ impl Ledger {
     /// [`LedgerError::AlreadyRun`], or what [`Ledger::entry`] refuses.
     pub fn check_unused(&self, contract: &Digest, resume: Option<&str>) -> Result<(), LedgerError> {
         match self.entry(contract)? {
-            Some(entry) if entry.finished || resume != Some(entry.run_id.as_str()) => Err(LedgerError::AlreadyRun { entry }),
+            Some(entry) if entry.finished || resume != Some(entry.run_id.as_str()) => {
+                Err(LedgerError::AlreadyRun { entry, system: self.system })
+            }
             _ => Ok(()),
         }
     }
@@ -142,7 +147,7 @@ impl Ledger {
             Err(error) if error.cause == PathCause::Exists => {
                 let name = file_name(contract);
                 let entry = self.entry(contract)?.ok_or(LedgerError::Damaged { name })?;
-                Err(LedgerError::AlreadyRun { entry })
+                Err(LedgerError::AlreadyRun { entry, system: self.system })
             }
             written => Ok(written?),
         }

@@ -109,9 +109,10 @@ pub const KEYS: &[Key] = &[
     key("decorators.deny", Kind::Decorators, Tighter::More, "none", "decorators that may not be used"),
     key("env.mode", Kind::Choice(ENV_MODES), Tighter::Larger, "clean in a guarded run", "whether steps inherit the environment"),
     key("env.pass", Kind::Variables, Tighter::Fewer, "none", "variables that a clean environment keeps"),
-    key("env.path", Kind::SearchPath, Tighter::Fixed, "the caller's", "PATH of the steps"),
+    key("env.path", Kind::SearchPath, Tighter::Fixed, "the system's in a clean environment", "PATH of the steps"),
     key("run.shell", Kind::Path, Tighter::Fixed, "any", "the only bash that may run steps"),
     key("run.output", Kind::Path, Tighter::Fixed, "nowhere in a guarded run", "the directory of results that callers name"),
+    key("run.directory", Kind::Path, Tighter::Fixed, "where a run is started", "the directory that steps start in"),
     key("run.reveal", Kind::Bool, Tighter::False, "false in a guarded run", "guarded runs may show values and drafts of policies"),
     key("run.timeout", Kind::Duration, Tighter::Smaller, "no limit", "time for a whole run"),
     key("run.grace", Kind::Duration, Tighter::Smaller, "5s", "time between TERM and KILL"),
@@ -536,7 +537,7 @@ impl Policy {
         self.list("env.pass").is_some_and(|list| list.iter().any(|pattern| matches(pattern, name)))
     }
 
-    /// `env.path`: the steps' `PATH`, by default the caller's.
+    /// `env.path`: the steps' `PATH`, by default the system's in a clean environment and the caller's else.
     #[must_use]
     pub fn search_path(&self) -> Option<&str> {
         self.text("env.path")
@@ -555,6 +556,27 @@ impl Policy {
     #[must_use]
     pub fn output(&self) -> Option<&str> {
         self.text("run.output")
+    }
+
+    /// The directory that a run starts in, where the policy or the contract (`agreed`, empty for none) says it.
+    ///
+    /// # Errors
+    /// [`Refused`] by `run.directory` where the two differ.
+    pub fn start_directory<'a>(&'a self, agreed: &'a str) -> Result<Option<&'a str>, Refused> {
+        let agreed = Some(agreed).filter(|agreed| !agreed.is_empty());
+        let Some(fixed) = self.text("run.directory") else { return Ok(agreed) };
+        let other = agreed.filter(|agreed| *agreed != fixed);
+        refuse_if(other.is_some(), "run.directory", || format!("the contract is to start in `{}`", other.unwrap_or_default()))?;
+        Ok(Some(fixed))
+    }
+
+    /// Judges whether a single-use contract is counted where nobody but root can move the count: by `plan.single_use` it must be.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key, where `system` says that the ledger of this run is not the system's.
+    pub fn check_ledger(&self, system: bool) -> Result<(), Refused> {
+        let refused = self.single_use() && !system;
+        refuse_if(refused, "plan.single_use", || "only root's runs are counted in the system's ledger; this is a user's run".to_owned())
     }
 
     /// Judges whether whoever called may be shown what root can read, by `run.reveal`; by default only in runs that are not guarded.
@@ -765,6 +787,7 @@ mod tests {
         [run]
         shell = "/bin/bash"
         output = "/srv/results"
+        directory = "/srv/app"
         reveal = true
         timeout = "1h"
         grace = "2s"
@@ -856,6 +879,12 @@ mod tests {
         assert_eq!(full.check_steps(10), Ok(()));
         assert_eq!(refuser(full.check_steps(11)), "run.max_steps");
         assert_eq!(full.check_direct(), Ok(()));
+        assert_eq!(full.start_directory(""), Ok(Some("/srv/app")));
+        assert_eq!(full.start_directory("/srv/app"), Ok(Some("/srv/app")));
+        assert_eq!(full.start_directory("/srv/other").expect_err("refused").key, "run.directory");
+        assert_eq!(Policy::default().start_directory("/a"), Ok(Some("/a")));
+        assert_eq!((Policy::default().start_directory(""), Policy::default().check_ledger(false)), (Ok(None), Ok(())));
+        assert_eq!((refuser(full.check_ledger(false)), full.check_ledger(true)), ("plan.single_use", Ok(())));
         assert_eq!((full.output(), full.check_reveal(true, "this")), (Some("/srv/results"), Ok(())));
         assert_eq!(refuser(Policy::default().check_reveal(true, "this")), "run.reveal");
         assert_eq!(refuser(policy("run.reveal = false").check_reveal(false, "this")), "run.reveal");

@@ -47,9 +47,10 @@ pub(super) fn prepare(
     color: bool,
 ) -> Result<Ready, Failure> {
     let refused = |refusal: Refusal| Failure::vm(&refusal);
-    let site = Site::here(HostPaths::from_environment(), &Caller::from_environment(), jiff::Timestamp::now()).map_err(refused)?;
+    let mut site = Site::here(HostPaths::from_environment(), &Caller::from_environment(), jiff::Timestamp::now()).map_err(refused)?;
     site.policy.check_direct().map_err(|error| Failure::host(&error))?;
     let record = boundary::record(&site, matches.get_one::<PathBuf>("record").map(PathBuf::as_path)).map_err(refused)?;
+    boundary::enter(&mut site, "").map_err(refused)?;
     let compiled = compile::compile_parsed(&source, parsed, entry, &|_| false)?;
     let quiet = matches.get_flag("quiet");
     if !quiet {
