@@ -526,3 +526,52 @@ fn root_signs_a_receipt_with_the_key_of_the_host() {
     let document: Value = serde_json::from_str(&shown.expect(0).stdout).expect("JSON");
     assert!(public.starts_with(document["signer"]["key"].as_str().expect("a key")));
 }
+
+/// What each option of a run is given. `None` is one that no single run of a contract can have.
+fn given(option: &str, hash: &str) -> Option<Vec<String>> {
+    let word = |value: &str| Some(vec![format!("--{option}={value}")]);
+    match option {
+        "plan" | "resume" | "rerun-unknown" => None,
+        "json" | "allow-unsigned" | "quiet" | "confirm" | "yes" => Some(vec![format!("--{option}")]),
+        "color" => word("never"),
+        "max-size" => word("10M"),
+        "expect" => word(hash),
+        "source" => word("deploy.opl"),
+        "identity" => word("own"),
+        "vouch" => word("prod.vouch"),
+        "env-file" => word("values.env"),
+        "record" => word("none"),
+        "receipt" => word("receipt.json"),
+        "force" => word("env.A"),
+        "from" => word("1"),
+        other => panic!("say here what `--{other}` is given, and that it loosens no policy"),
+    }
+}
+
+#[test]
+fn no_option_of_a_run_loosens_what_a_policy_says() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]);
+    let hash = here.hash();
+    let command = opal_vm::cli::command();
+    let run = command.find_subcommand("run").expect("the command");
+    let options: Vec<String> = run.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect();
+    assert!(options.len() > 10, "{options:?}");
+    here.policy("").run(&[], 0);
+    for (policy, status) in [
+        ("trust.threshold = 2", 20),
+        ("trust.vouches = 1", 20),
+        ("trust.require_signature = true\n[[signer]]\nprincipal = \"ops\"\ntargets = [\"other\"]", 20),
+        ("plan.max_age = \"0s\"", 24),
+        ("plan.types = [\"campaign\"]", 24),
+        ("decorators.deny = [\"env\"]", 24),
+        ("run.shell = \"/opt/bash\"", 24),
+    ] {
+        here.policy(policy).run(&[], status);
+        for option in options.iter().filter_map(|option| given(option, &hash)) {
+            let words: Vec<&str> = option.iter().map(String::as_str).collect();
+            let ended = here.run_as("", &words);
+            assert!(ended.status != 0 && !here.host.work().join("ran").exists(), "{policy} with {words:?}: {ended:?}");
+        }
+    }
+}

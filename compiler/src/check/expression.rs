@@ -369,7 +369,7 @@ impl Checker<'_> {
                     (Some(decorator), Some(key)) if decorator.number == decorators::ENV => {
                         decorators::looks_secret(key).then(|| format!("@env.{key}"))
                     }
-                    (Some(decorator), _) if decorator.seeded => Some(format!("@{}", decorator.name)),
+                    (Some(decorator), _) if decorator.is_seeded() => Some(format!("@{}", decorator.name)),
                     _ => None,
                 };
             }

@@ -121,7 +121,7 @@ impl Shown {
             let sshsig = json!({"key": key, "namespace": self.signature.namespace(), "armor": armor, "signed": self.statement});
             predicate.insert("sshsig".to_owned(), sshsig);
         }
-        let hex: String = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = opal_core::hex::encode(&digest.bytes);
         let statement = json!({
             "_type": STATEMENT_TYPE,
             "subject": [{"name": name, "digest": {digest.algorithm.name(): hex}}],

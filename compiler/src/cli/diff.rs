@@ -7,7 +7,7 @@ use super::{console, contracts, options};
 use crate::contract::first_difference;
 use crate::view::{code, fenced};
 use opal_core::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
-use opal_core::decorators::value_decorator;
+use opal_core::decorators::{ValueDecorator, value_decorator};
 use opal_core::show::{PathTable, PlanView, Style, beginning, escape, node, path_of, public_value, scalar_text, shown};
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::{Canonical, HashAlgorithm};
@@ -147,7 +147,7 @@ fn values(old: &PlanView<'_>, new: &PlanView<'_>, same_root: bool) -> (Vec<Drift
 fn lasts(key: &[u8], slot: &Slot) -> bool {
     let number = key.rsplit(|byte| *byte == b'#').next().filter(|number| number.len() < key.len());
     let numbered = number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit));
-    value_decorator(slot.decorator.to_native()).is_some_and(|row| row.seeded) && !numbered
+    value_decorator(slot.decorator.to_native()).is_some_and(ValueDecorator::is_seeded) && !numbered
 }
 
 /// The steps that were added, removed or changed, as one change of structure.

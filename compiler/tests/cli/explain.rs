@@ -173,3 +173,34 @@ fn an_unknown_code_is_refused_with_the_nearest_one() {
     let said = World::new().run(&["explain", "zzzzzz"]).refused(64, "usage");
     assert!(said.contains("`opalc explain` lists all codes"), "{said}");
 }
+
+#[test]
+fn every_refusal_ends_with_the_status_that_its_heading_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let failures = std::fs::read_to_string(root.join("vm/core/src/failure.rs")).expect("the statuses");
+    let named: std::collections::BTreeMap<&str, &str> = failures
+        .split("pub const ")
+        .skip(1)
+        .filter_map(|rest| Some((rest.split_once(": u8 = ")?.0, rest.split_once(": u8 = ")?.1.split_once(';')?.0)))
+        .collect();
+    let stated = |code: &str| explanation(code)?.title.rsplit_once(" (")?.1.strip_suffix(')').filter(|number| number.parse::<u8>().is_ok());
+    let folders = ["vm/trust/src", "vm/record/src", "vm/src"];
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for file in folders.iter().flat_map(|folder| super::world::files_below(&root.join(folder))) {
+        let text = std::fs::read_to_string(&file).expect("a source");
+        let text = text.split("#[cfg(test)]").next().unwrap_or(&text);
+        for call in text.split("Refusal::new(").chain(text.split("Report::new(")).skip(1) {
+            let Some((code, rest)) = call.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"')) else { continue };
+            let status = rest.trim_start_matches([',', ' ', '\n']).split([',', '\n']).next().unwrap_or_default().trim();
+            let status = status.strip_prefix("exit::").map_or(status, |name| named.get(name).copied().unwrap_or(name));
+            if let (Some(stated), Ok(_)) = (stated(code), status.parse::<u8>()) {
+                compared += 1;
+                if stated != status {
+                    wrong.push(format!("{code}: {status} in {}, {stated} in its heading", file.display()));
+                }
+            }
+        }
+    }
+    assert!(compared > 30, "{compared}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -3,7 +3,7 @@
 //! Commitments are compared in constant time. The report puts the inputs that moved first, each with the steps that it reaches, and the
 //! change of structure after them. It shows placeholders and public values only.
 
-use crate::decorators;
+use crate::decorators::{self, ValueSource};
 use crate::plan::{Cause, Plan, Stopped};
 use crate::show::{PathTable, PlanView, Style, escape, node as shown_node, path_of};
 use opal_format::hash::Digest;
@@ -228,10 +228,11 @@ fn changed(
 /// The code of a value that is not what it was.
 #[must_use]
 pub fn code_of(slot: &Slot) -> DriftCode {
-    match slot.decorator.to_native() {
-        decorators::ENV | decorators::PASS_ENV => DriftCode::EnvChanged,
-        decorators::FILE_READ | decorators::FILE_SHA256 => DriftCode::InfraMutated,
-        _ => DriftCode::ValueChanged,
+    match decorators::value_decorator(slot.decorator.to_native()).map(|row| row.source) {
+        Some(ValueSource::Environment) => DriftCode::EnvChanged,
+        Some(ValueSource::File) => DriftCode::InfraMutated,
+        // What was drawn, and what was computed.
+        Some(ValueSource::Seed) | None => DriftCode::ValueChanged,
     }
 }
 

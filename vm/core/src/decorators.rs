@@ -83,6 +83,17 @@ pub enum Shape {
     Call,
 }
 
+/// Where a value comes from: what is said when it moves, and whether it may decide structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueSource {
+    /// The environment of the process that plans.
+    Environment,
+    /// A file.
+    File,
+    /// The plan's seed: it may not decide structure unless public.
+    Seed,
+}
+
 /// A value decorator.
 #[derive(Clone, Copy, Debug)]
 pub struct ValueDecorator {
@@ -96,10 +107,18 @@ pub struct ValueDecorator {
     pub params: &'static [Param],
     /// Cost.
     pub cost: Cost,
-    /// Whether its value comes from the plan's seed: it may not decide structure unless public.
-    pub seeded: bool,
+    /// Where its value comes from.
+    pub source: ValueSource,
     /// One line for help.
     pub help: &'static str,
+}
+
+impl ValueDecorator {
+    /// Whether its value comes from the plan's seed.
+    #[must_use]
+    pub fn is_seeded(&self) -> bool {
+        self.source == ValueSource::Seed
+    }
 }
 
 /// An execution decorator that scripts can write.
@@ -161,7 +180,7 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
             PUBLIC,
         ],
         cost: Cost::Cheap,
-        seeded: false,
+        source: ValueSource::Environment,
         help: "an environment variable",
     },
     ValueDecorator {
@@ -170,7 +189,7 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Call,
         params: &[param(&["path"], STRING, true, "path, relative to the base directory"), PUBLIC],
         cost: Cost::Cheap,
-        seeded: false,
+        source: ValueSource::File,
         help: "the contents of a regular file",
     },
     ValueDecorator {
@@ -179,7 +198,7 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Call,
         params: &[param(&["path"], STRING, true, "path, relative to the base directory"), PUBLIC],
         cost: Cost::Cheap,
-        seeded: false,
+        source: ValueSource::File,
         help: "the SHA-256 of a regular file, in hexadecimal",
     },
     ValueDecorator {
@@ -193,7 +212,7 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
             PUBLIC,
         ],
         cost: Cost::Expensive,
-        seeded: true,
+        source: ValueSource::Seed,
         help: "a password drawn from the plan's seed",
     },
     ValueDecorator {
@@ -202,7 +221,7 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Call,
         params: &[param(&["type"], STRING, false, "`ed25519` (default)"), REGEN_KEY, PUBLIC],
         cost: Cost::Expensive,
-        seeded: true,
+        source: ValueSource::Seed,
         help: "a private key drawn from the plan's seed, in OpenSSH format",
     },
     ValueDecorator {
@@ -211,7 +230,7 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Key,
         params: &[literal(&["name"], STRING, true, "name of the variable")],
         cost: Cost::Cheap,
-        seeded: false,
+        source: ValueSource::Environment,
         help: "a variable promised to the steps with --pass-env",
     },
 ];

@@ -27,6 +27,7 @@ pub mod compare;
 pub mod decorators;
 pub mod duration;
 pub mod failure;
+pub mod hex;
 pub mod history;
 pub mod operations;
 pub mod plan;

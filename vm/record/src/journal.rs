@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::kept::{self, EVENTS, PLAN, SUMMARY};
+use opal_core::hex;
 use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
 use opal_trust::locations::HostPaths;
@@ -171,33 +172,23 @@ impl Sealer {
         bytes.extend_from_slice(value);
         bytes.resize(padded, 0);
         self.apply(&nonce, &mut bytes)?;
-        Ok(hex(&nonce) + &hex(&bytes))
+        Ok(hex::encode(&nonce) + &hex::encode(&bytes))
     }
 
     fn open(&self, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, sealed) = sealed.split_at_checked(32)?;
-        let mut bytes = Zeroizing::new(from_hex(sealed)?);
-        self.apply(from_hex(nonce)?.first_chunk()?, &mut bytes).ok()?;
+        let mut bytes = Zeroizing::new(hex::decode(sealed)?);
+        self.apply(hex::decode(nonce)?.first_chunk()?, &mut bytes).ok()?;
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let value = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         Some(Zeroizing::new(value.to_vec()))
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    pairs.iter().map(|[high, low]| digit(*high)?.checked_mul(16)?.checked_add(digit(*low)?)).collect()
-}
-
 /// The commitments to the values of a plan, by slot number, as text.
 #[must_use]
 pub fn commitments(plan: &Plan) -> Vec<String> {
-    plan.slots.slots.iter().map(|slot| hex(&slot.commitment)).collect()
+    plan.slots.slots.iter().map(|slot| hex::encode(&slot.commitment)).collect()
 }
 
 impl Record {
@@ -311,7 +302,7 @@ impl Recorder for Record {
         // `{…}` becomes `{"at":…,…,"mac":…}`; the MAC is over all that stands before it.
         let inner = event.strip_prefix('{').and_then(|event| event.strip_suffix('}')).unwrap_or_default();
         let line = format!("{{\"at\":\"{}\",{inner}", Timestamp::now());
-        let mac = hex(&self.chain.next(&line));
+        let mac = hex::encode(&self.chain.next(&line));
         self.pending.extend_from_slice(format!("{line},\"mac\":\"{mac}\"}}\n").as_bytes());
     }
 
@@ -452,8 +443,8 @@ fn read_genuine(bytes: &[u8], chain: &mut Chain) -> (Vec<Value>, usize) {
             let line = line.strip_suffix('\n')?;
             let (text, mac) = line.rsplit_once(",\"mac\":\"")?;
             let digits = mac.strip_suffix("\"}")?;
-            // In one spelling, so that no byte can differ unnoticed.
-            let mac = from_hex(digits).filter(|_| !digits.bytes().any(|digit| digit.is_ascii_uppercase()))?;
+            // It has one spelling, so that no byte can differ unnoticed.
+            let mac = hex::decode(digits)?;
             let mac: &[u8; 32] = mac.as_slice().try_into().ok()?;
             same_commitment(&chain.next(text), mac).then(|| serde_json::from_str(line).ok())?
         });

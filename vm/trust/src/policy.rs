@@ -1,7 +1,7 @@
 //! `/etc/opal/policy.toml`: what this host's owner lets contracts do.
 //!
-//! One table, [`KEYS`], says for each key what it holds and which way it tightens; reading, combining with flags
-//! and `opal-vm policy check` follow it. A key that the file leaves out has the built-in default, which the method that
+//! One table, [`KEYS`], says for each key what it holds and which way it tightens; reading and
+//! `opal-vm policy check` follow it. A key that the file leaves out has the built-in default, which the method that
 //! reads it states. Any defect of the file stops every run (78).
 
 use std::collections::BTreeMap;
@@ -160,26 +160,6 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// The stricter of two settings of a key; for [`Tighter::Fixed`] and for settings of different kinds, `self`.
-    fn stricter(self, other: Self, tighter: Tighter) -> Self {
-        match (self, other, tighter) {
-            (Self::Bool(a), Self::Bool(b), Tighter::True) => Self::Bool(a || b),
-            (Self::Bool(a), Self::Bool(b), Tighter::False) => Self::Bool(a && b),
-            (Self::Number(a), Self::Number(b), Tighter::Smaller) => Self::Number(a.min(b)),
-            (Self::Number(a), Self::Number(b), Tighter::Larger) => Self::Number(a.max(b)),
-            (Self::List(a), Self::List(b), Tighter::Fewer) => {
-                let inside = |list: &[String], name: &str| list.iter().any(|wider| covers(wider, name));
-                let from_b: Vec<String> = b.iter().filter(|name| inside(&a, name) && !a.contains(name)).cloned().collect();
-                Self::List(a.into_iter().filter(|name| inside(&b, name)).chain(from_b).collect())
-            }
-            (Self::List(mut a), Self::List(b), Tighter::More) => {
-                a.extend(b);
-                Self::List(a)
-            }
-            (this, _, _) => this,
-        }
-    }
-
     /// The setting as the file would write it.
     #[must_use]
     pub fn show(&self, kind: Kind) -> String {
@@ -359,15 +339,6 @@ impl Policy {
             }
         }
         Ok(policy)
-    }
-
-    /// Combines a flag or another default with the policy: the stricter stands.
-    pub fn tighten(&mut self, key: &'static Key, setting: Setting) {
-        let combined = match self.settings.remove(key.name) {
-            Some(mine) => mine.stricter(setting, key.tighter),
-            None => setting,
-        };
-        self.settings.insert(key.name, combined);
     }
 
     /// Every key that is set, with its value as the file would write it.
@@ -946,60 +917,6 @@ mod tests {
     }
 
     #[test]
-    fn each_key_tightens_in_its_direction_and_never_back() {
-        let text = |text: &str| Setting::Text(text.to_owned());
-        let list = |names: &[&str]| Setting::List(names.iter().map(|name| (*name).to_owned()).collect());
-        for key in KEYS {
-            // Two settings of this key, and the one that must come of both, whichever way round they are combined.
-            let (a, b) = match key.kind {
-                Kind::Bool => (Setting::Bool(false), Setting::Bool(true)),
-                Kind::Count | Kind::Duration | Kind::Choice(_) => (Setting::Number(1), Setting::Number(2)),
-                Kind::Path | Kind::SearchPath => (text("/a"), text("/b")),
-                _ => (list(&["file", "x"]), list(&["file", "y"])),
-            };
-            let both = |first: &Setting, second: &Setting| {
-                let mut policy = Policy::default();
-                policy.tighten(key, first.clone());
-                policy.tighten(key, second.clone());
-                policy.settings.remove(key.name).expect("set")
-            };
-            let (one, other) = match key.tighter {
-                Tighter::False | Tighter::Smaller => (a.clone(), a.clone()),
-                Tighter::True | Tighter::Larger => (b.clone(), b.clone()),
-                Tighter::Fewer => (list(&["file"]), list(&["file"])),
-                Tighter::More => (list(&["file", "x", "file", "y"]), list(&["file", "y", "file", "x"])),
-                Tighter::Fixed => (a.clone(), b.clone()),
-            };
-            assert_eq!((both(&a, &b), both(&b, &a)), (one, other), "{}", key.name);
-        }
-    }
-
-    #[test]
-    fn a_flag_only_ever_tightens() {
-        let list = |items: &[&str]| Setting::List(items.iter().map(|s| (*s).to_owned()).collect());
-        for (name, mine, flag, result) in [
-            ("plan.single_use", Setting::Bool(true), Setting::Bool(false), Setting::Bool(true)),
-            ("plan.force", Setting::Bool(false), Setting::Bool(true), Setting::Bool(false)),
-            ("run.timeout", Setting::Number(5), Setting::Number(9), Setting::Number(5)),
-            ("run.timeout", Setting::Number(9), Setting::Number(5), Setting::Number(5)),
-            ("trust.vouches", Setting::Number(2), Setting::Number(1), Setting::Number(2)),
-            ("trust.threshold", Setting::Number(1), Setting::Number(2), Setting::Number(2)),
-            ("sandbox.level", Setting::Number(2), Setting::Number(0), Setting::Number(2)),
-            ("decorators.allow", list(&["file", "env"]), list(&["file.read", "env", "shell"]), list(&["env", "file.read"])),
-            ("decorators.deny", list(&["env"]), list(&["file"]), list(&["env", "file"])),
-            ("sandbox.write", list(&["/srv"]), list(&["/srv/app", "/srvx"]), list(&["/srv/app"])),
-            ("sandbox.read", list(&["/usr", "/etc"]), list(&["/"]), list(&["/usr", "/etc"])),
-            ("env.path", Setting::Text("/bin".to_owned()), Setting::Text("/tmp".to_owned()), Setting::Text("/bin".to_owned())),
-        ] {
-            let mut policy = Policy::default();
-            let key = key_named(name).expect("a key");
-            policy.tighten(key, mine);
-            policy.tighten(key, flag);
-            assert_eq!(policy.settings.get(name), Some(&result), "{name}");
-        }
-    }
-
-    #[test]
     fn each_defect_of_the_file_stops_everything() {
         let error = |text: &str| {
             let error = Policy::parse(text.as_bytes()).expect_err(text);
@@ -1071,21 +988,6 @@ mod tests {
             value in "(\"[^\"\\\\\n]{0,8}\"|-?[0-9]{1,20}|\\[(\"[a-z.*/]{0,6}\",?){0,3}\\]|\\{\\}|true|[0-9-]{10}|.{0,6})",
         ) {
             let _ = Policy::parse(format!("{} = {value}", key.name).as_bytes());
-        }
-
-        #[test]
-        fn tightening_never_loosens_a_number(a in any::<i64>(), b in any::<i64>(), index in 0..KEYS.len()) {
-            let key = KEYS.get(index).expect("in range");
-            let mut policy = Policy::default();
-            policy.tighten(key, Setting::Number(a));
-            policy.tighten(key, Setting::Number(b));
-            let kept = policy.number(key.name).expect("set");
-            let kept_right = match key.tighter {
-                Tighter::Smaller => kept <= a && kept <= b,
-                Tighter::Larger => kept >= a && kept >= b,
-                _ => kept == a,
-            };
-            prop_assert!(kept_right);
         }
     }
 }

@@ -227,8 +227,8 @@ impl Key {
     /// The text, or `computed.` and the first 16 bytes of its digest.
     fn finish(self) -> String {
         let Some(digest) = self.digest else { return self.text };
-        let hex: String = digest.finish().bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        format!("computed.{hex}")
+        let digest = digest.finish().bytes;
+        format!("computed.{}", crate::hex::encode(digest.first_chunk::<16>().map_or(&digest[..], |first| first)))
     }
 }
 

@@ -71,7 +71,7 @@ impl Machine<'_> {
         let operands = arguments.iter().flat_map(|argument| self.candidates.origins(&argument.value)).collect();
         let given: Vec<Given> = arguments.into_iter().map(|argument| argument.given).collect();
         let public = is_public(decorator, &given, marked, self.inputs)?;
-        if row.seeded && regen_key(row, &given).is_none() {
+        if row.is_seeded() && regen_key(row, &given).is_none() {
             self.seeded = self.seeded.saturating_add(1);
             key = format!("{key}#{}", self.seeded);
         } else if let Some(candidate) = self.candidates.find(&key) {
@@ -92,7 +92,7 @@ impl Machine<'_> {
         };
         self.charge(CANDIDATE.saturating_add(key.len() as u64))?;
         let (answer, value) = resolved.map(|resolved| (resolved.number, resolved.value)).unzip();
-        let entry = Entry { key, value, decorator, answer, public, seeded: row.seeded, shapes: false, operands, span, slot: None };
+        let entry = Entry { key, value, decorator, answer, public, seeded: row.is_seeded(), shapes: false, operands, span, slot: None };
         let candidate = self.candidates.add(entry)?;
         if answer.is_some() {
             // What was read is part of the contract, whether or not a step shows it.

@@ -195,7 +195,7 @@ fn resolve(request: &Request<'_>, reality: &dyn Reality, random: &mut Random<'_>
             let bytes = Zeroizing::new(reality.read_file(path).map_err(failed)?);
             if request.decorator == table::FILE_SHA256 {
                 let digest = HashAlgorithm::Sha256.plain(&bytes);
-                let hex: String = digest.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hex = crate::hex::encode(&digest.bytes);
                 // Hashing is cheaper than keeping.
                 return Ok((Scalar::String(Zeroizing::new(hex.into_bytes())), bytes.len() as u64 / 16));
             }
