@@ -1,4 +1,7 @@
 //! `@parallel` and `@pipe`: a thread and a lane for each branch or operand.
+//!
+//! Every thread is scoped: no branch outlives its block, so whoever waits for the block has waited for all of it. Branches of `@parallel` write to a
+//! buffer each, and buffers are passed on in the order of the plan; operands of `@pipe` share what is around them, and only their pipes order them.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -39,6 +42,8 @@ impl Worker<'_, '_> {
         order.sort_by_key(|turn| !branches.get(*turn).is_some_and(|branch| shared.happened(*branch, scope)));
         let at_once = shared.options.max_parallel.map_or(at_once, |limit| limit.min(at_once)).clamp(1, branches.len().max(1));
         let buffers: Vec<Arc<Buffer>> = branches.iter().map(|_| Arc::default()).collect();
+        // Each turn is taken once, by whichever thread is free. After `closed` no branch begins, but one that an earlier part of the run began goes on:
+        // what its record says has to be taken from it, or its cleanup would be left out.
         let next = AtomicUsize::new(0);
         let failed = AtomicUsize::new(0);
         let closed = AtomicBool::new(false);
@@ -83,6 +88,7 @@ impl Worker<'_, '_> {
                     break;
                 }
             }
+            // The receiver below ends when the last thread has let its sender go.
             drop(done);
             // Emits each branch's output when those before it have had their turn.
             let mut turn_out = 0;
@@ -104,6 +110,7 @@ impl Worker<'_, '_> {
                 return stop;
             }
         }
+        // A stop outranks a failure: what was stopped did not decide anything. Tolerated failures count as dealt with, together.
         shared.together(&failures);
         match failures.first() {
             _ if failures.len() <= tolerate && branches.len() < all => scope.over.map_or(Flow::Done, |over| self.came_to(index, over)),

@@ -40,6 +40,7 @@ impl Worker<'_, '_> {
     pub(super) fn settled(&mut self, index: usize, kind: NodeKind, scope: Scope<'_>) -> Option<Flow> {
         if self.shared.happened(index, scope) {
             let whole = is_atomic(kind) || matches!(kind, NodeKind::Shell | NodeKind::Let | NodeKind::Sleep);
+            // A block is entered again and its parts are settled one by one; only what has no parts is taken as a whole.
             let (_, past) = if whole { self.shared.take(index, scope) } else { None }?;
             return match past {
                 Past::Ended(Ending::Failed, cause, status) => {
@@ -49,6 +50,7 @@ impl Worker<'_, '_> {
                 _ => None,
             };
         }
+        // Nothing happened here, and what comes after it did: the walk had gone past it.
         if let Some(over) = scope.over {
             return Some(self.came_to(index, over));
         }
