@@ -815,8 +815,6 @@ pub struct ShellText {
     pub variables: Vec<ShellVariable>,
     /// The names that the text itself sets (assignments, `for`, `read`, `declare` …).
     pub assigned: Vec<String>,
-    /// Whether some form in it makes bash evaluate text as arithmetic or as a variable name.
-    pub has_arithmetic: bool,
 }
 
 impl ShellText {
@@ -867,6 +865,21 @@ pub struct ShellReference {
     pub command: Option<u32>,
     /// The word it stands in is a program for this second interpreter (`sh`, `ssh`, `awk`, `psql` …).
     pub interpreter: Option<String>,
+    /// Why only an Int may stand here, if so.
+    pub evaluated: Option<Evaluated>,
+}
+
+/// Why only an Int may stand in a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evaluated {
+    /// Bash evaluates the text there.
+    Here,
+    /// It is a word of a command that may be one which evaluates its words.
+    Unread,
+    /// It becomes the value of a variable, which this evaluates.
+    Later(String),
+    /// Because of this, it cannot be told what the command does.
+    Undecided(&'static str),
 }
 
 /// Where a value stands in shell text.

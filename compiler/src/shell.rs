@@ -6,8 +6,13 @@
 //!
 //! One pass, an explicit stack, no recursion but for the options of references (bounded). Tests: `tests/shell.rs`.
 
+mod ansi;
 mod command;
+mod field;
+mod flow;
 mod interpreter;
+mod names;
+mod rules;
 mod scanner;
 
 use crate::{
@@ -27,6 +32,8 @@ pub(crate) struct Surroundings {
     pub(crate) in_arm: bool,
     /// The text is that of `@shell("…")`: it ends where it ends, and holds no Opal operand.
     pub(crate) in_decorator: bool,
+    /// The text is part of what bash is given already: no value of ours is in it.
+    pub(crate) is_foreign: bool,
 }
 
 /// Why a command ended.

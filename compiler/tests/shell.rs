@@ -150,7 +150,7 @@ fn where_bash_evaluates_its_text_only_integers_may_stand() {
         "for_x; a=(@var.x); echo $((a))",
         "a; for i in @var.x; do echo $((i)); done",
         "set -- @var.x; echo $(($1))",
-        "read x <<< @var.x",
+        "read x <<< @var.x; echo $((x))",
         "PS4=@var.x cmd",
         "a[1 + @var.x]=3",
         "printf @var.x",

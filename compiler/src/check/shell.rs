@@ -4,7 +4,7 @@ use super::scope::Kind;
 use super::shape::Shape;
 use super::typed::{Expr, Part, Template};
 use super::{Checker, article};
-use crate::ast::{self, Place, Quoting, ShellPart, ShellReference, ShellText};
+use crate::ast::{self, Evaluated, Place, Quoting, ShellPart, ShellReference, ShellText};
 use crate::diagnostic::{Code, Diagnostic};
 use opal_format::kind::{Position, ValueType};
 
@@ -51,7 +51,7 @@ impl Checker<'_> {
     fn check_hole(&mut self, text: &ShellText, reference: &ShellReference, value: &Expr) {
         let position = reference.position;
         if position.place == Place::Integer {
-            self.expect_integer(value);
+            self.expect_integer(value, reference.evaluated.as_ref());
         }
         if let Shape::Map(_) = value.shape {
             self.report(
@@ -80,17 +80,32 @@ impl Checker<'_> {
     }
 
     /// Complains where the shell would evaluate the text of a value.
-    fn expect_integer(&mut self, value: &Expr) {
+    fn expect_integer(&mut self, value: &Expr, why: Option<&Evaluated>) {
         let Some(found) = value.shape.value_type().filter(|found| *found != ValueType::Int) else { return };
         let written = self.source.slice(value.span);
-        self.report(
-            Diagnostic::new(
+        let (code, message, help) = match why {
+            None | Some(Evaluated::Here) => (
                 Code::WrongType,
-                value.span,
                 format!("only an Int can stand where the shell evaluates text, not {}", article(found.name())),
-            )
-            .with_help(format!("make one before: `var number = int({written})`, then write `@var.number`")),
-        );
+                format!("make one before: `var number = int({written})`, then write `@var.number`"),
+            ),
+            Some(Evaluated::Later(what)) => (
+                Code::ValueEvaluatedLater,
+                format!("this value becomes that of a variable, which {what} evaluates in the same command"),
+                "give it to a step of its own, or to a program that computes without evaluating, such as `awk` or `expr`".to_owned(),
+            ),
+            Some(Evaluated::Unread) => (
+                Code::ValueInUnreadCommand,
+                "the name of this command is known only when it runs; were it `eval`, this value would be executed".to_owned(),
+                "write the name itself; or `env` before it, which runs programs and nothing of the shell's".to_owned(),
+            ),
+            Some(Evaluated::Undecided(what)) => (
+                Code::ValueInUnreadCommand,
+                format!("with {what} in the text it cannot be told whether the shell executes this value"),
+                "give the value to a step of its own".to_owned(),
+            ),
+        };
+        self.report(Diagnostic::new(code, value.span, message).with_help(help));
     }
 }
 

@@ -101,6 +101,8 @@ codes! {
     ValueInBackticks Error "value_in_backticks" "a value inside backticks";
     ValueInExpansion Error "value_in_expansion" "a value inside `${…}`";
     ValueInEval Error "value_in_eval" "a value in `eval` or `trap`";
+    ValueEvaluatedLater Error "value_evaluated_later" "a value in a variable that the shell evaluates";
+    ValueInUnreadCommand Error "value_in_unread_command" "a value in a command whose name is not known before it runs";
     ValueInDevTcp Error "value_in_dev_tcp" "a value in a `/dev/tcp` or `/dev/udp` redirection";
     ValueAsDescriptor Error "value_as_descriptor" "a value as the target of `>&` or `<&`";
     ValueAsDelimiter Error "value_as_delimiter" "a value in the delimiter of a here-document";

@@ -1,6 +1,6 @@
 //! What is known of the command and the word that are being read.
 
-use super::interpreter::Interpreter;
+use super::field::{Piece, Reach};
 
 /// The role of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,8 +8,10 @@ pub(super) enum Role {
     /// At the place of a command's name; reserved words and assignments count here.
     Command,
     Argument,
-    /// The target of `>`, `<`, `<<<`.
+    /// The target of `>`, `<`.
     Redirect,
+    /// The word behind `<<<`.
+    HereString,
     /// The target of `>&` or `<&`.
     Descriptor,
     /// The delimiter of a here-document.
@@ -62,11 +64,20 @@ pub(super) struct Word {
     pub(super) subscript: Option<usize>,
     /// Where the subscript's text starts.
     pub(super) subscript_start: usize,
+    /// The name before a subscript.
+    pub(super) array: Option<String>,
+    /// What it is made of, quotes taken away.
+    pub(super) pieces: Vec<Piece>,
+    /// From its start to what has been read of it.
+    pub(super) reach: Reach,
 }
 
 impl Word {
-    pub(super) fn new(start: usize, role: Role) -> Self {
+    pub(super) fn new(start: usize, role: Role, reach: Reach) -> Self {
         Self {
+            array: None,
+            pieces: Vec::new(),
+            reach,
             start,
             value_start: start,
             role,
@@ -81,16 +92,41 @@ impl Word {
         }
     }
 
-    pub(super) fn push(&mut self, text: &str) {
+    pub(super) fn push(&mut self, new: &str, quoted: bool) {
         if let Some(literal) = &mut self.literal {
-            literal.push_str(text);
+            literal.push_str(new);
+        }
+        match self.pieces.last_mut() {
+            Some(Piece::Text { text, quoted: same }) if *same == quoted => text.push_str(new),
+            _ => self.pieces.push(Piece::Text { text: new.to_owned(), quoted }),
         }
     }
 
-    /// The word is no longer constant.
-    pub(super) fn spoil(&mut self) {
+    /// A value, or what only the running shell knows, comes next: the word is no longer constant.
+    pub(super) fn spoil(&mut self, piece: Piece) {
         if let Some(literal) = self.literal.take() {
             self.prefix = literal;
+        }
+        self.pieces.push(piece);
+    }
+
+    /// Whether it is a reserved word that a `(` may follow at once.
+    pub(super) fn ends_at_parenthesis(&self) -> bool {
+        let word = self.plain().unwrap_or_default();
+        match self.role {
+            Role::Command => {
+                matches!(word, "if" | "then" | "elif" | "else" | "while" | "until" | "do" | "for" | "!" | "time" | "coproc" | "{" | "[[")
+            }
+            Role::CaseWord => word == "in",
+            _ => false,
+        }
+    }
+
+    /// Everything up to here belongs to what was read last.
+    pub(super) fn reached(&mut self, end: &Reach) {
+        self.reach = self.reach.to(end);
+        if let Some(Piece::Value(reach) | Piece::Unknown(_, reach)) = self.pieces.last_mut() {
+            *reach = reach.to(end);
         }
     }
 
@@ -109,19 +145,27 @@ pub(super) struct Command {
     pub(super) next: Role,
     /// The role of the next word if a redirection waits for its target.
     pub(super) redirect: Option<Role>,
+    /// The name, behind `command` and `builtin`.
     pub(super) name: Option<String>,
     pub(super) word: Option<Word>,
-    pub(super) interpreter: Interpreter,
-    /// Every value is read as a number or a variable's name.
-    pub(super) integers: bool,
-    /// The next word is.
-    pub(super) integer_next: bool,
-    /// Values in the last word, if that may be an option with a variable's name in it.
-    pub(super) option: Vec<usize>,
-    /// Words of this command become values of variables.
-    pub(super) feeds_variables: bool,
+    /// The words that were read: name and arguments.
+    pub(super) words: Vec<Word>,
+    /// Those of the form `NAME=…` before the name.
+    pub(super) assigned: Vec<Word>,
+    /// Here-strings: what it may read.
+    pub(super) input: Vec<Reach>,
+    /// The variable of a `for` or `select`; the words are its values.
+    pub(super) loops: Option<String>,
+    /// A subscript goes on over several words.
+    pub(super) open_subscript: bool,
     /// `command`, `builtin`: the name follows.
     pub(super) wrapped: bool,
+    /// `time`: its options follow.
+    pub(super) timed: bool,
+    /// `function NAME`: `()` may follow.
+    pub(super) defines: bool,
+    /// A `|` follows.
+    pub(super) piped: bool,
     pub(super) assignments: usize,
     pub(super) redirections: usize,
 }
@@ -134,12 +178,15 @@ impl Command {
             redirect: None,
             name: None,
             word: None,
-            interpreter: Interpreter::None,
-            integers: false,
-            integer_next: false,
-            option: Vec::new(),
-            feeds_variables: false,
+            words: Vec::new(),
+            assigned: Vec::new(),
+            input: Vec::new(),
+            loops: None,
+            open_subscript: false,
             wrapped: false,
+            timed: false,
+            defines: false,
+            piped: false,
             assignments: 0,
             redirections: 0,
         }
@@ -147,12 +194,6 @@ impl Command {
 
     pub(super) fn named(&self, names: &[&str]) -> bool {
         self.name.as_deref().is_some_and(|name| names.contains(&name))
-    }
-
-    /// Whether values of this command's arguments are evaluated or name variables.
-    pub(super) fn evaluates_arguments(&self) -> bool {
-        let names = ["let", "declare", "typeset", "local", "read", "unset", "mapfile", "readarray", "getopts"];
-        self.integers || self.named(&names)
     }
 
     /// Whether the word after a value may be evaluated, since that value may be an option such as `-v` on the day.
@@ -205,19 +246,18 @@ pub(super) struct List {
     pub(super) command: Command,
     /// The last thing was `|`, `&&` or `||`.
     pub(super) after_operator: bool,
-    /// `[[ … ]]`: first part of the clause between `&&` and `||`, and whether the clause is arithmetic.
-    pub(super) clause: usize,
-    pub(super) clause_is_arithmetic: bool,
+    /// `[[ … ]]`: the parentheses that are open in it. The words of the command are those of the clause between two operators.
+    pub(super) parentheses: usize,
 }
 
 impl List {
-    pub(super) fn new(kind: ListKind, clause: usize) -> Self {
+    pub(super) fn new(kind: ListKind) -> Self {
         let next = match kind {
             ListKind::Array => Role::Element,
             ListKind::Condition => Role::Condition,
             _ => Role::Command,
         };
-        Self { kind, compounds: Vec::new(), command: Command::new(next), after_operator: false, clause, clause_is_arithmetic: false }
+        Self { kind, compounds: Vec::new(), command: Command::new(next), after_operator: false, parentheses: 0 }
     }
 
     /// Whether operators and reserved words mean something here.
@@ -268,15 +308,4 @@ pub(super) struct Pending {
     pub(super) expands: bool,
     pub(super) strip_tabs: bool,
     pub(super) level: usize,
-}
-
-/// Variables whose values `bash` evaluates whenever they are set or used: they are integers by birth, or expanded again.
-pub(super) fn is_evaluated(name: &str) -> bool {
-    matches!(name, "PS4" | "BASH_ENV" | "RANDOM" | "SRANDOM" | "SECONDS" | "LINENO" | "HISTCMD" | "OPTIND")
-}
-
-pub(super) fn is_name(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

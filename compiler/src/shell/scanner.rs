@@ -17,6 +17,8 @@ use crate::{
 use super::{
     SHELL_DEPTH_MAX, Scan, ShellOperator, Stop, Surroundings,
     command::{Compound, Level, List, ListKind, Pending},
+    field::Reach,
+    flow::Flow,
 };
 
 /// Where the body of a here-document ends and where reading goes on after it.
@@ -24,7 +26,11 @@ struct Body {
     end: usize,
     resume: usize,
     levels: usize,
+    reach: Reach,
 }
+
+/// How deep text that bash evaluates may stand in text that bash evaluates; deeper text is not read.
+const EVALUATED_DEPTH_MAX: usize = 4;
 
 pub(super) struct Scanner<'r, 's> {
     reader: &'r mut Reader<'s>,
@@ -35,14 +41,20 @@ pub(super) struct Scanner<'r, 's> {
     bodies: Vec<Body>,
     pending: VecDeque<Pending>,
     parts: Vec<ShellPart>,
-    /// Values that become a variable's value: integers only, should the text turn out to hold arithmetic.
-    feeding: Vec<usize>,
     commands: Vec<SimpleCommand>,
     variables: Vec<ShellVariable>,
+    /// Names that the text sets, in order; and as a set.
     assigned: Vec<String>,
-    /// Functions of the shell that the text defines.
-    functions: HashSet<String>,
-    has_arithmetic: bool,
+    known: HashSet<String>,
+    /// Where values go.
+    flow: Flow,
+    /// Here-documents, here-strings, what is piped: what a command may read; and the variables that commands read.
+    inputs: Vec<Reach>,
+    reads: Vec<String>,
+    /// A command that evaluates its input.
+    runs_input: Option<&'static str>,
+    /// How deep this is in text that bash evaluates.
+    evaluated: usize,
     /// Start of the text that is not in `parts` yet.
     text_from: usize,
     /// Just after the last byte that belongs to the command.
@@ -61,16 +73,19 @@ impl<'r, 's> Scanner<'r, 's> {
             surroundings,
             start: at,
             at,
-            levels: vec![(Level::List(Box::new(List::new(ListKind::Step, 0))), at)],
+            levels: vec![(Level::List(Box::new(List::new(ListKind::Step))), at)],
             bodies: Vec::new(),
             pending: VecDeque::new(),
             parts: Vec::new(),
-            feeding: Vec::new(),
             commands: Vec::new(),
             variables: Vec::new(),
             assigned: Vec::new(),
-            functions: HashSet::new(),
-            has_arithmetic: false,
+            known: HashSet::new(),
+            flow: Flow::default(),
+            inputs: Vec::new(),
+            reads: Vec::new(),
+            runs_input: None,
+            evaluated: 0,
             text_from: at,
             content_end: at,
             mark: at,
@@ -80,7 +95,28 @@ impl<'r, 's> Scanner<'r, 's> {
     }
 
     pub(super) fn scan(mut self) -> Scan {
-        let stop = loop {
+        let stop = self.run();
+        self.finish(stop)
+    }
+
+    /// What text that bash evaluates in the same shell does; `None` where it cannot be read.
+    fn flow_of(&self, text: &str) -> Option<Flow> {
+        if self.evaluated >= EVALUATED_DEPTH_MAX {
+            return None;
+        }
+        let mut reader = Reader::new(text, self.reader.grammar, self.reader.stack);
+        let surroundings = Surroundings { in_decorator: true, is_foreign: true, ..Surroundings::default() };
+        let mut scanner = Scanner::new(&mut reader, 0, surroundings);
+        scanner.evaluated = self.evaluated + 1;
+        scanner.run();
+        scanner.close_command();
+        scanner.read_inputs();
+        let failed = scanner.failed || !scanner.pending.is_empty();
+        (!failed).then_some(scanner.flow)
+    }
+
+    fn run(&mut self) -> Stop {
+        loop {
             if let Some(body) = self.bodies.last()
                 && self.at >= body.end
             {
@@ -104,8 +140,7 @@ impl<'r, 's> Scanner<'r, 's> {
             if let Some(stop) = stop {
                 break stop;
             }
-        };
-        self.finish(stop)
+        }
     }
 
     fn finish(mut self, stop: Stop) -> Scan {
@@ -125,21 +160,15 @@ impl<'r, 's> Scanner<'r, 's> {
         let end = self.at;
         let text_end = self.content_end.max(self.text_from.min(self.at));
         self.flush(text_end);
-        self.settle_integers();
+        self.close_command();
+        self.settle();
         for name in self.commands.iter_mut().filter_map(|command| command.name.as_mut()).filter(|name| name.contains('\r')) {
             *name = name.replace("\r\n", "\n");
         }
         let binding = if self.failed { None } else { self.binding() };
         self.warn_lone_cd();
         let span = self.reader.span(self.start, self.content_end.max(self.start));
-        let text = ShellText {
-            span,
-            parts: self.parts,
-            commands: self.commands,
-            variables: self.variables,
-            assigned: self.assigned,
-            has_arithmetic: self.has_arithmetic,
-        };
+        let text = ShellText { span, parts: self.parts, commands: self.commands, variables: self.variables, assigned: self.assigned };
         Scan { text, end, stop, binding, text_end: self.content_end, operators: self.operators }
     }
 
@@ -249,12 +278,15 @@ impl<'r, 's> Scanner<'r, 's> {
         self.at = self.reader.resume_after_line(self.start).max(self.at.min(self.reader.bytes.len()));
         self.at = self.reader.line_end(self.at);
         if let Some((Level::List(list), _)) = self.levels.first_mut() {
-            **list = List::new(ListKind::Step, 0);
+            **list = List::new(ListKind::Step);
         }
         self.content_end = self.at;
     }
 
     fn pop(&mut self) {
+        if matches!(self.levels.last(), Some((Level::List(_), _))) {
+            self.close_command();
+        }
         if self.levels.len() > 1 {
             self.levels.pop();
         }

@@ -164,7 +164,7 @@ impl<'r, 's> Statements<'r, 's> {
     pub(super) fn surroundings(&self) -> Surroundings {
         let in_arm = self.frames.last().is_some_and(|frame| !frame.braced && matches!(frame.owner, Owner::Arm { .. }));
         let in_block = self.frames.iter().any(|frame| frame.braced);
-        Surroundings { in_block, in_arm, in_decorator: false }
+        Surroundings { in_block, in_arm, ..Surroundings::default() }
     }
 
     /// Opens a frame. `false` if blocks are nested too deeply; then the rest of the source is given up.

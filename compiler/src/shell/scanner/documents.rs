@@ -19,7 +19,8 @@ impl Scanner<'_, '_> {
         self.at += 1;
         if pending.expands {
             self.levels.push((Level::HereDocument, self.at));
-            self.bodies.push(Body { end: body_end, resume, levels: self.levels.len() });
+            let reach = self.reach();
+            self.bodies.push(Body { end: body_end, resume, levels: self.levels.len(), reach });
         } else {
             self.at = resume;
         }
@@ -37,6 +38,8 @@ impl Scanner<'_, '_> {
             self.reader.error_help(Code::UnclosedShell, span, message, help);
             self.failed = true;
         }
+        let end = self.reach();
+        self.inputs.push(body.reach.to(&end));
         self.levels.truncate(body.levels.saturating_sub(1).max(1));
         self.at = body.resume;
         // A `)` in the body may have moved it back.

@@ -1,11 +1,13 @@
 //! Lists of commands: what ends a word, a command or the step, and what opens something.
 
-use crate::diagnostic::Code;
+use crate::{ast::Evaluated, diagnostic::Code};
 
 use super::{
     super::{
         ShellJoint, ShellOperator, Stop,
-        command::{Command, Compound, Level, List, ListKind, Pending, Role, is_name},
+        command::{Command, Compound, Level, List, ListKind, Pending, Role, Word},
+        field::{Piece, Unknown},
+        names::is_name,
     },
     Scanner,
 };
@@ -167,6 +169,7 @@ impl Scanner<'_, '_> {
             _ => 1,
         };
         self.end_word();
+        self.list().command.piped = byte == b'|' && !two(b'|');
         let joins = byte == b'|' || (byte == b'&' && length == 2);
         if self.outside() && !self.surroundings.in_decorator {
             let next = self.at + length;
@@ -225,6 +228,7 @@ impl Scanner<'_, '_> {
 
     /// The next command of this list begins.
     pub(super) fn end_command(&mut self) {
+        self.close_command();
         let list = self.list();
         let next = match list.compound() {
             Some(Compound::CasePattern) => Role::CaseWord,
@@ -235,10 +239,10 @@ impl Scanner<'_, '_> {
         list.after_operator = false;
     }
 
-    /// After `fi`, `done`, `)`: only redirections and operators can follow.
+    /// After `fi`, `done`, `)`: only redirections, operators and reserved words can follow.
     pub(super) fn after_compound(&mut self) {
         let list = self.list();
-        list.command.next = Role::Argument;
+        list.command.next = Role::Command;
     }
 
     pub(super) fn open_parenthesis(&mut self) {
@@ -246,22 +250,27 @@ impl Scanner<'_, '_> {
         let double = self.reader.byte(at + 1) == Some(b'(');
         let close = self.reader.skip_blanks(at + 1);
         let empty = self.reader.byte(close) == Some(b')');
-        let part = self.parts.len();
+        let reach = self.reach();
         let list = self.list();
         list.after_operator = false;
         let command = &mut list.command;
+        if command.word.as_ref().is_some_and(Word::ends_at_parenthesis) {
+            // `if(…)`, `[[(…)`: the next round finds the parenthesis behind that word.
+            self.end_word();
+            return;
+        }
         let kind = match &mut command.word {
             // `name=(`
             Some(word) if word.assigns.is_some() && word.value_start == at => {
                 word.assigns_part = true;
-                word.spoil();
+                word.spoil(Piece::Unknown(Unknown::Elements, reach));
                 ListKind::Array
             }
             // `name()`: a function of the shell.
             Some(word) if word.role == Role::Command && word.plain().is_some() && empty => {
                 let name = word.plain().map(str::to_owned);
                 command.word = None;
-                self.functions.extend(name);
+                self.flow.functions.extend(name);
                 self.at = close + 1;
                 self.content_end = self.at;
                 self.end_command();
@@ -269,26 +278,42 @@ impl Scanner<'_, '_> {
             }
             // An extended glob, or an error that bash reports.
             Some(word) => {
-                word.spoil();
+                word.reached(&reach);
+                word.spoil(Piece::Unknown(Unknown::Split, reach));
                 ListKind::Subshell
+            }
+            // `name ()` and `function name ()`.
+            None if empty && command.next == Role::Command && command.defines => {
+                command.defines = false;
+                self.at = close + 1;
+                self.content_end = self.at;
+                return;
+            }
+            None if empty && command.next == Role::Argument && command.words.len() == 1 => {
+                let name = command.words.pop().and_then(|word| word.literal);
+                self.flow.functions.extend(name);
+                self.at = close + 1;
+                self.content_end = self.at;
+                self.end_command();
+                return;
             }
             None if command.next == Role::CaseWord => {
                 self.at += 1;
                 return;
             }
             None if double && matches!(command.next, Role::Command | Role::LoopName) => {
-                command.next = Role::Argument;
-                self.has_arithmetic = true;
+                command.next = Role::Command;
+                self.evaluates("arithmetic");
                 self.push(Level::Arithmetic { bracket: false, depth: 0, statement: true });
                 self.at = at + 2;
                 return;
             }
             None => {
-                command.next = Role::Argument;
+                command.next = Role::Command;
                 ListKind::Subshell
             }
         };
-        self.push(Level::List(Box::new(List::new(kind, part))));
+        self.push(Level::List(Box::new(List::new(kind))));
         self.at += 1;
     }
 
@@ -341,22 +366,20 @@ impl Scanner<'_, '_> {
         let rest = |text: &str| self.reader.starts_with(self.at, text);
         if rest("<(") || rest(">(") {
             self.begin_word();
-            self.spoil_word();
-            let part = self.parts.len();
-            self.push(Level::List(Box::new(List::new(ListKind::Process, part))));
+            self.spoil_word(Unknown::Process);
+            self.push(Level::List(Box::new(List::new(ListKind::Process))));
             self.at += 2;
             return;
         }
         let start = self.at;
         let (length, role) = match () {
-            () if rest("<<<") => (3, Role::Redirect),
+            () if rest("<<<") => (3, Role::HereString),
             () if rest("<<-") => (3, Role::Delimiter { strip_tabs: true }),
             () if rest("<<") => (2, Role::Delimiter { strip_tabs: false }),
             () if rest("<&") || rest(">&") => (2, Role::Descriptor),
             () if rest("<>") || rest(">>") || rest(">|") => (2, Role::Redirect),
             () => (1, Role::Redirect),
         };
-        let here_string = rest("<<<");
         let list = self.list();
         // `2>`: the digits belong to the redirection.
         let descriptor = |text: &str| {
@@ -366,12 +389,19 @@ impl Scanner<'_, '_> {
         if list.command.word.as_ref().and_then(|word| word.plain()).is_some_and(descriptor) {
             list.command.word = None;
         }
+        // `{NAME[…]}>`: the subscript is evaluated.
+        let end = self.reach();
+        let opens = |word: &&Word| matches!(word.pieces.first(), Some(Piece::Text { text, quoted: false }) if text.starts_with('{') && text.contains('['));
+        if let Some(word) = self.list().command.word.as_ref().filter(opens) {
+            let reach = word.reach.to(&end);
+            self.evaluates("a subscript");
+            self.make_integers(&reach, &Evaluated::Here);
+        }
         self.end_word();
         let list = self.list();
         list.after_operator = false;
         list.command.redirections += 1;
         list.command.redirect = Some(role);
-        list.command.feeds_variables |= here_string;
         self.at += length;
         if matches!(role, Role::Delimiter { .. }) {
             let blank = self.reader.skip_blanks(self.at);

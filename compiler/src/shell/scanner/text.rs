@@ -6,6 +6,8 @@ use super::{
     super::{
         Stop,
         command::{Level, List, ListKind, Parameter},
+        field::Unknown,
+        flow::PARAMETERS,
     },
     Scanner,
 };
@@ -79,7 +81,7 @@ impl Scanner<'_, '_> {
                     self.at += digits + 2;
                     return;
                 }
-                self.has_arithmetic = true;
+                self.evaluates("arithmetic");
                 self.push(Level::Arithmetic { bracket: true, depth: 0, statement: false });
                 self.at += 1;
                 return;
@@ -94,12 +96,14 @@ impl Scanner<'_, '_> {
             }
             (Some(b':'), _) => {
                 next.integer = true;
-                self.has_arithmetic = true;
+                self.evaluates("arithmetic");
                 self.at += 1;
             }
             (Some(b'@'), _) => {
                 next.integer = true;
-                self.has_arithmetic |= self.reader.byte(self.at + 1) == Some(b'P');
+                if self.reader.byte(self.at + 1) == Some(b'P') {
+                    self.evaluates("`${…@P}`");
+                }
                 self.at += 1;
                 self.mark = self.at;
             }
@@ -156,6 +160,11 @@ impl Scanner<'_, '_> {
                     self.after_compound();
                 }
             }
+            Some(byte) if byte.is_ascii_alphabetic() || byte == b'_' => {
+                let end = self.reader.identifier_end(self.at);
+                self.mention(self.reader.slice(self.at, end));
+                self.at = end;
+            }
             _ => self.at += 1,
         }
         None
@@ -167,7 +176,7 @@ impl Scanner<'_, '_> {
         let character = self.reader.text.get(self.at..).and_then(|rest| rest.chars().next()).unwrap_or('?');
         let end = self.at + character.len_utf8();
         let text = self.reader.slice(self.at, end);
-        self.push_literal(text);
+        self.push_literal(text, false);
         self.at = end;
     }
 
@@ -176,15 +185,22 @@ impl Scanner<'_, '_> {
         match self.reader.byte(self.at + 1) {
             Some(b'@') => {
                 self.skip_text(self.at, self.at + 1);
-                self.push_literal("@");
+                self.push_literal("@", true);
                 self.at += 2;
             }
             Some(b'\n') => self.at += 2,
             Some(b'\r') if self.reader.byte(self.at + 2) == Some(b'\n') => self.at += 3,
             None => self.at += 1,
-            Some(_) => {
+            Some(byte) => {
+                // In double quotes it stays, but before what they take for special.
+                if matches!(self.levels.last(), Some((Level::Double, _))) && !matches!(byte, b'$' | b'`' | b'"' | b'\\') {
+                    self.push_literal("\\", true);
+                }
                 self.at += 1;
-                self.literal_character();
+                let character = self.reader.text.get(self.at..).and_then(|rest| rest.chars().next()).unwrap_or('?');
+                let end = self.at + character.len_utf8();
+                self.push_literal(self.reader.slice(self.at, end), true);
+                self.at = end;
             }
         }
     }
@@ -195,7 +211,7 @@ impl Scanner<'_, '_> {
         let rest = self.reader.slice(start + 1, limit);
         match rest.find('\'') {
             Some(length) => {
-                self.push_literal(self.reader.slice(start + 1, start + 1 + length));
+                self.push_literal(self.reader.slice(start + 1, start + 1 + length), true);
                 self.at = start + length + 2;
             }
             None => self.unclosed_quote(start, "'"),
@@ -211,6 +227,8 @@ impl Scanner<'_, '_> {
         while self.at < limit {
             match self.reader.byte(self.at) {
                 Some(b'\'') => {
+                    let text = super::super::ansi::decode(self.reader.slice(start + 2, self.at));
+                    self.push_literal(&text, true);
                     self.at += 1;
                     self.mark = self.at;
                     return;
@@ -241,32 +259,51 @@ impl Scanner<'_, '_> {
 
     /// `$` and what follows, up to what needs a level of its own.
     pub(super) fn dollar(&mut self, quotes: bool) {
-        self.spoil_word();
+        match (quotes, self.reader.byte(self.at + 1)) {
+            (true, Some(b'\'')) => {
+                self.quote_word();
+                return self.ansi_quotes();
+            }
+            // `$"…"`: the quotes follow.
+            (true, Some(b'"')) => {
+                self.quote_word();
+                self.at += 1;
+                return;
+            }
+            (_, Some(b' ' | b'\t' | b'\n' | b'"')) | (_, None) => {
+                self.push_literal("$", true);
+                self.at += 1;
+                return;
+            }
+            _ => {}
+        }
+        self.spoil_word(Unknown::Split);
         match self.reader.byte(self.at + 1) {
             Some(b'(') if self.reader.byte(self.at + 2) == Some(b'(') => {
-                self.has_arithmetic = true;
+                self.evaluates("arithmetic");
                 self.push(Level::Arithmetic { bracket: false, depth: 0, statement: false });
                 self.at += 3;
             }
             Some(b'(') => {
-                self.push(Level::List(Box::new(List::new(ListKind::Substitution, self.parts.len()))));
+                self.push(Level::List(Box::new(List::new(ListKind::Substitution))));
                 self.at += 2;
             }
             Some(b'[') => {
-                self.has_arithmetic = true;
+                self.evaluates("arithmetic");
                 self.push(Level::Arithmetic { bracket: true, depth: 0, statement: false });
                 self.at += 2;
             }
             Some(b'{') => self.parameter(),
-            Some(b'\'') if quotes => self.ansi_quotes(),
-            Some(b'"') if quotes => self.at += 1,
             Some(byte) if byte.is_ascii_alphabetic() || byte == b'_' => {
                 let end = self.reader.identifier_end(self.at + 1);
                 self.use_variable(self.at, self.at + 1, end);
                 self.at = end;
                 self.mark = end;
             }
-            Some(b'@' | b'*' | b'#' | b'?' | b'-' | b'$' | b'!' | b'0'..=b'9') => {
+            Some(byte @ (b'@' | b'*' | b'#' | b'?' | b'-' | b'$' | b'!' | b'0'..=b'9')) => {
+                if matches!(byte, b'@' | b'*' | b'0'..=b'9') {
+                    self.mention(PARAMETERS);
+                }
                 self.at += 2;
                 self.mark = self.at;
             }
@@ -276,6 +313,7 @@ impl Scanner<'_, '_> {
 
     pub(super) fn use_variable(&mut self, start: usize, name: usize, end: usize) {
         let span = self.reader.span(start, end);
+        self.mention(self.reader.slice(name, end));
         self.variables.push(ShellVariable { name: self.reader.slice(name, end).to_owned(), span });
     }
 
@@ -297,7 +335,7 @@ impl Scanner<'_, '_> {
             (Some(b'#'), Some(next)) if next != b'}' => name += 1,
             (Some(b'!'), Some(next)) if is_word_byte(next) => {
                 parameter.integer = true;
-                self.has_arithmetic = true;
+                self.evaluates("arithmetic");
                 name += 1;
             }
             _ => {}
@@ -308,6 +346,9 @@ impl Scanner<'_, '_> {
         } else {
             while self.reader.byte(end).is_some_and(|byte| byte.is_ascii_digit()) {
                 end += 1;
+            }
+            if end > name || matches!(self.reader.byte(end), Some(b'@' | b'*')) {
+                self.mention(PARAMETERS);
             }
             let special = matches!(self.reader.byte(end), Some(b'@' | b'*' | b'#' | b'?' | b'-' | b'$' | b'!'));
             if end == name && special && !self.reader.is_reference(end) {
@@ -326,7 +367,7 @@ impl Scanner<'_, '_> {
 
     /// Backticks are read to their end; values inside are refused, since their quoting there is beyond reason.
     pub(super) fn backticks(&mut self) {
-        self.spoil_word();
+        self.spoil_word(Unknown::Split);
         let start = self.at;
         let limit = self.limit();
         let mut at = start + 1;
@@ -337,6 +378,8 @@ impl Scanner<'_, '_> {
                 Some(b'`') => {
                     self.at = at + 1;
                     self.mark = self.at;
+                    let text = self.reader.slice(start + 1, at).replace("\\`", "`").replace("\\$", "$").replace("\\\\", "\\");
+                    self.absorb(&text, "text in backticks");
                     return;
                 }
                 Some(b'\\') => at += 2,

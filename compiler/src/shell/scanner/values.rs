@@ -1,13 +1,18 @@
 //! Values: where they stand and what that place allows.
 
 use crate::{
-    ast::{Place, Position, Quoting, Reference, ShellPart, ShellReference},
+    ast::{Evaluated, Place, Position, Quoting, Reference, ShellPart, ShellReference},
     diagnostic::{Code, Diagnostic},
+    span::Span,
     syntax::reader::is_word_byte,
 };
 
 use super::{
-    super::command::{Level, ListKind, Placed, Role, is_evaluated},
+    super::{
+        command::{Level, List, Placed, Role},
+        field::{Piece, Reach},
+        flow::{Binding, Evaluation},
+    },
     Scanner,
 };
 
@@ -24,6 +29,11 @@ impl Scanner<'_, '_> {
     /// `@` at `at`: a value, or a character.
     pub(super) fn at_sign(&mut self) {
         let before = self.at.checked_sub(1).and_then(|before| self.reader.byte(before));
+        if self.surroundings.is_foreign {
+            self.push_literal("@", false);
+            self.at += 1;
+            return;
+        }
         let after_word = self.at > self.mark && self.at > self.start && before.is_some_and(is_word_byte);
         let braced = self.reader.byte(self.at + 1) == Some(b'{');
         if !after_word || braced {
@@ -36,7 +46,7 @@ impl Scanner<'_, '_> {
                 self.reader.warn_near_miss(start);
             }
         }
-        self.push_literal("@");
+        self.push_literal("@", false);
         self.at += 1;
     }
 
@@ -45,7 +55,6 @@ impl Scanner<'_, '_> {
         self.text_from = end;
         self.at = end;
         self.mark = end;
-        self.spoil_word();
         if reference.namespace.name == "cmd" {
             self.reader.call_in_text(&reference);
             self.failed = true;
@@ -58,36 +67,34 @@ impl Scanner<'_, '_> {
             self.failed = true;
         }
         let part = self.parts.len();
+        let reach = Reach { parts: part..part + 1, ..self.reach() };
+        self.push_piece(Piece::Value(reach));
         let list = judgement.list.and_then(|index| match self.levels.get_mut(index) {
             Some((Level::List(list), _)) => Some(list),
             _ => None,
         });
         let mut command = None;
-        let mut interpreter = None;
-        let mut feeds = false;
         if let Some(list) = list {
             command = list.command.index.and_then(|index| u32::try_from(index).ok()).filter(|index| *index != u32::MAX);
-            feeds = list.command.feeds_variables || list.kind == ListKind::Array;
             if let Some(word) = &mut list.command.word {
                 word.values.push(Placed { part, start, end });
-                if matches!(word.role, Role::Argument) {
-                    interpreter = list.command.interpreter.current().map(str::to_owned);
-                }
             }
         }
-        if feeds {
-            self.feeding.push(part);
-        }
-        if let Some(name) = interpreter.as_ref().filter(|_| !reference.quoted) {
-            self.warn_interpreter(&reference, name);
-        }
         let position = Position { place: judgement.place, quoting: judgement.quoting, alone: false };
-        let reference = ShellReference { reference, position, command, interpreter };
+        let evaluated = (position.place == Place::Integer).then_some(Evaluated::Here);
+        let reference = ShellReference { reference, position, command, interpreter: None, evaluated };
         self.parts.push(ShellPart::Reference(Box::new(reference)));
     }
 
-    fn warn_interpreter(&mut self, reference: &Reference, name: &str) {
-        let path = self.reader.text.get(reference.span.range()).unwrap_or("@var.x").to_owned();
+    /// A value in the program text of a second interpreter.
+    pub(super) fn warn_interpreter(&mut self, part: usize, name: &str) {
+        let Some(found) = self.shell_reference(part).filter(|found| found.interpreter.is_none()) else { return };
+        found.interpreter = Some(name.to_owned());
+        if found.reference.quoted {
+            return;
+        }
+        let span = found.reference.span;
+        let path = self.reader.text.get(span.range()).unwrap_or("@var.x").to_owned();
         let bare = path.trim_start_matches('@').trim_start_matches('{').trim_end_matches('}').to_owned();
         let message = format!("this value becomes part of a program that `{name}` reads");
         let help = match name {
@@ -105,7 +112,7 @@ impl Scanner<'_, '_> {
             name if name.starts_with("python") => format!("pass it as an argument: `{name} -c '… sys.argv[1] …' {path}`"),
             _ => format!("pass it as an argument of that program, or write `@{{{bare}}}.quoted` if a shell reads it"),
         };
-        let diagnostic = Diagnostic::new(Code::ValueInSecondInterpreter, reference.span, message).with_help(help);
+        let diagnostic = Diagnostic::new(Code::ValueInSecondInterpreter, span, message).with_help(help);
         self.reader.report(diagnostic);
     }
 
@@ -136,14 +143,12 @@ impl Scanner<'_, '_> {
                     decided = true;
                 }
                 Level::Parameter(_) => {}
-                Level::List(list) => {
-                    if !decided {
-                        decided = true;
-                        judgement.list = Some(index);
-                        self.judge_word(list, &mut judgement, &mut integer);
-                    }
-                    integer |= list.command.evaluates_arguments() && list.command.name.as_deref() == Some("let");
+                Level::List(list) if !decided => {
+                    decided = true;
+                    judgement.list = Some(index);
+                    Self::judge_word(list, &mut judgement);
                 }
+                Level::List(_) => {}
             }
         }
         if integer {
@@ -152,7 +157,7 @@ impl Scanner<'_, '_> {
         judgement
     }
 
-    fn judge_word(&self, list: &super::super::command::List, judgement: &mut Judgement, integer: &mut bool) {
+    fn judge_word(list: &List, judgement: &mut Judgement) {
         let command = &list.command;
         let Some(word) = &command.word else { return };
         judgement.place = match word.role {
@@ -160,7 +165,7 @@ impl Scanner<'_, '_> {
             Role::Command => Place::CommandWord,
             Role::Argument if word.assigns.is_some() => Place::Assignment,
             Role::Argument | Role::Element => Place::Word,
-            Role::Redirect | Role::Condition | Role::CaseWord => Place::Redirect,
+            Role::Redirect | Role::HereString | Role::Condition | Role::CaseWord => Place::Redirect,
             Role::Descriptor => {
                 let help = "write the number, or `>\"file\"` for a file";
                 let message = "values cannot be the target of `>&` or `<&`".to_owned();
@@ -180,51 +185,68 @@ impl Scanner<'_, '_> {
                 Place::Word
             }
         };
-        let argument = word.role == Role::Argument;
-        if command.named(&["eval", "trap", "alias", "compgen", "complete"]) && (argument || command.wrapped) {
-            let name = command.name.as_deref().unwrap_or("eval");
+    }
+
+    /// Only an Int may stand where these values stand.
+    pub(super) fn make_integers(&mut self, reach: &Reach, why: &Evaluated) {
+        for part in self.parts.get_mut(reach.parts.clone()).unwrap_or_default() {
+            if let ShellPart::Reference(reference) = part {
+                reference.position.place = Place::Integer;
+                reference.evaluated.get_or_insert_with(|| why.clone());
+            }
+        }
+    }
+
+    /// Values that stand here are refused: the command takes its words for shell text.
+    pub(super) fn refuse_evaluated(&mut self, reach: &Reach, name: &str) {
+        let spans: Vec<Span> = self.values_in(reach).map(|reference| reference.reference.span).collect();
+        for span in spans {
             let message = format!("values cannot stand in a command of `{name}`, which reads its words as shell text");
             let help = match name {
                 "trap" => "clean up in `try { … } finally { … }`",
+                "source" => "write the text to a file before, or run the command itself",
                 _ => "run the command itself, without `eval`",
             };
-            judgement.refusal = Some((Code::ValueInEval, message, help));
-        }
-        *integer |= argument && (command.evaluates_arguments() || command.integer_next);
-        // A name that is a value may hold a subscript.
-        *integer |= argument && command.declares() && word.assigns.is_none();
-        *integer |= word.role == Role::Condition && list.clause_is_arithmetic;
-        *integer |= command.integers;
-        *integer |= word.assigns.as_deref().is_some_and(is_evaluated);
-    }
-
-    /// Every value from this part on stands in a place that is evaluated.
-    pub(super) fn make_integers(&mut self, first: usize) {
-        for part in self.parts.iter_mut().skip(first) {
-            if let ShellPart::Reference(reference) = part {
-                reference.position.place = Place::Integer;
-            }
+            self.reader.error_help(Code::ValueInEval, span, message, help);
+            self.failed = true;
         }
     }
 
-    /// In a text with arithmetic, what becomes a variable's value may be evaluated later.
-    pub(super) fn settle_integers(&mut self) {
-        if !self.has_arithmetic {
-            return;
-        }
-        for part in std::mem::take(&mut self.feeding) {
-            if let Some(reference) = self.shell_reference(part) {
-                reference.position.place = Place::Integer;
+    pub(super) fn values_in(&self, reach: &Reach) -> impl Iterator<Item = &ShellReference> {
+        self.parts.get(reach.parts.clone()).unwrap_or_default().iter().filter_map(|part| match part {
+            ShellPart::Reference(reference) => Some(reference.as_ref()),
+            ShellPart::Text { .. } => None,
+        })
+    }
+
+    /// What is read in the command comes from here-documents, here-strings and what is piped.
+    pub(super) fn read_inputs(&mut self) {
+        for reach in std::mem::take(&mut self.inputs) {
+            if !self.reads.is_empty() {
+                self.flow.bindings.push(Binding { names: self.reads.clone(), ..Binding::new("", reach.clone()) });
+            }
+            if let Some(name) = self.runs_input {
+                self.refuse_evaluated(&reach, name);
+                self.flow.evaluations.push(Evaluation { what: format!("`{name}`"), reach, second: false });
             }
         }
-        for part in &mut self.parts {
-            let ShellPart::Reference(reference) = part else { continue };
-            let name = reference.command.and_then(|index| self.commands.get(index as usize)).and_then(|command| command.name.as_ref());
-            // The arguments of a function are variables in its body.
-            let becomes_argument = reference.position.place == Place::Word && name.is_some_and(|name| self.functions.contains(name));
-            if reference.position.place == Place::Assignment || becomes_argument {
-                reference.position.place = Place::Integer;
+    }
+
+    /// What becomes a variable's value may be evaluated later in the command.
+    pub(super) fn settle(&mut self) {
+        self.read_inputs();
+        for reached in self.flow.reached() {
+            if reached.second {
+                for part in reached.reach.parts {
+                    self.warn_interpreter(part, &reached.what);
+                }
+            } else {
+                self.make_integers(&reached.reach, &Evaluated::Later(reached.what));
             }
+        }
+        if let Some(what) = self.flow.undecided {
+            let all = Reach { parts: 0..self.parts.len(), mentions: 0..0 };
+            self.make_integers(&all, &Evaluated::Undecided(what));
         }
     }
 }

@@ -1,13 +1,20 @@
 //! Words: where they start and end, which command they belong to, what they make of it.
 
 use crate::{
-    ast::{Place, ShellPart, ShellReference, SimpleCommand},
+    ast::{Evaluated, ShellPart, ShellReference, SimpleCommand},
     diagnostic::Code,
     span::Span,
 };
 
 use super::{
-    super::command::{Compound, Level, List, ListKind, Role, Word, is_evaluated, is_name},
+    super::{
+        command::{Compound, Level, List, ListKind, Role, Word},
+        field::{Field, Piece, Reach, Unknown, expand},
+        flow::{Binding, Evaluation, PARAMETERS},
+        interpreter::Interpreter,
+        names::{is_evaluated, is_name},
+        rules::{Outcome, Reason},
+    },
     Scanner,
 };
 
@@ -16,13 +23,14 @@ impl Scanner<'_, '_> {
     pub(super) fn begin_word(&mut self) {
         let at = self.at;
         let depth = self.shells_deep();
+        let reach = self.reach();
         let list = self.list();
         if list.command.word.is_some() {
             return;
         }
         list.after_operator = false;
         let role = list.command.redirect.unwrap_or(list.command.next);
-        list.command.word = Some(Word::new(at, role));
+        list.command.word = Some(Word::new(at, role, reach));
         if list.command.index.is_none() && list.holds_commands() && role != Role::CaseWord {
             let index = self.commands.len();
             self.list().command.index = Some(index);
@@ -55,21 +63,46 @@ impl Scanner<'_, '_> {
         }
     }
 
-    pub(super) fn push_literal(&mut self, text: &str) {
+    /// The place in the text that has been read.
+    pub(super) fn reach(&self) -> Reach {
+        let (parts, mentions) = (self.parts.len(), self.flow.mentions.len());
+        Reach { parts: parts..parts, mentions: mentions..mentions }
+    }
+
+    fn in_double_quotes(&self) -> bool {
+        matches!(self.levels.last(), Some((Level::Double, _)))
+    }
+
+    pub(super) fn push_literal(&mut self, text: &str, quoted: bool) {
+        let quoted = quoted || self.in_double_quotes();
+        let reach = self.reach();
         if let Some(word) = self.open_word() {
-            word.push(text);
+            word.reached(&reach);
+            word.push(text, quoted);
         }
     }
 
-    pub(super) fn spoil_word(&mut self) {
+    pub(super) fn push_piece(&mut self, piece: Piece) {
+        let reach = self.reach();
         if let Some(word) = self.open_word() {
-            word.spoil();
+            word.reached(&reach);
+            word.spoil(piece);
         }
+    }
+
+    /// What only the running shell knows comes next.
+    pub(super) fn spoil_word(&mut self, kind: Unknown) {
+        let kind = if self.in_double_quotes() { Unknown::Quoted } else { kind };
+        let reach = self.reach();
+        self.push_piece(Piece::Unknown(kind, reach));
     }
 
     pub(super) fn quote_word(&mut self) {
+        let reach = self.reach();
         if let Some(word) = self.open_word() {
             word.quoted = true;
+            word.reached(&reach);
+            word.push("", true);
         }
     }
 
@@ -101,7 +134,7 @@ impl Scanner<'_, '_> {
         if let Some(name) = assigned.filter(|name| !name.is_empty()) {
             self.assign(name);
         }
-        self.push_literal("=");
+        self.push_literal("=", false);
         self.at += 1;
     }
 
@@ -109,7 +142,7 @@ impl Scanner<'_, '_> {
     pub(super) fn subscript(&mut self, byte: u8) {
         self.begin_word();
         let at = self.at;
-        let parts = self.parts.len();
+        let parts = self.reach();
         let follows = self.reader.byte(at + 1) == Some(b'=') || self.reader.starts_with(at + 1, "+=");
         let list = self.list();
         let mut arithmetic = None;
@@ -118,9 +151,10 @@ impl Scanner<'_, '_> {
             let named = matches!(word.role, Role::Command) && word.plain().is_some_and(is_name);
             let element = word.role == Role::Element && word.start == at;
             if byte == b'[' && word.subscript.is_none() && word.assigns.is_none() && (named || element) {
-                word.subscript = Some(parts);
+                word.subscript = Some(parts.parts.start);
                 word.subscript_start = at + 1;
                 name = word.plain().map(str::to_owned);
+                word.array.clone_from(&name);
             } else if byte == b']'
                 && follows
                 && let Some(first) = word.subscript.take()
@@ -132,22 +166,26 @@ impl Scanner<'_, '_> {
         if let Some((first, start)) = arithmetic {
             let text = self.reader.slice(start, at);
             if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-                self.has_arithmetic = true;
+                self.evaluates("a subscript");
             }
-            self.make_integers(first);
+            self.flow.arrays = true;
+            let reach = Reach { parts: first..self.parts.len(), mentions: 0..0 };
+            self.make_integers(&reach, &Evaluated::Here);
         }
         if let Some(name) = name.filter(|name| !name.is_empty()) {
             self.assign(name);
         }
         let text = self.reader.slice(at, at + 1);
-        self.push_literal(text);
+        self.push_literal(text, false);
         self.at += 1;
     }
 
     /// Ends the word in progress, if any.
     pub(super) fn end_word(&mut self) {
         let at = self.at;
-        let Some(word) = self.list().command.word.take() else { return };
+        let end = self.reach();
+        let Some(mut word) = self.list().command.word.take() else { return };
+        word.reached(&end);
         if !matches!(self.levels.last(), Some((Level::List(_), _))) {
             return;
         }
@@ -161,10 +199,13 @@ impl Scanner<'_, '_> {
         self.mark_alone(&word, at);
         if word.subscript.is_some() && word.role == Role::Command {
             // `NAME[ 1 + @var.x ]=…`: the subscript goes on in the next words.
-            self.list().command.integers = true;
-            self.has_arithmetic = true;
+            self.list().command.open_subscript = true;
         }
         match word.role {
+            Role::HereString => {
+                self.list().command.redirect = None;
+                self.list().command.input.push(word.reach);
+            }
             Role::Redirect | Role::Descriptor => {
                 self.list().command.redirect = None;
                 self.check_network_redirect(&word);
@@ -179,14 +220,16 @@ impl Scanner<'_, '_> {
                 }
             }
             Role::Command => self.command_word(word),
-            Role::Argument => self.argument(&word),
-            Role::Condition => self.condition_word(&word),
+            Role::Argument => self.argument(word),
+            Role::Condition => self.condition_word(word),
             Role::Element => {}
             Role::LoopName => {
                 if let Some(name) = &word.literal {
                     self.assign(name.clone());
                 }
-                self.list().command.next = Role::LoopIn;
+                let list = self.list();
+                list.command.next = Role::LoopIn;
+                list.command.loops = word.literal;
             }
             Role::LoopIn => {
                 let list = self.list();
@@ -194,14 +237,14 @@ impl Scanner<'_, '_> {
                     Some("do") => self.end_command(),
                     _ => {
                         list.command.next = Role::Argument;
-                        list.command.feeds_variables = true;
                     }
                 }
             }
             Role::CaseWord => self.case_word(&word),
             Role::FunctionName => {
-                self.functions.extend(word.literal.clone());
+                self.flow.functions.extend(word.literal);
                 self.end_command();
+                self.list().command.defines = true;
             }
         }
     }
@@ -228,11 +271,18 @@ impl Scanner<'_, '_> {
 
     fn command_word(&mut self, word: Word) {
         if word.assigns.is_some() {
-            self.list().command.assignments += 1;
+            let command = &mut self.list().command;
+            command.assignments += 1;
+            command.assigned.push(word);
             return;
         }
         let wrapped = self.list().command.wrapped;
         if wrapped && word.literal.as_deref().is_some_and(|text| text.starts_with('-')) {
+            self.list().command.words.push(word);
+            return;
+        }
+        if self.list().command.timed && matches!(word.plain(), Some("-p" | "--")) {
+            self.drop_command();
             return;
         }
         let first = {
@@ -247,105 +297,177 @@ impl Scanner<'_, '_> {
         }
         let list = self.list();
         let name = word.literal.clone();
-        list.command.interpreter = std::mem::take(&mut list.command.interpreter).advance(name.as_deref());
         list.command.name.clone_from(&name);
+        list.command.words.push(word);
         if matches!(name.as_deref(), Some("command" | "builtin")) {
             list.command.wrapped = true;
         } else {
             list.command.next = Role::Argument;
         }
-        let evaluates = ["let", "declare", "typeset", "local", "unset", "read", "mapfile", "readarray", "getopts"];
-        let arithmetic = list.command.named(&evaluates);
-        if list.command.named(&["set"]) {
-            list.command.feeds_variables = true;
-        }
         let index = list.command.index;
-        self.has_arithmetic |= arithmetic;
         if let Some(command) = index.and_then(|index| self.commands.get_mut(index)) {
             command.name = name;
         }
     }
 
-    fn argument(&mut self, word: &Word) {
+    fn argument(&mut self, word: Word) {
         let list = self.list();
-        let command = &mut list.command;
-        let text = word.literal.as_deref();
-        command.interpreter = std::mem::take(&mut command.interpreter).advance(text);
-        let first = self.at_first_argument();
-        let option_like = self.may_be_option(word);
-        let mut option = Vec::new();
-        let list = self.list();
-        let command = &mut list.command;
-        let mut arithmetic = false;
-        let after_v = std::mem::take(&mut command.integer_next);
-        let dash_v = text == Some("-v") || text.is_some_and(|text| text.starts_with("-v") && command.named(&["printf"]));
-        if command.named(&["test", "["]) && dash_v {
-            command.integer_next = true;
-            arithmetic = true;
-        }
-        if command.named(&["printf"]) && dash_v && first {
-            // What is printed becomes a variable's value; its name may hold a subscript.
-            command.integer_next = text == Some("-v");
-            command.feeds_variables = true;
-            arithmetic = !command.integer_next;
-        }
-        if after_v && command.named(&["printf"]) {
-            arithmetic |= !text.is_some_and(|text| is_name(text) && !is_evaluated(text));
-        }
-        // A value in the place of an option may be `-v` on the day, or `-vNAME` if more follows.
-        if command.takes_names_after_options() && option_like {
-            if command.named(&["test", "["]) {
-                command.integer_next = true;
-            } else if first {
-                command.integers = true;
-                option = word.values.iter().map(|value| value.part).collect();
-            }
-        }
-        let before = std::mem::replace(&mut command.option, option);
-        if command.named(&["wait"]) && text.is_some_and(|text| text.starts_with('-') && text.ends_with('p')) {
-            command.integer_next = true;
-            arithmetic = true;
-        }
-        // `-a` makes them read `(…)` in a value as elements with subscripts.
-        if command.named(&["export", "readonly"]) && word.assigns.is_none() && text.is_some_and(|text| text.starts_with('-')) {
-            command.integers |= text.is_some_and(|text| text.contains(['a', 'A']));
-            arithmetic |= command.integers;
-        }
-        let declares = command.declares();
-        let names =
-            declares || command.named(&["read", "mapfile", "readarray", "getopts", "unset"]) || (command.named(&["printf"]) && after_v);
-        let index = command.index;
-        self.has_arithmetic |= arithmetic;
-        for part in before {
-            if let Some(reference) = self.shell_reference(part) {
-                reference.position.place = Place::Integer;
-            }
-        }
+        list.command.words.push(word);
+        let index = list.command.index;
         if let Some(command) = index.and_then(|index| self.commands.get_mut(index)) {
             command.arguments += 1;
-        }
-        if names
-            && word.assigns.is_none()
-            && let Some(name) = text.filter(|text| is_name(text))
-        {
-            self.assign(name.to_owned());
         }
     }
 
     /// The command sets a variable.
-    fn assign(&mut self, name: String) {
-        self.has_arithmetic |= is_evaluated(&name);
-        self.assigned.push(name);
+    pub(super) fn assign(&mut self, name: String) {
+        if is_evaluated(&name) {
+            self.evaluates("a variable that bash evaluates");
+        }
+        if self.known.insert(name.clone()) {
+            self.assigned.push(name);
+        }
     }
 
-    /// Whether a word that is not constant may turn out to be an option `-v` or `-vNAME[…]`.
-    fn may_be_option(&self, word: &Word) -> bool {
-        if word.literal.is_some() || !(word.prefix.is_empty() || word.prefix.starts_with('-')) {
-            return false;
+    /// Some form in the text makes bash evaluate variables, whichever they are.
+    pub(super) fn evaluates(&mut self, what: &'static str) {
+        self.flow.arithmetic.get_or_insert(what);
+    }
+
+    pub(super) fn mention(&mut self, name: &str) {
+        self.flow.mentions.push(name.to_owned());
+    }
+
+    /// Constant text that bash evaluates in the same shell.
+    pub(super) fn absorb(&mut self, text: &str, what: &'static str) {
+        match self.flow_of(text) {
+            Some(flow) => self.flow.absorb(flow),
+            None => self.evaluates(what),
         }
-        let Some(last) = word.values.last() else { return true };
-        let tail = self.reader.slice(last.end, self.at).trim_end_matches('"');
-        tail.is_empty() || tail == "v" || tail.ends_with(']') || tail.contains(['$', '`', '\'', '"'])
+    }
+
+    /// Judges the command that was read up to here, or the clause of `[[ … ]]`.
+    pub(super) fn close_command(&mut self) {
+        let list = self.list();
+        let kind = list.kind;
+        let words = std::mem::take(&mut list.command.words);
+        let assigned = std::mem::take(&mut list.command.assigned);
+        let input = std::mem::take(&mut list.command.input);
+        let loops = list.command.loops.take();
+        let piped = std::mem::take(&mut list.command.piped);
+        let open_subscript = std::mem::take(&mut list.command.open_subscript);
+        for word in assigned {
+            if let Some(name) = word.assigns.filter(|name| !name.is_empty()).or(word.array) {
+                self.flow.arrays |= word.assigns_part;
+                self.flow.bindings.push(Binding::new(name, word.reach));
+            }
+        }
+        self.inputs.extend(input);
+        if let Some(name) = loops.as_ref().filter(|_| words.is_empty()) {
+            // `for NAME; do`: over the parameters.
+            let mut reach = self.reach();
+            self.mention(PARAMETERS);
+            reach.mentions.end += 1;
+            self.flow.bindings.push(Binding::new(name.clone(), reach));
+        }
+        if kind == ListKind::Array || words.is_empty() {
+            return;
+        }
+        if open_subscript {
+            self.evaluates("a subscript");
+            for word in &words {
+                self.make_integers(&word.reach, &Evaluated::Here);
+            }
+        }
+        if let Some(name) = loops {
+            self.flow.bindings.extend(words.into_iter().map(|word| Binding::new(name.clone(), word.reach)));
+            return;
+        }
+        let outcome = if kind == ListKind::Condition {
+            let fields: Vec<Field> = words.iter().map(|word| Field { pieces: word.pieces.clone() }).collect();
+            let plain: Vec<Option<&str>> = words.iter().map(Word::plain).collect();
+            Outcome::of_clause(&fields, &plain)
+        } else {
+            let fields: Option<Vec<Vec<Field>>> = words.iter().map(|word| expand(&word.pieces)).collect();
+            let Some(fields) = fields.map(|fields| fields.concat()) else {
+                for word in &words {
+                    self.make_integers(&word.reach, &Evaluated::Unread);
+                }
+                return;
+            };
+            self.second_interpreter(&fields);
+            let prints = fields.first().and_then(Field::constant).is_some_and(|name| matches!(name.as_str(), "echo" | "printf"));
+            if prints && piped {
+                self.inputs.extend(words.iter().map(|word| word.reach.clone()));
+            }
+            Outcome::of(&fields)
+        };
+        self.apply(outcome);
+    }
+
+    fn apply(&mut self, outcome: Outcome) {
+        for (reach, reason) in outcome.integers {
+            let why = match reason {
+                Reason::Evaluated => Evaluated::Here,
+                Reason::Unread => Evaluated::Unread,
+            };
+            self.make_integers(&reach, &why);
+        }
+        for (reach, name) in outcome.refused {
+            self.refuse_evaluated(&reach, &name);
+        }
+        self.flow.bindings.extend(outcome.bindings);
+        self.flow.evaluations.extend(outcome.evaluations);
+        self.flow.undecided = self.flow.undecided.or(outcome.undecided);
+        self.flow.arrays |= outcome.arrays;
+        self.flow.declares_text |= outcome.declares_text;
+        self.runs_input = self.runs_input.or(outcome.runs_input);
+        self.reads.extend(outcome.reads);
+        for name in outcome.assigned {
+            self.assign(name);
+        }
+        if let Some(what) = outcome.arithmetic {
+            self.evaluates(what);
+        }
+        for text in outcome.names {
+            let names = text.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
+            self.flow.mentions.extend(names.filter(|name| is_name(name)).map(str::to_owned));
+        }
+        for text in outcome.constants {
+            self.absorb(&text, "text that `eval` or `trap` reads");
+        }
+    }
+
+    /// Values in the words that are a program for a second interpreter.
+    fn second_interpreter(&mut self, fields: &[Field]) {
+        let mut interpreter = Interpreter::default();
+        for field in fields {
+            if let Some(name) = interpreter.current().map(str::to_owned) {
+                for piece in &field.pieces {
+                    match piece {
+                        Piece::Value(reach) => self.warn_interpreter(reach.parts.start, &name),
+                        Piece::Unknown(_, reach) => {
+                            let evaluation = Evaluation { what: name.clone(), reach: reach.clone(), second: true };
+                            self.flow.evaluations.push(evaluation);
+                            self.warn_printed(reach, &name);
+                        }
+                        Piece::Text { .. } => {}
+                    }
+                }
+            }
+            interpreter = interpreter.advance(field.constant().as_deref());
+        }
+    }
+
+    /// `bash -c "$(echo @var.x)"`: what `echo` and `printf` print is the program.
+    fn warn_printed(&mut self, reach: &Reach, interpreter: &str) {
+        for part in reach.parts.clone() {
+            let command = self.shell_reference(part).and_then(|reference| reference.command);
+            let name = command.and_then(|index| self.commands.get(index as usize)).and_then(|command| command.name.as_deref());
+            if matches!(name, Some("echo" | "printf")) {
+                self.warn_interpreter(part, interpreter);
+            }
+        }
     }
 
     /// Whether no argument of the command was read yet.
@@ -356,7 +478,6 @@ impl Scanner<'_, '_> {
 
     /// Whether `text`, at the place of a command's name, is a reserved word; does what it says.
     fn reserved(&mut self, text: &str, start: usize) -> bool {
-        let part = self.parts.len();
         let list = self.list();
         let next = match text {
             "!" | "time" | "then" | "else" | "elif" | "do" | "coproc" => Role::Command,
@@ -398,7 +519,7 @@ impl Scanner<'_, '_> {
             "{" => {
                 self.drop_command();
                 self.list().command.next = Role::Argument;
-                self.push(Level::List(Box::new(List::new(ListKind::Group, part))));
+                self.push(Level::List(Box::new(List::new(ListKind::Group))));
                 return true;
             }
             "}" if list.kind == ListKind::Group => {
@@ -408,19 +529,24 @@ impl Scanner<'_, '_> {
                 return true;
             }
             "[[" => {
-                list.command.next = Role::Argument;
+                list.command.next = Role::Command;
                 list.command.name = Some("[[".to_owned());
                 let index = list.command.index;
                 if let Some(command) = index.and_then(|index| self.commands.get_mut(index)) {
                     command.name = Some("[[".to_owned());
                 }
-                self.push(Level::List(Box::new(List::new(ListKind::Condition, part))));
+                self.push(Level::List(Box::new(List::new(ListKind::Condition))));
                 return true;
             }
             _ => return false,
         };
         self.drop_command();
-        self.list().command.next = next;
+        let list = self.list();
+        list.command.next = next;
+        list.command.timed = text == "time";
+        if text == "coproc" {
+            self.flow.undecided.get_or_insert("`coproc`");
+        }
         true
     }
 
@@ -434,46 +560,47 @@ impl Scanner<'_, '_> {
     }
 
     /// A word of `[[ … ]]`.
-    fn condition_word(&mut self, word: &Word) {
-        let parts = self.parts.len();
+    fn condition_word(&mut self, word: Word) {
         let list = self.list();
-        match word.plain() {
-            Some("]]") => {
-                self.pop();
-                self.content_end = self.at;
-            }
-            Some("-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-v" | "-R") => {
-                // Values that come later in the clause are judged by the flag.
-                let known = std::mem::replace(&mut list.clause_is_arithmetic, true);
-                let first = list.clause;
-                self.has_arithmetic = true;
-                if !known {
-                    self.make_integers(first);
-                }
-            }
-            Some("&&" | "||" | "!") => {
-                list.clause = parts;
-                list.clause_is_arithmetic = false;
-            }
-            _ => {}
-        }
-    }
-
-    /// `&&`, `(`, `<` … inside `[[ … ]]`.
-    pub(super) fn condition_operator(&mut self, byte: u8) {
-        let pair = self.reader.byte(self.at + 1) == Some(byte);
-        if matches!(byte, b'&' | b'|') && pair && self.list().command.word.is_none() {
-            let parts = self.parts.len();
-            let list = self.list();
-            list.clause = parts;
-            list.clause_is_arithmetic = false;
-            self.at += 2;
+        if word.plain() == Some("]]") && list.parentheses == 0 {
+            self.pop();
+            self.content_end = self.at;
             return;
         }
-        // Part of a pattern, or an operator that changes nothing here.
-        self.begin_word();
-        self.push_literal(self.reader.slice(self.at, self.at + 1));
-        self.at += 1;
+        if word.plain() == Some("!") && list.command.words.is_empty() {
+            return;
+        }
+        list.command.words.push(word);
+    }
+
+    /// `&&`, `(`, `<` … inside `[[ … ]]`: bash parts words there, with or without blanks. A parenthesis of a pattern is taken for one of the
+    /// condition: more is then judged by itself, and nothing by too little.
+    pub(super) fn condition_operator(&mut self, byte: u8) {
+        let pair = self.reader.byte(self.at + 1) == Some(byte);
+        match byte {
+            b'&' | b'|' if pair => {
+                self.end_word();
+                self.close_command();
+                self.at += 2;
+            }
+            b'(' | b')' => {
+                self.end_word();
+                self.close_command();
+                let list = self.list();
+                list.parentheses = if byte == b'(' { list.parentheses + 1 } else { list.parentheses.saturating_sub(1) };
+                self.at += 1;
+            }
+            b'<' | b'>' => {
+                self.end_word();
+                self.at += 1;
+            }
+            // Part of a pattern.
+            _ => {
+                self.begin_word();
+                self.push_literal(self.reader.slice(self.at, self.at + 1), false);
+                self.at += 1;
+            }
+        }
     }
 
     /// A value that is its whole word is marked as such.
