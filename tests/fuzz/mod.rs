@@ -1,11 +1,13 @@
 //! Bodies of the fuzz targets. `fuzz/` runs them under a fuzzer, `tests/fuzz_smoke.rs` on generated inputs and seeds.
 
+mod host;
 mod plan;
 mod program;
 mod scrub;
 pub mod smith;
 mod source;
 
+pub use host::{policy_text, record_events, signers_text};
 pub use plan::{plan_bytes, plan_edits, valid_plan};
 pub use program::{program_bytes, program_verify_plan};
 pub use scrub::{naive_scrub, scrub_stream};

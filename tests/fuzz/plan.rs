@@ -39,16 +39,22 @@ pub fn plan_edits(data: &[u8]) {
 pub fn valid_plan() -> &'static [u8] {
     static PLAN: OnceLock<Vec<u8>> = OnceLock::new();
     PLAN.get_or_init(|| {
-        for seed in 0..=u8::MAX {
-            let data: Vec<u8> = (0..2048u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ seed).collect();
-            let program = smith::program(&mut Choices::new(&data));
-            let plan = verify(program.view()).ok().and_then(|verified| program::planned(&verified, Mode::Resolve, &[]).ok());
-            if let Some(plan) = plan.filter(|plan| plan.steps.nodes.len() > 10) {
-                return written(&program, &plan);
-            }
-        }
-        panic!("no seed gives a plan");
+        let (program, plan) = some_plan();
+        written(&program, &plan)
     })
+}
+
+/// A program with a plan of more than a few steps.
+pub(super) fn some_plan() -> (Program, Plan) {
+    for seed in 0..=u8::MAX {
+        let data: Vec<u8> = (0..2048u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ seed).collect();
+        let program = smith::program(&mut Choices::new(&data));
+        let plan = verify(program.view()).ok().and_then(|verified| program::planned(&verified, Mode::Resolve, &[]).ok());
+        if let Some(plan) = plan.filter(|plan| plan.steps.nodes.len() > 10) {
+            return (program, plan);
+        }
+    }
+    panic!("no seed gives a plan");
 }
 
 fn written(program: &Program, plan: &Plan) -> Vec<u8> {

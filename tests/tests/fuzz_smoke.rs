@@ -65,6 +65,13 @@ fn the_streaming_scrubber_does_what_a_naive_one_does() {
 }
 
 #[test]
+fn policies_lists_and_records_are_read_or_refused() {
+    run(fuzz::policy_text, 200);
+    run(fuzz::signers_text, 200);
+    run(fuzz::record_events, 200);
+}
+
+#[test]
 fn the_plan_that_edits_start_from_is_valid() {
     let raw = opal_format::reader::RawPlan::copy(fuzz::valid_plan(), opal_format::limits::FILE_SIZE).unwrap();
     assert!(raw.authenticate().unwrap().decode().is_ok());
@@ -73,8 +80,14 @@ fn the_plan_that_edits_start_from_is_valid() {
 #[test]
 fn every_seed_still_passes() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
-    let targets: [(&str, Body); 3] =
-        [("plan_bytes", fuzz::plan_bytes), ("program_verify_plan", fuzz::program_verify_plan), ("source_text", fuzz::source_text)];
+    let targets: [(&str, Body); 6] = [
+        ("plan_bytes", fuzz::plan_bytes),
+        ("policy_text", fuzz::policy_text),
+        ("program_verify_plan", fuzz::program_verify_plan),
+        ("record_events", fuzz::record_events),
+        ("signers_text", fuzz::signers_text),
+        ("source_text", fuzz::source_text),
+    ];
     for (target, body) in targets {
         let mut found = 0;
         for seed in std::fs::read_dir(seeds.join(target)).unwrap() {
