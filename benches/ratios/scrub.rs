@@ -2,7 +2,7 @@
 
 use crate::{Row, Rows, clock};
 use aho_corasick::AhoCorasick;
-use opal_exec::scrub::{Patterns, Scrubber, forms};
+use opal_exec::scrub::{Scrubber, Secrets, forms};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn secrets(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|number| (0..12 + number % 30).map(|_| BASE64[numbers.below(64)]).collect()).collect()
 }
 
-fn scrub(patterns: &Arc<Patterns>, text: &[u8]) {
+fn scrub(patterns: &Arc<Secrets>, text: &[u8]) {
     let mut scrubber = Scrubber::new(Arc::clone(patterns));
     let mut out = Vec::with_capacity(2 * CHUNK);
     for chunk in text.chunks(CHUNK) {
@@ -87,7 +87,11 @@ pub(crate) fn rows() -> Rows {
     let (log, encoded) = (log(), encoded());
     let few = secrets(10);
     let many = secrets(1000);
-    let compiled = |secrets: &[Vec<u8>]| Arc::new(Patterns::new(secrets.iter().map(|secret| (secret.as_slice(), "opal:secret:ABCDEFGH"))));
+    let compiled = |secrets: &[Vec<u8>]| {
+        let known = Arc::new(Secrets::default());
+        known.add(secrets.iter().map(|secret| (secret.as_slice(), "opal:secret:ABCDEFGH")));
+        known
+    };
     let (ten, thousand) = (compiled(&few), compiled(&many));
     let automaton = AhoCorasick::new(few.iter().flat_map(|secret| forms(secret)))?;
     // One secret in each KiB.

@@ -1,15 +1,19 @@
 //! The streaming scrubber against one that is too simple to be wrong.
 
 use super::Choices;
-use opal_exec::scrub::{Patterns, Scrubber, forms};
+use opal_exec::scrub::{Scrubber, Secrets, digits, forms};
 use std::cmp::Reverse;
 use std::sync::Arc;
+
+/// Every text of a secret that has no layout.
+fn every(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    forms(secret).into_iter().chain(digits(secret))
+}
 
 /// Scrubs a whole text: every occurrence of every form at every place, those that overlap as one, named by the first and longest of them.
 #[must_use]
 pub fn naive_scrub(secrets: &[(&[u8], &str)], text: &[u8]) -> Vec<u8> {
-    let forms: Vec<(Vec<u8>, &str)> =
-        secrets.iter().flat_map(|(secret, name)| forms(secret).into_iter().map(move |form| (form, *name))).collect();
+    let forms: Vec<(Vec<u8>, &str)> = secrets.iter().flat_map(|(secret, name)| every(secret).map(move |form| (form, *name))).collect();
     let mut occurrences = Vec::new();
     for at in 0..text.len() {
         let here = forms.iter().filter(|(form, _)| text[at..].starts_with(form));
@@ -60,7 +64,10 @@ pub fn scrub_stream(data: &[u8]) {
     }
     let names: Vec<String> = (0..secrets.len()).map(|number| format!("<{number}>")).collect();
     let named: Vec<(&[u8], &str)> = secrets.iter().zip(&names).map(|(secret, name)| (secret.as_slice(), name.as_str())).collect();
-    let all: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+    // The naive one knows no layout. Where digits are among the text, what is read in pieces is compared with what is read in one.
+    let laid_out = choices.below(2) == 0;
+    let any: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| every(secret)).collect();
+    let all: Vec<Vec<u8>> = if laid_out { any.clone() } else { secrets.iter().flat_map(|secret| forms(secret)).collect() };
     let mut whole = Vec::new();
     for _ in 0..1 + choices.below(12) {
         if all.is_empty() || choices.below(4) == 0 {
@@ -70,11 +77,20 @@ pub fn scrub_stream(data: &[u8]) {
         }
         let form = &all[choices.below(all.len())];
         let end = if choices.below(3) == 0 { choices.below(form.len() + 1) } else { form.len() };
-        whole.extend_from_slice(&form[..end]);
+        let row = if laid_out { 1 + choices.below(20) } else { end.max(1) };
+        const BETWEEN: [&[u8]; 6] = [b"", b"\n", b" ", b"  ab\n0000010: ", b"\r\n  ", b":"];
+        let between = if laid_out { BETWEEN[choices.below(BETWEEN.len())] } else { b"" };
+        for row in form[..end].chunks(row) {
+            whole.extend_from_slice(row);
+            whole.extend_from_slice(between);
+        }
     }
-    let expected = naive_scrub(&named, &whole);
-    let patterns = Arc::new(Patterns::new(named.iter().copied()));
-    assert_eq!(patterns.scrub(&whole), expected, "in one piece");
+    let patterns = Arc::new(Secrets::default());
+    patterns.add(named.iter().copied());
+    let expected = patterns.scrub(&whole);
+    if !laid_out {
+        assert_eq!(expected, naive_scrub(&named, &whole), "in one piece");
+    }
     let mut scrubber = Scrubber::new(patterns);
     let (mut out, mut at) = (Vec::new(), 0);
     while at < whole.len() {
@@ -83,8 +99,10 @@ pub fn scrub_stream(data: &[u8]) {
         at = end;
         // What is held back is the beginning of a form, and occurrences that overlap it.
         let held = &whole[at - scrubber.held()..at];
-        let begun = (0..held.len()).any(|from| all.iter().any(|form| form.len() > held.len() - from && form.starts_with(&held[from..])));
-        assert!(held.is_empty() || begun, "held back for nothing: {held:?}");
+        let begun = (0..held.len()).any(|from| {
+            any.iter().any(|form| form.len() > held.len() - from && form.starts_with(&held[from..]))
+        });
+        assert!(held.is_empty() || begun || laid_out, "held back for nothing: {held:?}");
         assert!(out.len() <= expected.len() && expected.starts_with(&out), "put out too early");
     }
     scrubber.finish(&mut out);

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::confine::probe;
-use crate::scrub::Patterns;
+use crate::scrub::Secrets;
 use crate::supervise::lane::{Lane, LaneError, LaneOptions, Stream};
 use crate::supervise::signals::Signals;
 use opal_core::history::History;
@@ -180,7 +180,7 @@ struct Shared<'p> {
     signals: Arc<Signals>,
     direct: Arc<Direct>,
     names: OnceLock<Arc<[String]>>,
-    patterns: Mutex<Arc<Patterns>>,
+    secrets: Arc<Secrets>,
     /// What runtime bindings have come to hold, with their nodes, in that order. What one held in an earlier attempt is still a secret.
     bindings: Mutex<Vec<(u32, Zeroizing<Vec<u8>>)>>,
     recorder: Mutex<&'p mut dyn Recorder>,
@@ -214,7 +214,7 @@ impl<'p> Shared<'p> {
             signals: Arc::clone(&options.signals),
             direct: Arc::new(Direct::new(files, Arc::clone(&options.signals), json, options.progress.clone())),
             names,
-            patterns: Mutex::default(),
+            secrets: Arc::default(),
             bindings: Mutex::new(bindings),
             recorder: Mutex::new(recorder),
             recording,
@@ -223,14 +223,13 @@ impl<'p> Shared<'p> {
             resumed: !history.is_empty(),
             history: Mutex::new(history),
         };
-        shared.compile_patterns();
+        shared.learn();
         Ok(shared)
     }
 
-    /// Compiles the scrubber's patterns from the plan's values and the bindings so far.
-    fn compile_patterns(&self) {
+    /// Takes over the secrets of the plan, and what the bindings hold so far.
+    fn learn(&self) {
         let slots = &self.plan.slots;
-        let bindings = locked(&self.bindings);
         let mut secrets: Vec<(Zeroizing<Vec<u8>>, String)> = Vec::new();
         for (index, (slot, value)) in slots.slots.iter().zip(&self.plan.values).enumerate() {
             // What nobody gave a reason for is replaced.
@@ -241,11 +240,15 @@ impl<'p> Shared<'p> {
                 secrets.push((value.text(), opal_core::show::Style::Plain.placeholder(&id)));
             }
         }
-        for (node, value) in bindings.iter() {
-            secrets.push((value.clone(), format!("@let.{}", self.binding_name(*node))));
+        for (node, value) in locked(&self.bindings).iter() {
+            secrets.push((value.clone(), self.binding_placeholder(*node)));
         }
-        let patterns = Patterns::new(secrets.iter().map(|(value, name)| (value.as_slice(), name.as_str())));
-        *locked(&self.patterns) = Arc::new(patterns);
+        self.secrets.add(secrets.iter().map(|(value, name)| (value.as_slice(), name.as_str())));
+    }
+
+    /// What is shown in place of what a binding holds.
+    fn binding_placeholder(&self, node: u32) -> String {
+        format!("@let.{}", self.binding_name(node))
     }
 
     fn binding_name(&self, node: u32) -> String {
@@ -256,8 +259,8 @@ impl<'p> Shared<'p> {
         String::from_utf8_lossy(&name).into_owned()
     }
 
-    fn patterns(&self) -> Arc<Patterns> {
-        Arc::clone(&locked(&self.patterns))
+    fn patterns(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets)
     }
 
     fn node(&self, index: usize) -> Option<(&'p Node, NodeKind)> {

@@ -1,30 +1,37 @@
-//! Replaces secret values in everything that leaves the VM (spec/security.md, "Whoever controls a step").
+//! Replaces secret values in everything that leaves the VM. What is read for "no secret leaves unscrubbed" is this module and `outlet`.
 //!
-//! One automaton finds every form (`forms.rs`) of every secret in one pass. Occurrences that overlap become one
-//! range and one placeholder, so no byte of a complete occurrence is ever put out; a plain "leftmost, longest"
-//! would show the tail of a secret whose head is another's tail. Of occurrences that start together
+//! [`Secrets`] are all that are known, by tiers: a new one is compiled alone, and tiers that are alike in size become one, so that a binding in a
+//! loop costs the logarithm of their number and not the number. A [`Scrubber`] goes through one stream. It asks whether there are new secrets
+//! before it takes bytes and before it gives any away, so what it holds is judged by all that are known when it is given away.
+//!
+//! One automaton finds every form (`forms.rs`) of every secret of a tier in one pass (`tier.rs`), and patterns of digits find encodings in any layout
+//! (`digits.rs`). Occurrences that overlap become one range and one placeholder, so no byte of a complete occurrence is ever put out; a plain
+//! "leftmost, longest" would show the tail of a secret whose head is another's tail. Of occurrences that start together
 //! the longest names the placeholder.
 //!
 //! A write may end inside an occurrence. Then the bytes that may belong to one are held back: never more than the
-//! longest form, and only while they are the beginning of one. They are not let go after a time, since a slow
-//! writer would then defeat the scrubber; the other bytes, and occurrences that are complete, pass at once, so output stays live.
+//! longest form with its layout, and only while they are the beginning of one. They are not let go after a time, since a slow
+//! writer would then defeat the scrubber; the other bytes, and occurrences that are complete, pass at once, so output stays live. What has
+//! been put out is remembered for a while ([`CONTEXT`]): where an occurrence began in it (a step ended there, or the secret was not known yet), the rest
+//! of it is replaced.
 //!
-//! Most output holds no secret, so most of it is only looked at by the fast scan: whether a form may begin with these four bytes. The automaton
-//! runs from the places where one may, and only while it has come further than four bytes. Tests besides `tests.rs`: `tests/tests/scrubbing.rs`,
-//! `tests/fuzz/scrub.rs`.
+//! Tests besides `tests.rs`: `tests/tests/scrubbing.rs`, `tests/tests/outlet.rs`, `tests/fuzz/scrub.rs`.
 //!
 //! This guards against accidents, not against a step that wants to leak. The automaton's memory holds the secrets
 //! until the process ends; it is not zeroised.
 
+mod digits;
 mod forms;
+mod tier;
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aho_corasick::automaton::{Automaton as _, StateID};
-use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Anchored, MatchKind, PatternID};
+use tier::{Cursor, Tier};
+use zeroize::Zeroizing;
 
 /// Values shorter than this many bytes are not looked for: they would be found everywhere.
 pub const VALUE_MIN: usize = forms::FORM_MIN;
@@ -33,16 +40,10 @@ pub const VALUE_MIN: usize = forms::FORM_MIN;
 const WINDOW: usize = 4;
 const _: () = assert!(WINDOW == forms::FORM_MIN);
 
-/// Of forms longer than twice this only so many bytes are in the automaton, which takes some hundred bytes for each; the rest is compared.
-const HEAD: usize = 64;
+/// So many bytes that have been put out are remembered, at least.
+pub const CONTEXT: usize = 4096;
 
-/// Bits of the fast scan's table, as a power of two: with a thousand secrets about one place in a hundred is looked at for nothing.
-const FILTER_BITS: u32 = 20;
-
-/// Places that the fast scan decides about at once.
-const STRIDE: usize = 8;
-
-/// Every text that is looked for on behalf of a value, each once.
+/// Every text that is looked for on behalf of a value, each once, but for its encodings as digits.
 #[must_use]
 pub fn forms(value: &[u8]) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
@@ -52,56 +53,82 @@ pub fn forms(value: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-/// All secrets to be replaced, compiled.
+/// The digits of a value in each encoding, each once, without a layout.
+#[must_use]
+pub fn digits(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    forms::variants(value).iter().for_each(|variant| digits::each(variant, &mut |form| all.push(form)));
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// A value, and what to show in its place.
+struct Secret {
+    value: Zeroizing<Vec<u8>>,
+    name: Arc<[u8]>,
+}
+
+/// All secrets that are known. There are never fewer.
 #[derive(Default)]
-pub struct Patterns {
-    automaton: Option<Compiled>,
+pub struct Secrets {
+    tiers: Mutex<Tiers>,
+    /// Changes with the tiers.
+    generation: AtomicUsize,
 }
 
-struct Compiled {
-    nfa: NFA,
-    start: StateID,
-    /// By state: how many of the last bytes are the beginning of a form.
-    depths: Vec<u32>,
-    /// States at the end of a form that no other form goes on from.
-    leaves: HashSet<StateID>,
-    /// By pattern: which replacement.
-    owners: Vec<usize>,
-    /// By pattern: the form, if the pattern is only the head of it.
-    long: Vec<Option<Vec<u8>>>,
-    replacements: Vec<Vec<u8>>,
-    /// A bit for each hash of the first [`WINDOW`] bytes of a form.
-    filter: Box<[u8]>,
+#[derive(Default)]
+struct Tiers {
+    /// Each larger than all behind it together.
+    all: Vec<Arc<Tier>>,
+    /// How many secrets have been compiled, counting again those that were compiled again.
+    compiled: usize,
 }
 
-impl Patterns {
-    /// Compiles secrets, each with what to show in its place. Values shorter than [`VALUE_MIN`] are left out; the
-    /// caller says so where that matters. The earlier of two equal values wins.
-    #[must_use]
-    pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> Self {
-        let mut patterns: Vec<Vec<u8>> = Vec::new();
-        let mut owners = Vec::new();
-        let mut replacements = Vec::new();
-        for (value, replacement) in secrets {
-            for form in forms(value) {
-                patterns.push(form);
-                owners.push(replacements.len());
-            }
-            replacements.push(replacement.as_bytes().to_vec());
+impl Secrets {
+    /// Adds secrets, each with what to show in its place. When this returns, every scrubber knows them. Values shorter than [`VALUE_MIN`] are left
+    /// out; the caller says so where that matters. The earlier of two equal values wins.
+    pub fn add<'a>(&self, secrets: impl IntoIterator<Item = (&'a [u8], &'a str)>) {
+        let mut tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |value: &[u8]| tiers.all.iter().flat_map(|tier| &tier.secrets).any(|secret| secret.value.as_slice() == value);
+        let mut new: Vec<Secret> = secrets
+            .into_iter()
+            .filter(|(value, _)| value.len() >= VALUE_MIN && !known(value))
+            .map(|(value, name)| Secret { value: Zeroizing::new(value.to_vec()), name: name.as_bytes().into() })
+            .collect();
+        if new.is_empty() {
+            return;
         }
-        Self { automaton: Compiled::new(patterns, owners, replacements) }
+        while let Some(last) = tiers.all.pop_if(|last| last.secrets.len() <= new.len()) {
+            let older = last.secrets.iter().map(|secret| Secret { value: secret.value.clone(), name: Arc::clone(&secret.name) });
+            new = older.chain(new).collect();
+        }
+        tiers.compiled = tiers.compiled.saturating_add(new.len());
+        tiers.all.extend(Tier::new(new).map(Arc::new));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many secrets have been compiled, counting again those that were compiled again, and in how many tiers they are now.
+    #[must_use]
+    pub fn work(&self) -> (usize, usize) {
+        let tiers = self.tiers.lock().unwrap_or_else(PoisonError::into_inner);
+        (tiers.compiled, tiers.all.len())
     }
 
     /// Whether there is nothing to replace.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.automaton.is_none()
+        self.generation.load(Ordering::Acquire) == 0
     }
 
     /// Scrubs a whole text.
     #[must_use]
     pub fn scrub(self: &Arc<Self>, text: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len());
+        if self.is_empty() {
+            out.extend_from_slice(text);
+            return out;
+        }
         let mut scrubber = Scrubber::new(Arc::clone(self));
         scrubber.write(text, &mut out);
         scrubber.finish(&mut out);
@@ -109,276 +136,182 @@ impl Patterns {
     }
 }
 
-impl Compiled {
-    fn new(forms: Vec<Vec<u8>>, owners: Vec<usize>, replacements: Vec<Vec<u8>>) -> Option<Self> {
-        if forms.is_empty() {
-            return None;
-        }
-        let is_long = |form: &Vec<u8>| form.len() > HEAD.saturating_mul(2);
-        let patterns: Vec<Vec<u8>> =
-            forms.iter().map(|form| form.get(..HEAD).filter(|_| is_long(form)).map_or_else(|| form.clone(), <[u8]>::to_vec)).collect();
-        let long = forms.into_iter().map(|form| is_long(&form).then_some(form)).collect();
-        // Building fails only beyond 2^31 states: 2 GiB of forms, above every limit on values.
-        let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&patterns).ok()?;
-        let start = nfa.start_state(Anchored::No).ok()?;
-        let mut depths = Vec::new();
-        let mut leaves = HashSet::new();
-        let mut filter = vec![0; 1 << (FILTER_BITS - 3)].into_boxed_slice();
-        for pattern in &patterns {
-            let mut state = start;
-            for (depth, byte) in (1u32..).zip(pattern) {
-                state = nfa.next_state(Anchored::No, state, *byte);
-                if depths.len() <= state.as_usize() {
-                    depths.resize(state.as_usize().saturating_add(1), 0);
-                }
-                if let Some(place) = depths.get_mut(state.as_usize()) {
-                    *place = depth;
-                }
-            }
-            leaves.insert(state);
-            if let Some(window) = pattern.first_chunk() {
-                let hash = hash(u32::from_le_bytes(*window));
-                if let Some(place) = filter.get_mut(hash >> 3) {
-                    *place |= 1 << (hash & 7);
-                }
-            }
-        }
-        for pattern in &patterns {
-            let mut state = start;
-            for byte in pattern {
-                leaves.remove(&state);
-                state = nfa.next_state(Anchored::No, state, *byte);
-            }
-        }
-        Some(Self { nfa, start, depths, leaves, owners, long, replacements, filter })
-    }
-
-    fn depth(&self, state: StateID) -> usize {
-        self.depths.get(state.as_usize()).map_or(0, |depth| *depth as usize)
-    }
-
-    /// The state that goes on like `state`, which the end of `text` has led to, and is not the end of a form that none goes on from. What is only
-    /// complete need not be held back.
-    fn beyond_leaf(&self, text: &[u8], mut state: StateID) -> StateID {
-        while self.leaves.contains(&state) {
-            let from = text.len().saturating_sub(self.depth(state)).saturating_add(1);
-            let rest = text.get(from..).unwrap_or_default();
-            state = rest.iter().fold(self.start, |state, byte| self.nfa.next_state(Anchored::No, state, *byte));
-        }
-        state
-    }
-
-    /// 1 where a form may begin with these bytes, else 0.
-    fn may_begin(&self, window: u32) -> u8 {
-        let hash = hash(window);
-        self.filter.get(hash >> 3).map_or(1, |byte| byte >> (hash & 7) & 1)
-    }
-
-    /// The first place at or after `from` where a form may begin, or where too few bytes are left to tell.
-    fn skip(&self, text: &[u8], from: usize) -> usize {
-        let mut at = from;
-        // Eight places in one go: their bytes are those of two words that overlap by half.
-        while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<{ STRIDE + WINDOW }>) {
-            let [a, b, c, d, e, f, g, h, i, j, k, l] = *block;
-            let words = [u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([e, f, g, h, i, j, k, l])];
-            let any = words.into_iter().fold(0, |any, word| {
-                let window = |shifted: u64| self.may_begin(u32::try_from(shifted & u64::from(u32::MAX)).unwrap_or(0));
-                any | window(word) | window(word >> 8) | window(word >> 16) | window(word >> 24)
-            });
-            if any != 0 {
-                break;
-            }
-            at = at.saturating_add(STRIDE);
-        }
-        while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk)
-            && self.may_begin(u32::from_le_bytes(*window)) == 0
-        {
-            at = at.saturating_add(1);
-        }
-        at
-    }
-
-    /// The patterns that end in `state`: heads of longer forms, or whole ones.
-    fn ending(&self, state: StateID, heads: bool) -> impl Iterator<Item = PatternID> {
-        let patterns = (0..self.nfa.match_len(state)).map(move |n| self.nfa.match_pattern(state, n));
-        patterns.filter(move |pattern| self.long_form(pattern.as_usize()).is_some() == heads)
-    }
-
-    fn long_form(&self, pattern: usize) -> Option<&[u8]> {
-        self.long.get(pattern)?.as_deref()
-    }
-
-    /// The longest form that ends in `state`, and its replacement.
-    fn longest(&self, state: StateID) -> Option<(usize, usize)> {
-        self.ending(state, false)
-            .map(|pattern| (self.nfa.pattern_len(pattern), self.owners.get(pattern.as_usize()).copied().unwrap_or(0)))
-            .reduce(|a, b| if b.0 > a.0 { b } else { a })
-    }
-}
-
-/// Spreads the bytes of a window (a multiplicative hash, by the golden ratio).
-fn hash(window: u32) -> usize {
-    (window.wrapping_mul(0x9e37_79b1) >> (32 - FILTER_BITS)) as usize
-}
-
-/// A part of the held text that is to be replaced.
+/// A part of a text that is to be replaced.
 struct Found {
     range: Range<usize>,
-    /// Length of the occurrence that names the replacement.
+    /// Length of the occurrence that names it.
     length: usize,
-    replacement: usize,
+    name: Arc<[u8]>,
 }
 
-/// A long form whose head is in the held text, and everything behind it that has come so far.
-struct Followed {
-    start: usize,
-    /// Bytes that are known to be the same.
-    same: usize,
-    pattern: usize,
+/// Adds an occurrence that ends last, and merges those that it overlaps.
+fn note(found: &mut Vec<Found>, mut new: Found) {
+    while let Some(last) = found.pop_if(|last| last.range.end > new.range.start) {
+        let start = last.range.start.min(new.range.start);
+        if (last.range.start, Reverse(last.length)) <= (new.range.start, Reverse(new.length)) {
+            new.length = last.length;
+            new.name = last.name;
+        }
+        new.range.start = start;
+        new.range.end = new.range.end.max(last.range.end);
+    }
+    found.push(new);
 }
 
 /// Scrubs one stream.
 pub struct Scrubber {
-    patterns: Arc<Patterns>,
-    state: Option<StateID>,
-    /// What has been read and not been put out.
+    secrets: Arc<Secrets>,
+    generation: usize,
+    cursors: Vec<Cursor>,
+    /// What has been put out lately, and what has not.
     held: Vec<u8>,
+    /// So many bytes of `held` have been put out.
+    shown: usize,
+    /// So many may be: no occurrence to come begins before.
+    certain: usize,
+    /// All may be, since the stream has ended, or what writes to it has.
+    flushed: bool,
     /// Occurrences in `held`, in order, disjoint.
-    found: Vec<Found>,
-    /// What may become an occurrence of a long form, in order.
-    followed: Vec<Followed>,
+    found: VecDeque<Found>,
 }
 
 impl Scrubber {
     /// A scrubber at the beginning of a stream.
     #[must_use]
-    pub fn new(patterns: Arc<Patterns>) -> Self {
-        Self { patterns, state: None, held: Vec::new(), found: Vec::new(), followed: Vec::new() }
+    pub fn new(secrets: Arc<Secrets>) -> Self {
+        Self { secrets, generation: 0, cursors: Vec::new(), held: Vec::new(), shown: 0, certain: 0, flushed: false, found: VecDeque::new() }
     }
 
-    /// Goes on with other patterns. Call it after [`Scrubber::finish`]: what is held is judged by the new ones only
-    /// from its end.
-    pub fn set_patterns(&mut self, patterns: Arc<Patterns>) {
-        self.patterns = patterns;
-        self.state = None;
-    }
-
-    /// How many bytes are held back.
+    /// How many bytes have been read and not been put out.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.held.len()
+        self.held.len().saturating_sub(self.shown)
     }
 
     /// Takes the next bytes and appends to `out` what can be put out.
     pub fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let patterns = Arc::clone(&self.patterns);
-        let Some(compiled) = &patterns.automaton else {
-            out.extend_from_slice(bytes);
-            return;
-        };
-        let mut state = self.state.unwrap_or(compiled.start);
-        // What may be the beginning of a form starts here.
-        let mut begun = self.held.len().saturating_sub(compiled.depth(state));
-        let mut at = self.held.len();
-        self.held.extend_from_slice(bytes);
-        while at < self.held.len() {
-            // Nothing that is longer than a window is under way: the fast scan goes on where the shorter begins, and so behind where it stopped.
-            let depth = compiled.depth(state);
-            if depth < WINDOW && (state == compiled.start || at.saturating_sub(begun) >= WINDOW) {
-                begun = compiled.skip(&self.held, at.saturating_sub(depth));
-                at = begun;
-                state = compiled.start;
-            }
-            let Some(byte) = self.held.get(at) else { break };
-            state = compiled.nfa.next_state(Anchored::No, state, *byte);
-            at = at.saturating_add(1);
-            if !compiled.nfa.is_match(state) {
-                continue;
-            }
-            if let Some((length, replacement)) = compiled.longest(state) {
-                self.note(Found { range: at.saturating_sub(length)..at, length, replacement });
-            }
-            let start = at.saturating_sub(HEAD);
-            self.followed.extend(compiled.ending(state, true).map(|head| Followed { start, same: HEAD, pattern: head.as_usize() }));
-        }
-        self.follow(compiled);
-        let state = compiled.beyond_leaf(&self.held, state);
-        self.state = Some(state);
-        let certain = self.held.len().saturating_sub(compiled.depth(state));
-        let certain = self.followed.first().map_or(certain, |first| first.start.min(certain));
-        self.put_out(certain, compiled, out);
+        self.push(bytes);
+        while self.pull(usize::MAX, out) > 0 {}
     }
 
-    /// Puts out what is held: the stream has ended.
+    /// Puts out what is held: what writes to the stream has ended.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        let patterns = Arc::clone(&self.patterns);
-        if let Some(compiled) = &patterns.automaton {
-            self.put_out(self.held.len(), compiled, out);
-        }
-        self.state = None;
-        self.followed.clear();
+        self.flush();
+        while self.pull(usize::MAX, out) > 0 {}
     }
 
-    /// Compares what has come with the long forms that have begun.
-    fn follow(&mut self, compiled: &Compiled) {
-        let mut followed = std::mem::take(&mut self.followed);
-        followed.retain_mut(|one| {
-            let text = self.held.get(one.start..).unwrap_or_default();
-            let Some(form) = compiled.long_form(one.pattern) else { return false };
-            let end = text.len().min(form.len());
-            let same = text.get(one.same..end) == form.get(one.same..end);
-            one.same = end;
-            if same && end == form.len() {
-                let replacement = compiled.owners.get(one.pattern).copied().unwrap_or(0);
-                // It may not be the last to end: those behind it are added anew.
-                let last = one.start.saturating_add(end);
-                let behind = self.found.iter().position(|found| found.range.end > last).unwrap_or(self.found.len());
-                let behind = self.found.split_off(behind);
-                self.note(Found { range: one.start..last, length: end, replacement });
-                behind.into_iter().for_each(|found| self.note(found));
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.refresh();
+        self.forget();
+        self.flushed = false;
+        let from = self.held.len();
+        self.held.extend_from_slice(bytes);
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        for cursor in &mut self.cursors {
+            let mut of_tier = Vec::new();
+            cursor.scan(&self.held, from, &mut of_tier, &mut others);
+            if found.is_empty() {
+                found = of_tier;
+            } else {
+                others.append(&mut of_tier);
             }
-            same && end < form.len()
-        });
-        self.followed = followed;
+        }
+        self.add(found, others);
     }
 
-    /// Adds an occurrence that ends last, and merges those that it overlaps.
-    fn note(&mut self, mut new: Found) {
-        while let Some(last) = self.found.pop_if(|last| last.range.end > new.range.start) {
-            let start = last.range.start.min(new.range.start);
-            if (last.range.start, std::cmp::Reverse(last.length)) <= (new.range.start, std::cmp::Reverse(new.length)) {
-                new.length = last.length;
-                new.replacement = last.replacement;
-            }
-            new.range.start = start;
-        }
-        self.found.push(new);
+    /// Nothing is held back any longer.
+    pub fn flush(&mut self) {
+        self.refresh();
+        let mut others = Vec::new();
+        self.cursors.iter().for_each(|cursor| cursor.find_last(&self.held, &mut others));
+        self.add(Vec::new(), others);
+        self.flushed = true;
+        self.certain = self.held.len();
     }
 
-    /// Puts out the held bytes before `certain`; no occurrence to come begins there. One that reaches beyond stays,
-    /// since it may yet be merged.
-    fn put_out(&mut self, certain: usize, compiled: &Compiled, out: &mut Vec<u8>) {
-        let mut at = 0;
-        let mut done: usize = 0;
-        for found in &self.found {
-            if found.range.end > certain {
-                break;
+    /// Appends to `out` the next part of what can be put out, by the secrets that are known now: bytes as they are, at most so many, or a placeholder.
+    /// Gives how many bytes of the stream that were; 0 if there is nothing.
+    pub fn pull(&mut self, most: usize, out: &mut Vec<u8>) -> usize {
+        self.refresh();
+        while self.found.pop_front_if(|found| found.range.end <= self.shown).is_some() {}
+        let end = match self.found.front() {
+            Some(found) if found.range.start <= self.shown && found.range.end > self.certain => return 0,
+            Some(found) if found.range.start <= self.shown => {
+                out.extend_from_slice(&found.name);
+                found.range.end
             }
-            out.extend_from_slice(self.held.get(at..found.range.start).unwrap_or_default());
-            out.extend_from_slice(compiled.replacements.get(found.replacement).map_or(b"", Vec::as_slice));
-            at = found.range.end;
-            done = done.saturating_add(1);
+            next => {
+                let end = self.certain.min(self.shown.saturating_add(most));
+                let end = next.map_or(end, |next| next.range.start.min(end));
+                out.extend_from_slice(self.held.get(self.shown..end).unwrap_or_default());
+                end
+            }
+        };
+        let pulled = end.saturating_sub(self.shown);
+        self.shown = self.shown.max(end);
+        pulled
+    }
+
+    /// Takes over what has become known, and looks through what is held for it.
+    fn refresh(&mut self) {
+        if self.secrets.generation.load(Ordering::Acquire) == self.generation {
+            return;
         }
-        self.found.drain(..done);
-        let end = self.found.first().map_or(certain, |next| next.range.start.min(certain));
-        out.extend_from_slice(self.held.get(at..end).unwrap_or_default());
-        let end = end.max(at);
-        self.held.drain(..end);
-        for one in &mut self.followed {
-            one.start = one.start.saturating_sub(end);
+        let tiers = {
+            let tiers = self.secrets.tiers.lock().unwrap_or_else(PoisonError::into_inner);
+            self.generation = self.secrets.generation.load(Ordering::Acquire);
+            tiers.all.clone()
+        };
+        let mut before = std::mem::take(&mut self.cursors);
+        let mut others = Vec::new();
+        for tier in tiers {
+            match before.iter().position(|cursor| Arc::ptr_eq(&cursor.tier, &tier)) {
+                Some(known) => self.cursors.push(before.swap_remove(known)),
+                None => {
+                    let (mut cursor, mut found) = (Cursor::new(tier), Vec::new());
+                    cursor.scan(&self.held, 0, &mut found, &mut others);
+                    others.append(&mut found);
+                    self.cursors.push(cursor);
+                }
+            }
         }
+        self.add(Vec::new(), others);
+    }
+
+    /// Adds occurrences, those in `found` disjoint and in order, and sees what is certain now.
+    fn add(&mut self, found: Vec<Found>, others: Vec<Found>) {
+        let last = self.found.back().map_or(0, |last| last.range.end);
+        if others.is_empty() && found.first().is_none_or(|first| first.range.start >= last) {
+            self.found.extend(found);
+        } else {
+            let mut all: Vec<Found> = std::mem::take(&mut self.found).into_iter().chain(found).chain(others).collect();
+            // By their ends, so that each ends last when it is noted.
+            all.sort_by_key(|found| (found.range.end, found.range.start));
+            let mut merged = Vec::with_capacity(all.len());
+            all.into_iter().for_each(|found| note(&mut merged, found));
+            self.found = merged.into();
+        }
+        if !self.flushed {
+            let certain = self.cursors.iter().map(|cursor| cursor.certain(&self.held)).fold(self.held.len(), usize::min);
+            self.certain = certain.max(self.shown);
+        }
+    }
+
+    /// Forgets what was put out long ago.
+    fn forget(&mut self) {
+        if self.shown < CONTEXT.saturating_mul(2) {
+            return;
+        }
+        // An occurrence that is under way is remembered from its beginning.
+        let begun = self.cursors.iter().map(|cursor| cursor.certain(&self.held)).fold(self.shown, usize::min);
+        let gone = self.shown.saturating_sub(CONTEXT).min(begun);
+        self.held.drain(..gone);
+        self.shown = self.shown.saturating_sub(gone);
+        self.certain = self.certain.saturating_sub(gone);
+        self.cursors.iter_mut().for_each(|cursor| cursor.shift(gone));
         for found in &mut self.found {
-            found.range = found.range.start.saturating_sub(end)..found.range.end.saturating_sub(end);
+            found.range = found.range.start.saturating_sub(gone)..found.range.end.saturating_sub(gone);
         }
     }
 }

@@ -267,12 +267,13 @@ impl<'s, 'p> Worker<'s, 'p> {
             self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": null, "cause": cause.to_string() }));
             return self.failed(index, cause, b"", started.elapsed());
         }
+        // Before anything else reads or writes: from here on the value is known.
+        self.shared.secrets.add([(capture.bytes.as_slice(), self.shared.binding_placeholder(number).as_str())]);
         {
             let mut bindings = locked(&self.shared.bindings);
             bindings.retain(|(of, value)| *of != number || **value != *capture.bytes);
             bindings.push((number, Zeroizing::new(capture.bytes.to_vec())));
         }
-        self.shared.compile_patterns();
         let sealed = locked(&self.shared.recorder).seal(&capture.bytes).unwrap_or_default();
         self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": sealed }));
         Flow::Done
@@ -280,7 +281,6 @@ impl<'s, 'p> Worker<'s, 'p> {
 
     /// Runs one process and judges how it ended.
     fn step(&mut self, index: usize, script: &Script, scope: Scope<'_>, capture: Option<&mut Capture>) -> Flow {
-        self.scrubbers.refresh(self.shared);
         if let Err(flow) = self.begin(index, scope) {
             return flow;
         }

@@ -271,12 +271,6 @@ impl Scrubbers {
         let patterns = shared.patterns();
         Self { streams: [Scrubber::new(Arc::clone(&patterns)), Scrubber::new(patterns)], scratch: Vec::new() }
     }
-
-    /// Takes over secrets that have become known. Call it between steps.
-    pub(super) fn refresh(&mut self, shared: &Shared) {
-        let patterns = shared.patterns();
-        self.streams.iter_mut().for_each(|scrubber| scrubber.set_patterns(Arc::clone(&patterns)));
-    }
 }
 
 impl Sink for StepSink<'_> {

@@ -117,7 +117,6 @@ impl Worker<'_, '_> {
                 }
             };
         }
-        self.scrubbers.refresh(self.shared);
         let mut sink = StepSink { node: index, to: &*self.to, scrubbers: &mut self.scrubbers, capture: None, tail: Vec::new() };
         match sink.write(stream, bytes).and_then(|()| sink.finish()) {
             Ok(()) => Flow::Done,

@@ -1,15 +1,15 @@
 //! The forms in which a secret value may appear in output.
 //!
-//! Everything that ordinary tools print by themselves: the bytes, their usual encodings, and the ways
-//! languages quote them. Not covered, because no list could be: reversed, one character a line, encrypted.
+//! Everything that ordinary tools print by themselves: the bytes, and the ways languages escape and quote them; encodings as digits are found
+//! by `digits.rs`. Not covered, because no list could be: reversed, one character a line, encrypted.
 
 use std::collections::HashSet;
 
 /// Shorter values and forms are not looked for: they would be found everywhere.
 pub(super) const FORM_MIN: usize = 4;
 
-/// Columns at which `base64` and `openssl` break their lines.
-const WRAPS: [usize; 2] = [76, 64];
+/// How often JSON may be a text in JSON.
+const JSON_DEPTH: usize = 3;
 
 /// Calls `add` with every form of `secret`, some more than once.
 pub(super) fn each(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
@@ -19,21 +19,26 @@ pub(super) fn each(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
             add(form);
         }
     };
-    one(secret, &mut add);
+    variants(secret).iter().for_each(|variant| one(variant, &mut add));
+}
+
+/// The texts as which a value may be printed before anything is escaped: with and without its last line end, with the line ends of other systems,
+/// and each of its lines.
+pub(super) fn variants(secret: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = vec![secret.to_vec()];
     let trimmed = secret.strip_suffix(b"\n").unwrap_or(secret);
     let trimmed = trimmed.strip_suffix(b"\r").unwrap_or(trimmed);
-    if trimmed.len() >= FORM_MIN && trimmed.len() < secret.len() {
-        one(trimmed, &mut add);
+    if trimmed.len() < secret.len() {
+        all.push(trimmed.to_vec());
     }
     if trimmed.contains(&b'\n') {
-        let unix: Vec<u8> = lines(secret).collect::<Vec<_>>().join(&b'\n');
-        let dos = lines(secret).collect::<Vec<_>>().join(&b"\r\n"[..]);
-        one(&unix, &mut add);
-        one(&dos, &mut add);
-        for line in lines(secret).filter(|line| line.len() >= FORM_MIN) {
-            one(line, &mut add);
-        }
+        all.push(lines(secret).collect::<Vec<_>>().join(&b'\n'));
+        all.push(lines(secret).collect::<Vec<_>>().join(&b"\r\n"[..]));
+        all.extend(lines(secret).map(<[u8]>::to_vec));
     }
+    let mut seen = HashSet::new();
+    all.retain(|variant| variant.len() >= FORM_MIN && seen.insert(variant.clone()));
+    all
 }
 
 fn lines(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -42,21 +47,28 @@ fn lines(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn one(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
     add(secret.to_vec());
-    base64(secret, add);
+    // As SQL, CSV and other languages double a quote inside quotes.
+    add(substitute(secret, |byte| (byte == b'\'').then_some("''")));
+    add(substitute(secret, |byte| (byte == b'"').then_some("\"\"")));
     for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
-        add(secret.iter().flat_map(|byte| hex(*byte, digits)).collect());
         // encodeURIComponent, RFC 3986, Python's quote, encodeURI, and forms.
         for safe in [&b"-_.~!'()*"[..], b"-_.~", b"-_.~/", b"-_.~!'()*;,/?:@&=+$#", b"-_.*"] {
             add(percent(secret, digits, safe, false));
             add(percent(secret, digits, safe, true));
         }
     }
-    let text = std::str::from_utf8(secret).ok();
     let go = Json { html: true, ..Json::default() };
     for flags in [Json::default(), go, Json { long: true, ..go }, Json { slash: true, ..Json::default() }] {
-        add(flags.bytes(secret));
-        if let Some(text) = text {
-            add(flags.ascii(text));
+        // As text in JSON, in JSON, in JSON; at one of these what is not ASCII may be escaped.
+        for level in 0..JSON_DEPTH {
+            let deeper = |form: &Vec<u8>| Some(flags.bytes(form)).filter(|deeper| deeper != form);
+            let levels: Vec<Vec<u8>> = std::iter::successors(Some(secret.to_vec()), deeper).take(JSON_DEPTH.saturating_add(1)).collect();
+            let text = levels.get(level).and_then(|form| std::str::from_utf8(form).ok()).filter(|text| !text.is_ascii());
+            let ascii = std::iter::successors(text.map(|text| flags.ascii(text)), deeper);
+            ascii.take(JSON_DEPTH.saturating_sub(level)).for_each(&mut *add);
+            if level == 0 {
+                levels.into_iter().for_each(&mut *add);
+            }
         }
     }
     shell(secret, add);
@@ -69,48 +81,6 @@ fn one(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
             b'\'' => Some(apostrophe),
             _ => None,
         }));
-    }
-}
-
-/// The base64 forms: what is certain when the secret starts at each of the three places in a group,
-/// and all of it, padded and not, where it ends the text.
-fn base64(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
-    const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for before in 0..3usize {
-        let mut bytes = vec![0; before];
-        bytes.extend_from_slice(secret);
-        let mut digits: Vec<u8> = bytes
-            .chunks(3)
-            .flat_map(|group| {
-                let at = |n: usize| u32::from(group.get(n).copied().unwrap_or(0));
-                let bits = at(0) << 16 | at(1) << 8 | at(2);
-                let digits = [bits >> 18, bits >> 12, bits >> 6, bits];
-                digits.into_iter().take(group.len().saturating_add(1))
-            })
-            .map(|six| STANDARD.get((six & 63) as usize).copied().unwrap_or(b'A'))
-            .collect();
-        // With `before` unknown bytes in front, the digits that hold any of their bits are unknown.
-        digits.drain(..before.saturating_mul(4).div_ceil(3).min(digits.len()));
-        let certain = if bytes.len() % 3 == 0 { digits.len() } else { digits.len().saturating_sub(1) };
-        let padding = (3usize.saturating_sub(bytes.len() % 3)) % 3;
-        let padded: Vec<u8> = digits.iter().copied().chain(std::iter::repeat_n(b'=', padding)).collect();
-        let mut forms = vec![digits.get(..certain).unwrap_or_default().to_vec(), digits];
-        if before == 0 {
-            let wrapped = WRAPS.into_iter().filter(|width| padded.len() > *width);
-            forms.extend(wrapped.flat_map(|width| padded.chunks(width)).map(<[u8]>::to_vec));
-        }
-        forms.push(padded);
-        for form in forms {
-            add(form
-                .iter()
-                .map(|digit| match digit {
-                    b'+' => b'-',
-                    b'/' => b'_',
-                    other => *other,
-                })
-                .collect());
-            add(form);
-        }
     }
 }
 

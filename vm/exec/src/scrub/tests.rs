@@ -1,8 +1,10 @@
 use super::*;
 use proptest::prelude::*;
 
-fn patterns(secrets: &[(&[u8], &str)]) -> Arc<Patterns> {
-    Arc::new(Patterns::new(secrets.iter().copied()))
+fn patterns(secrets: &[(&[u8], &str)]) -> Arc<Secrets> {
+    let known = Arc::new(Secrets::default());
+    known.add(secrets.iter().copied());
+    known
 }
 
 /// What scrubbing means, with no automaton and no streaming: every occurrence of every form, overlapping ones
@@ -10,13 +12,13 @@ fn patterns(secrets: &[(&[u8], &str)]) -> Arc<Patterns> {
 fn reference(secrets: &[(&[u8], &str)], text: &[u8]) -> Vec<u8> {
     let mut occurrences = Vec::new();
     for (secret, name) in secrets.iter().filter(|(secret, _)| secret.len() >= VALUE_MIN) {
-        forms::each(secret, &mut |form| {
+        for form in forms(secret).into_iter().chain(digits(secret)) {
             for at in 0..text.len() {
                 if text[at..].starts_with(&form) {
-                    occurrences.push((at, std::cmp::Reverse(form.len()), *name));
+                    occurrences.push((at, Reverse(form.len()), *name));
                 }
             }
-        });
+        }
     }
     occurrences.sort_by_key(|(at, length, _)| (*at, *length));
     let mut out = Vec::new();
@@ -35,7 +37,7 @@ fn reference(secrets: &[(&[u8], &str)], text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn streamed(patterns: &Arc<Patterns>, chunks: &[&[u8]]) -> Vec<u8> {
+fn streamed(patterns: &Arc<Secrets>, chunks: &[&[u8]]) -> Vec<u8> {
     let mut scrubber = Scrubber::new(Arc::clone(patterns));
     let mut out = Vec::new();
     chunks.iter().for_each(|chunk| scrubber.write(chunk, &mut out));
@@ -128,18 +130,136 @@ fn a_secret_of_several_lines_is_replaced_line_by_line() {
     assert_eq!(patterns.scrub(b"ok"), b"ok", "a short line alone is not a secret");
 }
 
+/// Digits in rows of so many, with what stands before and behind a row.
+fn rows(digits: &[u8], width: usize, before: &str, behind: &str) -> Vec<u8> {
+    digits.chunks(width).map(|row| [before.as_bytes(), row, behind.as_bytes()].concat()).collect::<Vec<_>>().join(&b'\n')
+}
+
 #[test]
-fn base64_broken_into_lines_is_replaced() {
+fn digits_broken_into_lines_of_any_width_are_replaced() {
     let secret: Vec<u8> = (0..200u8).map(|n| b'!' + n % 90).collect();
     let patterns = patterns(&[(&secret, "<S>")]);
-    let mut all = Vec::new();
-    forms::each(&secret, &mut |form| all.push(form));
-    let whole = all.iter().find(|form| form.ends_with(b"=")).expect("200 bytes are padded");
-    for width in [64, 76] {
-        let text = whole.chunks(width).collect::<Vec<_>>().join(&b'\n');
-        let rows = vec!["<S>"; whole.len().div_ceil(width)].join("\n");
-        assert_eq!(patterns.scrub(&text), rows.as_bytes());
+    let all = digits(&secret);
+    assert!(all.iter().any(|form| form.ends_with(b"===")), "base32 is padded too");
+    for digits in &all {
+        for width in (3..80).chain([100, 120]) {
+            assert_eq!(patterns.scrub(&rows(digits, width, "", "")), b"<S>", "{width} {}", String::from_utf8_lossy(digits));
+            let dos = [b"[", rows(digits, width, "", "\r").as_slice(), b"\n]"].concat();
+            assert!(patterns.scrub(&dos).starts_with(b"[<S>"), "{width}");
+        }
+        assert_eq!(patterns.scrub(&rows(digits, 64, "    ", "")), b"    <S>", "in YAML");
+        let json = String::from_utf8(rows(digits, 64, "", "")).expect("ASCII").replace('\n', "\\n");
+        assert_eq!(patterns.scrub(json.as_bytes()), b"<S>", "in JSON");
     }
+}
+
+/// A dump as tools lay it out: an offset and `after` it, groups of so many pairs, and a column of characters.
+fn dump(bytes: &[u8], offset: bool, after: &str, group: usize, column: Option<[&str; 2]>) -> Vec<u8> {
+    let mut out = String::new();
+    for (number, row) in bytes.chunks(16).enumerate() {
+        if offset {
+            out += &format!("{:08x}{after}", number * 16);
+        }
+        let groups: Vec<String> = row.chunks(group).map(|group| group.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+        out += &groups.join(" ");
+        if let Some([open, close]) = column {
+            out += open;
+            out.extend(row.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }));
+            out += close;
+        }
+        out.push('\n');
+    }
+    out.into_bytes()
+}
+
+#[test]
+fn a_dump_in_any_layout_shows_nothing_of_a_secret_wherever_it_begins() {
+    for secret in [&b"hunter2"[..], b"correct horse battery staple, 2 of it", b"\x01\xff deadbeef deadbeef beef", &[0; 40]] {
+        let patterns = patterns(&[(secret, "<S>")]);
+        for before in [0, 1, 7, 11, 14, 15, 16, 29] {
+            for behind in [0, 20] {
+                let bytes = [vec![b'#'; before], secret.to_vec(), vec![b'#'; behind]].concat();
+                for (offset, after) in [(false, ""), (true, ": "), (true, "  "), (true, " ")] {
+                    for group in [1, 2, 4, 8] {
+                        for column in [None, Some(["  ", ""]), Some(["  |", "|"]), Some(["  >", "<"])] {
+                            let text = dump(&bytes, offset, after, group, column);
+                            let out = patterns.scrub(&text);
+                            let shown = String::from_utf8_lossy(&out);
+                            // What is left of it is too little to be held back at the end of a line.
+                            let pairs = shown.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() != 8 || !offset);
+                            let left: usize = pairs.map(|word| word.len() - word.matches("23").count() * 2).sum();
+                            assert!(
+                                shown.contains("<S>") && (left <= 4 || column.is_some()),
+                                "{before} {behind} {}: {shown}",
+                                String::from_utf8_lossy(&text)
+                            );
+                            if group == 2 && behind > 0 {
+                                let bytes: Vec<&[u8]> = text.chunks(1).collect();
+                                assert_eq!(streamed(&patterns, &bytes), out);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn new_secrets_count_for_what_is_held_and_what_comes() {
+    let known = patterns(&[(b"first-secret", "<1>")]);
+    let mut scrubber = Scrubber::new(Arc::clone(&known));
+    let mut out = Vec::new();
+    // Held as the beginning of the first, and then of the second.
+    scrubber.write(b"a first-sec", &mut out);
+    known.add([(&b"st-second"[..], "<2>")]);
+    scrubber.write(b"ond b", &mut out);
+    assert_eq!(out, b"a fir<2> b");
+    // Begun before it was known, and put out: the rest of it is replaced.
+    out.clear();
+    scrubber.write(b" third-se", &mut out);
+    known.add([(&b"third-secret"[..], "<3>")]);
+    scrubber.write(b"cret.", &mut out);
+    assert_eq!(out, b" third-se<3>.");
+    // What was read before and waits is judged by what is known when it is given away.
+    out.clear();
+    scrubber.push(b" fourth-secret d");
+    known.add([(&b"fourth-secret"[..], "<4>")]);
+    while scrubber.pull(3, &mut out) > 0 {}
+    scrubber.finish(&mut out);
+    assert_eq!(out, b" <4> d");
+}
+
+#[test]
+fn what_ended_in_the_middle_of_a_secret_goes_on_as_one() {
+    let known = patterns(&[(b"hunter2-secret", "<S>")]);
+    let mut scrubber = Scrubber::new(known);
+    let mut out = Vec::new();
+    scrubber.write(b"hunter", &mut out);
+    scrubber.finish(&mut out);
+    assert_eq!(out, b"hunter");
+    scrubber.write(b"2-secret. ", &mut out);
+    assert_eq!(out, b"hunter<S>. ");
+    // However much has come before.
+    for _ in 0..10 {
+        scrubber.write(&[b'x'; 3000], &mut out);
+    }
+    out.clear();
+    scrubber.write(b"hunter2-secret hunter2", &mut out);
+    assert_eq!(out, b"<S> ");
+}
+
+#[test]
+fn a_thousand_secrets_one_after_the_other_are_compiled_a_few_times_each() {
+    let known = Arc::new(Secrets::default());
+    for number in 0..1000 {
+        let value = format!("secret-number-{number}");
+        known.add([(value.as_bytes(), "<S>")]);
+        known.add([(value.as_bytes(), "<again>")]);
+    }
+    let (compiled, tiers) = known.work();
+    assert!(compiled <= 1000 * 11 && tiers <= 10, "{compiled} in {tiers} tiers");
+    assert_eq!(known.scrub(b"secret-number-0 secret-number-999-"), b"<S> <S>-");
 }
 
 #[test]
@@ -191,7 +311,7 @@ proptest! {
         let patterns = patterns(&named);
         let out = streamed(&patterns, &chunks);
         prop_assert_eq!(&out, &reference(&named, &text));
-        let longest = patterns.automaton.as_ref().map_or(0, |compiled| compiled.nfa.max_pattern_len());
+        let longest = named.iter().flat_map(|(secret, _)| forms(secret).into_iter().chain(digits(secret))).map(|form| form.len()).max().unwrap_or(0);
         let mut scrubber = Scrubber::new(patterns);
         for chunk in chunks {
             scrubber.write(chunk, &mut Vec::new());
