@@ -27,7 +27,7 @@ pub mod read;
 mod tests;
 pub mod write;
 
-pub use crypto::{attestation, credential, envelope, hash, identity, regen, seed, signature};
+pub use crypto::{attestation, credential, envelope, hash, identity, journal, regen, seed, signature};
 pub use read::{
     canonical, error, header, kind, limits, plan_hash, plan_type, program, read_file, reader, record, section, shown_hash, slots, steps,
     terms, tree,

@@ -99,9 +99,7 @@ pub fn scrub_stream(data: &[u8]) {
         at = end;
         // What is held back is the beginning of a form, and occurrences that overlap it.
         let held = &whole[at - scrubber.held()..at];
-        let begun = (0..held.len()).any(|from| {
-            any.iter().any(|form| form.len() > held.len() - from && form.starts_with(&held[from..]))
-        });
+        let begun = (0..held.len()).any(|from| any.iter().any(|form| form.len() > held.len() - from && form.starts_with(&held[from..])));
         assert!(held.is_empty() || begun || laid_out, "held back for nothing: {held:?}");
         assert!(out.len() <= expected.len() && expected.starts_with(&out), "put out too early");
     }

@@ -62,7 +62,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: i
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
         // The message of a panic may quote data, so only its place is shown.
-        let _ = output::to_stderr(&format!(
+        output::say_early(&format!(
             "error[internal]: this is a bug in opal-vm{place}\nhelp: please report it with the command that you ran\n"
         ));
     }));
@@ -71,7 +71,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: i
         Err(error) => {
             let text = error.render().to_string();
             if error.use_stderr() {
-                let _ = output::to_stderr(&format!("{}effects: none (nothing was run)\n", usage(&text).to_text()));
+                output::say_early(&format!("{}effects: none (nothing was run)\n", usage(&text).to_text()));
                 return 64;
             }
             return output::to_stdout(&text).map_or_else(|error| error.exit, |()| 0);

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use opal_exec::supervise::helper::{self, Role, Work};
 use opal_exec::supervise::{signals, sys, watcher};
 
-use crate::cli::output::to_stderr;
+use crate::cli::output::say_early;
 use opal_core::refusal::Refusal;
 
 /// What the processes do that the helper forks.
@@ -30,7 +30,7 @@ pub fn alone() -> Result<(), u8> {
     .help(format!(
         "take them away: `chmod ug-s '{file}'`, `setcap -r '{file}'`; who may run contracts as somebody else starts it through sudo"
     ));
-    let _ = to_stderr(&format!("{}effects: none (nothing was run)\n", refusal.to_text()));
+    say_early(&format!("{}effects: none (nothing was run)\n", refusal.to_text()));
     Err(refusal.exit)
 }
 

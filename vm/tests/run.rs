@@ -502,7 +502,7 @@ impl Recorder for Events {
         if self.full_at.is_some_and(|full| self.synced >= full) { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
-    fn seal(&self, _: &[u8]) -> Option<String> {
+    fn seal(&self, _: u32, _: &[u8]) -> Option<String> {
         None
     }
 }

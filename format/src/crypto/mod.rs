@@ -5,6 +5,7 @@ pub mod credential;
 pub mod envelope;
 pub mod hash;
 pub mod identity;
+pub mod journal;
 pub mod regen;
 pub mod seed;
 pub mod signature;

@@ -76,7 +76,7 @@ impl Seed {
 }
 
 /// HMAC extends a short key with zeros to the block of its hash.
-fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     let mut block = Zeroizing::new([0; 64]);
     block.iter_mut().zip(key).for_each(|(byte, key)| *byte = *key);
     Hmac::new((&*block).into())

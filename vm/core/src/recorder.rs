@@ -16,8 +16,8 @@ pub trait Recorder: Send {
     /// When they cannot be written.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Seals what a runtime binding holds, for an event; `None` where nobody could open it again.
-    fn seal(&self, value: &[u8]) -> Option<String>;
+    /// Seals what the runtime binding of a node holds, for an event; `None` where nobody could open it again.
+    fn seal(&self, binding: u32, value: &[u8]) -> Option<String>;
 }
 
 /// Keeps no record (`--record none`).
@@ -34,7 +34,7 @@ impl Recorder for NoRecord {
         Ok(())
     }
 
-    fn seal(&self, _: &[u8]) -> Option<String> {
+    fn seal(&self, _: u32, _: &[u8]) -> Option<String> {
         None
     }
 }

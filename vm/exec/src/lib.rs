@@ -17,6 +17,7 @@
 )]
 
 pub mod confine;
+pub mod outlet;
 pub mod run;
 pub mod scrub;
 pub mod supervise;

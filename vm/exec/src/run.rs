@@ -38,7 +38,7 @@ use crate::scrub::Secrets;
 use crate::supervise::lane::{Lane, LaneError, LaneOptions, Stream};
 use crate::supervise::signals::Signals;
 use opal_core::history::History;
-use opal_core::plan::{Plan, Scalar, Unscrubbed};
+use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
 use opal_core::sandbox::Sandbox;
 use opal_core::show::Paths;
@@ -48,10 +48,9 @@ pub use environment::{EnvPolicy, environment, is_never_passed};
 pub use replay::Start;
 pub use report::{ConfinedBy, FailureCause, Labels, Left, Outcome, RunReport, StepFailure};
 
-pub use output::deliver;
-
+use crate::outlet::{Clean, Outlet};
 use exec::Worker;
-use output::{Direct, Put};
+use output::Put;
 use progress::{Event, Progress};
 use tally::Tally;
 
@@ -87,6 +86,8 @@ pub struct RunOptions<'a> {
     pub json: bool,
     /// Who tells a person how the run goes on; `None` for nobody.
     pub progress: Option<Arc<dyn Progress>>,
+    /// What is replaced in everything that leaves; the run adds the values of its plan and what its bindings come to hold.
+    pub secrets: Arc<Secrets>,
     /// The drift that `--force` accepted; null where there was none.
     pub forced: &'a Value,
     /// Who says that the run is to stop. Installed before any thread was started.
@@ -178,7 +179,7 @@ struct Shared<'p> {
     plan: &'p Plan,
     options: &'p RunOptions<'p>,
     signals: Arc<Signals>,
-    direct: Arc<Direct>,
+    outlet: Arc<Outlet>,
     names: OnceLock<Arc<[String]>>,
     secrets: Arc<Secrets>,
     /// What runtime bindings have come to hold, with their nodes, in that order. What one held in an earlier attempt is still a secret.
@@ -212,9 +213,15 @@ impl<'p> Shared<'p> {
             plan,
             options,
             signals: Arc::clone(&options.signals),
-            direct: Arc::new(Direct::new(files, Arc::clone(&options.signals), json, options.progress.clone())),
+            outlet: Arc::new(Outlet::new(
+                files,
+                Arc::clone(&options.secrets),
+                Arc::clone(&options.signals),
+                json,
+                options.progress.clone(),
+            )),
             names,
-            secrets: Arc::default(),
+            secrets: Arc::clone(&options.secrets),
             bindings: Mutex::new(bindings),
             recorder: Mutex::new(recorder),
             recording,
@@ -229,17 +236,8 @@ impl<'p> Shared<'p> {
 
     /// Takes over the secrets of the plan, and what the bindings hold so far.
     fn learn(&self) {
-        let slots = &self.plan.slots;
+        crate::outlet::learn(&self.secrets, self.plan);
         let mut secrets: Vec<(Zeroizing<Vec<u8>>, String)> = Vec::new();
-        for (index, (slot, value)) in slots.slots.iter().zip(&self.plan.values).enumerate() {
-            // What nobody gave a reason for is replaced.
-            if self.plan.unscrubbed.get(index).is_none_or(|reason| *reason == Unscrubbed::No)
-                && let Some(value @ Scalar::String(_)) = value
-            {
-                let id = String::from_utf8_lossy(slot.display.of(&slots.text).unwrap_or_default());
-                secrets.push((value.text(), opal_core::show::Style::Plain.placeholder(&id)));
-            }
-        }
         for (node, value) in locked(&self.bindings).iter() {
             secrets.push((value.clone(), self.binding_placeholder(*node)));
         }
@@ -303,8 +301,6 @@ impl<'p> Shared<'p> {
         if !self.recording {
             return;
         }
-        // Messages of programs are in some events.
-        self.tame(&mut object);
         if let Some(object) = object.as_object_mut() {
             object.insert("event".to_owned(), json!(event));
             if let Some(node) = node {
@@ -312,24 +308,25 @@ impl<'p> Shared<'p> {
                 object.insert("path".to_owned(), json!(self.path(Some(node))));
             }
         }
-        let text = opal_core::show::json_line(&object);
-        locked(&self.recorder).note(&text);
+        // Messages of programs are in some events.
+        let clean = Clean::json(&self.secrets, &object);
         if self.options.json
-            && let Err(error) = self.direct.line(Stream::Stdout, &text)
+            && let Err(error) = self.outlet.event(&clean)
         {
             locked(&self.tally).halt(Outcome::OutputLost(error));
         }
+        locked(&self.recorder).note(&clean.line());
     }
 
     /// Tells who follows the run of an event.
     fn follow(&self, progress: &dyn Progress, name: &'static str, node: Option<usize>, fields: &Value) {
         let text = || {
             let text = node.map(|node| opal_core::show::step_text(&self.view(), node, opal_core::show::Style::Plain)).unwrap_or_default();
-            String::from_utf8_lossy(&self.patterns().scrub(text.as_bytes())).into_owned()
+            Clean::new(&self.secrets, &text).as_str().to_owned()
         };
         let event = Event { name, node, path: &|| self.path(node), text: &text, fields, plan: self.plan };
         if let Some(line) = progress.event(&event) {
-            self.direct.tell(&String::from_utf8_lossy(&self.patterns().scrub(line.as_bytes())));
+            self.outlet.tell(&line);
         }
     }
 
@@ -340,8 +337,7 @@ impl<'p> Shared<'p> {
 
     /// Tells a person something, on stderr.
     fn say(&self, text: &str) {
-        let text = self.patterns().scrub(text.as_bytes());
-        if let Err(error) = self.direct.line(Stream::Stderr, &String::from_utf8_lossy(&text)) {
+        if let Err(error) = self.outlet.line(Stream::Stderr, text) {
             locked(&self.tally).halt(Outcome::OutputLost(error));
         }
     }

@@ -85,6 +85,12 @@ struct Tiers {
     compiled: usize,
 }
 
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
 impl Secrets {
     /// Adds secrets, each with what to show in its place. When this returns, every scrubber knows them. Values shorter than [`VALUE_MIN`] are left
     /// out; the caller says so where that matters. The earlier of two equal values wins.

@@ -26,7 +26,7 @@ pub struct Reading {
 
 /// Reads the events of a run. `unseal` opens what a runtime binding holds.
 #[must_use]
-pub fn read(events: &[Value], nodes: &[Node], unseal: impl Fn(&str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
+pub fn read(events: &[Value], nodes: &[Node], unseal: impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
     let (tree, count) = (Tree::new(nodes), nodes.len());
     let mut reader = Reader { tree, count, inner: inner_nodes(tree, count), ..Reader::default() };
     for (at, event) in (0..).zip(events) {
@@ -70,7 +70,7 @@ fn inner_nodes(tree: Tree<'_>, count: usize) -> Vec<bool> {
 }
 
 impl Reader<'_> {
-    fn event(&mut self, at: u64, event: &Value, unseal: &impl Fn(&str) -> Option<Zeroizing<Vec<u8>>>) {
+    fn event(&mut self, at: u64, event: &Value, unseal: &impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) {
         let text = |key: &str| event.get(key).and_then(Value::as_str);
         let result = |key: &str| text(key).and_then(Ending::from_name);
         match text("event") {
@@ -104,17 +104,19 @@ impl Reader<'_> {
                     self.end(at, node, ended, event);
                 }
             }
-            Some("binding") => match text("sealed").and_then(unseal) {
-                Some(value) => {
-                    self.history.bindings.insert(u32::try_from(node).unwrap_or(u32::MAX), value);
-                    self.end(at, node, Ending::Done, event);
+            Some("binding") => {
+                match u32::try_from(node).ok().zip(text("sealed")).and_then(|(node, sealed)| Some((node, unseal(node, sealed)?))) {
+                    Some((binding, value)) => {
+                        self.history.bindings.insert(binding, value);
+                        self.end(at, node, Ending::Done, event);
+                    }
+                    None if event.get("sealed").is_some_and(Value::is_null) => {
+                        self.end(at, node, Ending::Failed, event);
+                    }
+                    // What cannot be opened has to be made again.
+                    None => {}
                 }
-                None if event.get("sealed").is_some_and(Value::is_null) => {
-                    self.end(at, node, Ending::Failed, event);
-                }
-                // What cannot be opened has to be made again.
-                None => {}
-            },
+            }
             Some("attempt") => self.push(at, node, Past::Attempt),
             Some("catch") => self.push(at, node, Past::Catch),
             Some("finally") => self.push(at, node, Past::Finally(result("after").unwrap_or(Ending::Stopped))),

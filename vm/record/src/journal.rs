@@ -14,8 +14,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
-use opal_format::kind::ValueType;
-use opal_format::seed::{RandomError, Seed, SlotKeys, same_commitment};
+use opal_format::journal::JournalKeys;
+use opal_format::seed::{RandomError, Seed, same_commitment};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -128,57 +128,37 @@ pub struct Record {
 
 /// The MACs of a record's events.
 struct Chain {
-    keys: SlotKeys,
+    keys: JournalKeys,
     previous: [u8; 32],
 }
 
 impl Chain {
-    fn new(seed: &Seed, run_id: &str) -> Result<Self, RandomError> {
-        let mut key = Zeroizing::new([0; 32]);
-        // No decorator has this name, so no value of a plan is drawn from the same stream.
-        seed.stream("run record", run_id.as_bytes(), 0).fill(key.as_mut_slice())?;
-        Ok(Self { keys: Seed::from_bytes(*key).keys(), previous: [0; 32] })
+    fn new(seed: &Seed, run_id: &str) -> Self {
+        Self { keys: JournalKeys::new(seed, run_id.as_bytes()), previous: [0; 32] }
     }
 
     fn next(&mut self, event: &str) -> [u8; 32] {
-        self.previous = self.keys.commit(&self.previous, ValueType::String, event.as_bytes());
+        self.previous = self.keys.mac(&self.previous, event.as_bytes());
         self.previous
     }
 }
 
-/// Seals what runtime bindings hold: a keystream of its own for each, drawn from the seed. The MAC of the event keeps it from being changed.
-#[derive(Clone)]
-struct Sealer {
-    seed: Seed,
-    run_id: String,
-}
+/// Seals what runtime bindings hold, so that their length does not show.
+struct Sealer(JournalKeys);
 
 impl Sealer {
-    fn apply(&self, nonce: &[u8; 16], bytes: &mut [u8]) -> Result<(), RandomError> {
-        let mut stream = Zeroizing::new(vec![0; bytes.len()]);
-        let arguments = [nonce.as_slice(), self.run_id.as_bytes()].concat();
-        self.seed.stream("run binding", &arguments, 0).fill(&mut stream)?;
-        bytes.iter_mut().zip(stream.iter()).for_each(|(byte, key)| *byte ^= key);
-        Ok(())
-    }
-
-    fn seal(&self, value: &[u8]) -> Result<String, RandomError> {
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|_| RandomError)?;
+    fn seal(&self, binding: u32, value: &[u8]) -> Result<String, RandomError> {
         let length = u32::try_from(value.len()).map_err(|_| RandomError)?;
         let padded = value.len().saturating_add(4).next_multiple_of(PADDING);
         let mut bytes = Zeroizing::new(Vec::with_capacity(padded));
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(value);
         bytes.resize(padded, 0);
-        self.apply(&nonce, &mut bytes)?;
-        Ok(hex::encode(&nonce) + &hex::encode(&bytes))
+        Ok(hex::encode(&self.0.seal(binding, bytes)?))
     }
 
-    fn open(&self, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, sealed) = sealed.split_at_checked(32)?;
-        let mut bytes = Zeroizing::new(hex::decode(sealed)?);
-        self.apply(hex::decode(nonce)?.first_chunk()?, &mut bytes).ok()?;
+    fn open(&self, binding: u32, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let bytes = self.0.open(binding, &hex::decode(sealed)?)?;
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let value = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         Some(Zeroizing::new(value.to_vec()))
@@ -225,7 +205,7 @@ impl Record {
     fn begin(dir: SafeDir, events: File, about: &About<'_>) -> Result<Self, RecordError> {
         lock(&events, about.run_id)?;
         dir.write_file(PLAN, about.plan, 0o600, true)?;
-        let chain = Chain::new(about.seed, about.run_id).map_err(|error| io::Error::other(error.to_string()))?;
+        let chain = Chain::new(about.seed, about.run_id);
         let mut head = json!({
             "schema": "opal/events/v1", "event": "record", "run_id": about.run_id, "started": Timestamp::now().to_string(),
             "contract_hash": about.contract_hash, "plan_hash": about.plan_hash,
@@ -234,7 +214,7 @@ impl Record {
         if let (Some(head), Some(start)) = (head.as_object_mut(), about.start.as_object()) {
             head.extend(start.clone());
         }
-        let sealer = about.contract_hash.map(|_| Sealer { seed: about.seed.clone(), run_id: about.run_id.to_owned() });
+        let sealer = about.contract_hash.map(|_| Sealer(chain.keys.clone()));
         let mut record = Self { dir, events, pending: Vec::new(), chain, about: head, sealer, lost: false };
         let head = opal_core::show::json_line(&record.about);
         record.note(&head);
@@ -325,8 +305,8 @@ impl Recorder for Record {
         Ok(())
     }
 
-    fn seal(&self, value: &[u8]) -> Option<String> {
-        self.sealer.as_ref()?.seal(value).ok()
+    fn seal(&self, binding: u32, value: &[u8]) -> Option<String> {
+        self.sealer.as_ref()?.seal(binding, value).ok()
     }
 }
 
@@ -388,15 +368,14 @@ impl Earlier {
     /// [`RecordError::Tampered`], or no key.
     pub fn verify(self, seed: &Seed) -> Result<Genuine, RecordError> {
         let run_id = self.head("run_id").unwrap_or_default().to_owned();
-        let random = |error: RandomError| io::Error::other(error.to_string());
-        let mut chain = Chain::new(seed, &run_id).map_err(random)?;
+        let mut chain = Chain::new(seed, &run_id);
         let (events, length) = read_genuine(&self.bytes, &mut chain);
         let rest = self.bytes.get(length..).unwrap_or_default();
         if events.is_empty() || rest.contains(&b'\n') {
             let path = self.dir.path().join(EVENTS).display().to_string();
             return Err(RecordError::Tampered { path, line: events.len().saturating_add(1) });
         }
-        let sealer = Some(Sealer { seed: seed.clone(), run_id });
+        let sealer = Some(Sealer(chain.keys.clone()));
         let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, about: self.head, sealer, lost: false };
         Ok(Genuine { events, record, length: u64::try_from(length).unwrap_or(u64::MAX) })
     }
@@ -411,8 +390,8 @@ impl Genuine {
 
     /// Opens what a runtime binding held.
     #[must_use]
-    pub fn unseal(&self, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
-        self.record.sealer.as_ref()?.open(sealed)
+    pub fn unseal(&self, binding: u32, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        self.record.sealer.as_ref()?.open(binding, sealed)
     }
 
     /// Goes on writing. The run counts as unfinished again.
@@ -503,7 +482,7 @@ mod tests {
         record.note("{\"event\":\"step_done\"}");
         record.finish(report()).expect("written");
         let bytes = fs::read(path.join(EVENTS)).expect("events");
-        let (events, length) = read_genuine(&bytes, &mut Chain::new(&seed, "R1").expect("key"));
+        let (events, length) = read_genuine(&bytes, &mut Chain::new(&seed, "R1"));
         let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
         assert_eq!((names, length), (vec!["record", "step_starts", "step_done"], bytes.len()));
         let summary: Value = serde_json::from_slice(&fs::read(path.join("summary.json")).expect("summary")).expect("JSON");
@@ -537,7 +516,7 @@ mod tests {
         record.sync().expect("written");
         let bytes = fs::read(record.path().join(EVENTS)).expect("events");
         let whole = |bytes: &[u8], id: &str, seed: &Seed| {
-            let (events, length) = read_genuine(bytes, &mut Chain::new(seed, id).expect("key"));
+            let (events, length) = read_genuine(bytes, &mut Chain::new(seed, id));
             (events.len(), length < bytes.len())
         };
         assert_eq!(whole(&bytes, "R1", &seed), (4, false));
@@ -566,18 +545,18 @@ mod tests {
 
     #[test]
     fn what_a_binding_holds_is_sealed_and_opens_in_its_own_run_only() {
-        let sealer = |byte, run_id: &str| Sealer { seed: Seed::from_bytes([byte; 32]), run_id: run_id.to_owned() };
+        let sealer = |byte, run_id: &str| Sealer(JournalKeys::new(&Seed::from_bytes([byte; 32]), run_id.as_bytes()));
         for value in [b"".as_slice(), b"x", b"hunter2 hunter2", &[0xff; 60], &[7; 61]] {
-            let sealed = sealer(7, "R1").seal(value).expect("random");
-            assert!(sealed.len() >= 32 + 128 && sealed.len() % 128 == 32, "the length does not show: {}", sealed.len());
-            assert_eq!(sealer(7, "R1").open(&sealed).as_deref().map(Vec::as_slice), Some(value));
-            for other in [sealer(8, "R1"), sealer(7, "R2")] {
-                assert_ne!(other.open(&sealed).as_deref().map(Vec::as_slice), Some(value));
+            let sealed = sealer(7, "R1").seal(3, value).expect("random");
+            assert!(sealed.len() >= 56 + 128 && sealed.len() % 128 == 56, "the length does not show: {}", sealed.len());
+            assert_eq!(sealer(7, "R1").open(3, &sealed).as_deref().map(Vec::as_slice), Some(value));
+            for (other, binding) in [(sealer(8, "R1"), 3), (sealer(7, "R2"), 3), (sealer(7, "R1"), 4)] {
+                assert_eq!(other.open(binding, &sealed), None);
             }
-            assert_ne!(sealed, sealer(7, "R1").seal(value).expect("random"), "no keystream serves twice");
+            assert_ne!(sealed, sealer(7, "R1").seal(3, value).expect("random"), "no nonce serves twice");
         }
         for damaged in ["", "00", "zz", &"0".repeat(33), "größe"] {
-            assert_eq!(sealer(7, "R1").open(damaged), None);
+            assert_eq!(sealer(7, "R1").open(3, damaged), None);
         }
     }
 

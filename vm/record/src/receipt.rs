@@ -153,7 +153,7 @@ impl Recorder for Receipt<'_> {
         self.record.sync()
     }
 
-    fn seal(&self, value: &[u8]) -> Option<String> {
-        self.record.seal(value)
+    fn seal(&self, binding: u32, value: &[u8]) -> Option<String> {
+        self.record.seal(binding, value)
     }
 }

@@ -9,6 +9,7 @@ use opal_core::recorder::{NoRecord, Recorder};
 use opal_core::refusal::Refusal;
 use opal_core::show::{PlanView, Style, json_text};
 use opal_exec::confine::probe;
+use opal_exec::outlet::{Clean, CleanWriter, learn, say_last};
 use opal_exec::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
 use opal_exec::supervise::lane::{Lane, LaneOptions};
 use opal_exec::supervise::signals::{Phase, Signals};
@@ -144,7 +145,7 @@ pub fn take_lock(site: &Site, plan_hash: &Digest, run_id: &str, alone: bool, out
     match RunLock::acquire(&site.paths, plan_hash, run_id, site.now) {
         Ok(lock) => Ok(Some(lock)),
         Err(LockError::Unusable(error)) if !alone && !site.is_guarded() => {
-            let _ = to_stderr(&out.painted(&format!("warning: no lock: {error}; {}\n", error.help())));
+            out.say(&format!("warning: no lock: {error}; {}\n", error.help()));
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -163,25 +164,26 @@ pub fn perform(
     signals: &Arc<Signals>,
     out: &Output,
 ) -> Result<u8, Refusal> {
+    learn(&out.secrets, job.plan);
     check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
     if !Path::new("/proc/self/task").exists() {
         return Err(Refusal::new("no_proc", 69, "`/proc` is not there, without which the processes of a step cannot be found and ended")
             .help("mount it: `mount -t proc proc /proc`"));
     }
     for warning in unconfined(job.plan, job.site)? {
-        let _ = to_stderr(&out.painted(&warning));
+        out.say(&warning);
     }
     let Begin { record: earlier, mut start } = begin;
     if earlier.is_none() {
         say_interrupted(job, out);
     }
-    if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals)? {
-        let _ = to_stderr("effects: none (not confirmed: nothing was run)\n");
+    if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals, out)? {
+        out.say("effects: none (not confirmed: nothing was run)\n");
         signals.end_by_first();
         return Ok(if job.forced.is_null() { 1 } else { super::DRIFT });
     }
     if signals.check() > Phase::Run {
-        let _ = to_stderr("effects: none (stopped by a signal before anything was run)\n");
+        out.say("effects: none (stopped by a signal before anything was run)\n");
         signals.end_by_first();
         // The first process of a container outlives its own signals.
         return Ok(signals.first().map_or(1, |first| first.exit()));
@@ -218,30 +220,30 @@ pub fn perform(
         Some((place, (_, identity))) => {
             let mut receipt = Receipt::begin(place, &about, identity, recorder);
             let report = execute(job, start, lock.as_ref(), spare, signals, out, &mut receipt)?;
-            let receipt = receipt.finish(&report.to_json()).map(Some);
+            let receipt = receipt.finish(&Clean::json(&out.secrets, &report.to_json()).into_value()).map(Some);
             (report, receipt)
         }
     };
     let kept = record.as_ref().map(|record| record.path().display().to_string());
-    let closed = record.map_or(Ok(()), |record| record.finish(report.to_json()));
+    let closed = record.map_or(Ok(()), |record| record.finish(Clean::json(&out.secrets, &report.to_json()).into_value()));
     // A run that did not succeed can be gone on with, so the contract's one run is not finished.
     if let (Some((ledger, contract)), Outcome::Succeeded) = (&counted, &report.outcome) {
-        let _ = ledger.finish(contract).map_err(|error| to_stderr(&format!("warning: {error}\n")));
+        let _ = ledger.finish(contract).map_err(|error| out.say(&format!("warning: {error}\n")));
     }
     let mut exit = report.exit();
     if let Err(error) = closed
         && matches!(report.outcome, Outcome::Succeeded)
     {
-        let _ = to_stderr(&out.painted(&format!("error[record_lost]: {error}\nhelp: {RECORD_HELP}\n")));
+        out.say(&format!("error[record_lost]: {error}\nhelp: {RECORD_HELP}\n"));
         exit = 74;
     }
     match &receipt {
         Ok(Some(path)) => {
-            let _ = to_stderr(&format!("receipt: {}\n", opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false)));
+            out.say(&format!("receipt: {}\n", opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false)));
         }
         Ok(None) => {}
         Err(error) => {
-            let _ = to_stderr(&out.painted(&format!("error[receipt_lost]: {error}\n")));
+            out.say(&format!("error[receipt_lost]: {error}\n"));
             exit = if exit == 0 { 74 } else { exit };
         }
     }
@@ -269,9 +271,10 @@ fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
 ///
 /// # Errors
 /// Where it cannot be written.
-pub(super) fn show(job: &Job<'_>) -> std::io::Result<()> {
+pub(super) fn show(job: &Job<'_>, out: &Output) -> std::io::Result<()> {
     let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Plain };
-    let mut out = std::io::BufWriter::new(std::io::stderr().lock());
+    let mut stderr = std::io::stderr().lock();
+    let mut out = std::io::BufWriter::new(CleanWriter::new(&out.secrets, &mut stderr));
     write_tree(&mut out, &view(job), style, None)?;
     std::io::Write::flush(&mut out)
 }
@@ -286,20 +289,20 @@ pub(super) fn unconfined(plan: &Plan, site: &Site) -> Result<Vec<String>, Refusa
 }
 
 /// Shows the plan and asks. Nobody is asked, or waited for, without a terminal.
-fn confirmed(job: &Job<'_>, signals: &Signals) -> Result<bool, Refusal> {
+fn confirmed(job: &Job<'_>, signals: &Signals, out: &Output) -> Result<bool, Refusal> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Refusal::new("no_terminal", 64, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
     }
     let cannot = |error: std::io::Error| system("ask", &error);
-    show(job).and_then(|()| to_stderr("Execute? [y/N] ")).map_err(cannot)?;
+    show(job, out).and_then(|()| to_stderr(&out.clean("Execute? [y/N] "))).map_err(cannot)?;
     let mut answer = [0; 64];
     loop {
         let [arrived, beyond] = signals.poll_fds(Phase::Run);
         let ready =
             opal_exec::supervise::wait::wait_readable(&[stdin.as_fd(), arrived, beyond], None).map_err(|errno| cannot(errno.into()))?;
         if ready >> 1 != 0 && signals.check() > Phase::Run {
-            let _ = to_stderr("\n");
+            out.say("\n");
             return Ok(false);
         }
         if ready & 1 != 0 {
@@ -326,7 +329,7 @@ fn say_interrupted(job: &Job<'_>, out: &Output) {
         }
         None => text.push_str("help: its record says how far it came; a direct run cannot be resumed\n"),
     }
-    let _ = to_stderr(&out.painted(&text));
+    out.say(&text);
 }
 
 /// What a receipt says of a run before it starts.
@@ -434,6 +437,7 @@ fn execute(
         stderr: duplicate(&std::io::stderr())?,
         json: out.json,
         progress: out.progress.clone().filter(|_| !out.json && !job.wishes.quiet),
+        secrets: Arc::clone(&out.secrets),
         forced: &job.forced,
         signals: Arc::clone(signals),
         start,
@@ -499,5 +503,5 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
     if let Some(command) = job.resume.as_ref().filter(|_| report.is_resumable()) {
         let _ = writeln!(text, "help: to go on with it: `{}`", opal_core::show::escape(command.as_bytes(), false));
     }
-    let _ = duplicate(&std::io::stderr()).map(|mut stderr| opal_exec::run::deliver(&mut stderr, out.painted(&text).as_bytes(), signals));
+    let _ = duplicate(&std::io::stderr()).map(|stderr| say_last(stderr, &out.clean(&text), signals));
 }

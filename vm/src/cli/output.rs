@@ -3,7 +3,9 @@
 use clap::ArgMatches;
 use opal_core::refusal::Refusal;
 use opal_core::show::{Style, write_json};
+use opal_exec::outlet::Clean;
 use opal_exec::run::progress::{Lines, Progress};
+use opal_exec::scrub::Secrets;
 use serde::Serialize;
 use serde_json::json;
 use std::fs::File;
@@ -20,6 +22,8 @@ pub struct Output {
     pub style: Style,
     /// Who tells how a run goes on, where neither `--json` nor `--quiet` stands.
     pub progress: Option<Arc<dyn Progress>>,
+    /// What is replaced in all that is said.
+    pub secrets: Arc<Secrets>,
     color: bool,
 }
 
@@ -41,7 +45,13 @@ impl Output {
             (_, true) => Style::Terminal,
             (_, false) => Style::Plain,
         };
-        Self { json: super::request::flag(matches, "json"), style, progress: Some(Arc::new(Lines::new(color))), color }
+        Self {
+            json: super::request::flag(matches, "json"),
+            style,
+            progress: Some(Arc::new(Lines::new(color))),
+            secrets: Arc::default(),
+            color,
+        }
     }
 
     /// Whether standard error is coloured.
@@ -57,17 +67,28 @@ impl Output {
                 "schema": "opal/refusal/v1", "effects": "none", "exit": refusal.exit,
                 "error": { "code": refusal.code, "message": refusal.message, "place": refusal.place, "help": refusal.help },
             });
-            let _ = self.document(&document);
+            let _ = self.document(&Clean::json(&self.secrets, &document).into_value());
         }
         let mut text = refusal.to_text();
         text.push_str("effects: none (nothing was run)\n");
-        let _ = to_stderr(&self.painted(&text));
+        self.say(&text);
         refusal.exit
+    }
+
+    /// Says something on standard error, by the secrets that are known now.
+    pub fn say(&self, text: &str) {
+        let _ = to_stderr(&self.clean(text));
+    }
+
+    /// A text for standard error.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> Clean {
+        Clean::new(&self.secrets, &self.painted(text))
     }
 
     /// Colours the first words of errors and helps.
     #[must_use]
-    pub fn painted(&self, text: &str) -> String {
+    fn painted(&self, text: &str) -> String {
         if !self.color {
             return text.to_owned();
         }
@@ -148,11 +169,15 @@ pub fn own_end(stream: &impl AsFd) -> io::Result<File> {
     stream.try_clone_to_owned().map(File::from)
 }
 
+/// Says on standard error what is said before any value is known.
+pub(crate) fn say_early(text: &str) {
+    let _ = to_stderr(&Clean::new(&Arc::default(), text));
+}
+
 /// Writes to stderr.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn to_stderr(text: &str) -> io::Result<()> {
-    let mut stderr = io::stderr().lock();
-    stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())
+pub fn to_stderr(text: &Clean) -> io::Result<()> {
+    text.write_to(&mut io::stderr().lock())
 }

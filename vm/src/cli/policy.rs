@@ -1,7 +1,7 @@
 //! `opal-vm policy check`: each decision that policy, trust and terms make about a contract, and why. Nothing is run, read or written but the files
 //! that decide.
 
-use super::output::{Output, to_stderr, to_stdout};
+use super::output::{Output, to_stdout};
 use super::request::{self, Check};
 use super::verify::basis;
 use crate::admission::{Request, Site, check_expiry, policy_verdicts, read, source_here, trust_of};
@@ -77,7 +77,7 @@ pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
         to_stdout(&text)?;
     }
     if let Some(refused) = refused {
-        let _ = to_stderr(&out.painted(&format!("{}effects: none (nothing was run)\n", refused.to_text())));
+        out.say(&format!("{}effects: none (nothing was run)\n", refused.to_text()));
     }
     Ok(exit)
 }

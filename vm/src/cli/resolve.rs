@@ -1,7 +1,7 @@
 //! `opal-vm resolve`: plans a contract's program on this host and writes what that gives as a new, unsigned contract. Nothing is run.
 
 use super::boundary::{enter, result_mode};
-use super::output::{Output, to_stderr};
+use super::output::Output;
 use super::policy::{small_file, unreadable};
 use super::request::{Recipient, Resolve};
 use super::verify::{count, drift_text, report_drift, warnings};
@@ -41,7 +41,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     let admitted = admit(&plan, &request, &site)?;
     enter(&mut site, "")?;
     for warning in warnings(&admitted, &site) {
-        let _ = to_stderr(&out.painted(&warning));
+        out.say(&warning);
     }
     let contract = &admitted.contract;
     let replanned = replan(&admitted, &request, &site)?;
@@ -90,7 +90,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         let _ = writeln!(text, "opened by   {}", key.fingerprint());
     }
     text.push_str("effects: none (nothing was run)\n");
-    let _ = to_stderr(&out.painted(&text));
+    out.say(&text);
     Ok(0)
 }
 

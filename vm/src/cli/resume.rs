@@ -112,7 +112,8 @@ fn drift_since(head: &Value, plan: &Plan, drift: Vec<Drift>) -> Vec<Drift> {
 pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan: &Plan, site: &Site) -> Result<Begin, Refusal> {
     let run_id = earlier.head().get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let nodes = &plan.steps.nodes;
-    let Reading { history, ended, unknown, steps_done } = history::read(&earlier.events, nodes, |sealed| earlier.unseal(sealed));
+    let Reading { history, ended, unknown, steps_done } =
+        history::read(&earlier.events, nodes, |binding, sealed| earlier.unseal(binding, sealed));
     if ended.as_deref() == Some("succeeded") {
         return Err(Refusal::new("run_finished", 64, format!("run {run_id} has finished, and there is nothing left of it to do"))
             .help("to run the contract again, leave out `--resume`"));

@@ -3,7 +3,7 @@
 use super::boundary;
 use super::force;
 use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock};
-use super::output::{Output, to_stderr};
+use super::output::Output;
 use super::request::Run;
 use super::resume;
 use super::verify::{drift_text, report_drift, vouch_lines, warnings};
@@ -23,10 +23,10 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let admitted = admit(&file, request, &site)?;
     boundary::enter(&mut site, "")?;
     for line in vouch_lines(&admitted.vouches, &admitted.vouchers) {
-        let _ = to_stderr(&format!("vouched: {line}\n"));
+        out.say(&format!("vouched: {line}\n"));
     }
     for warning in warnings(&admitted, &site) {
-        let _ = to_stderr(&out.painted(&warning));
+        out.say(&warning);
     }
     if force.is_some() {
         site.policy.check_force(site.is_guarded())?;
@@ -58,7 +58,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
             return report_drift(&admitted, &replanned, request, force, out);
         }
         let text = drift_text("drift", contract, &replanned.drift);
-        let _ = to_stderr(&out.painted(&format!("{text}forced: the fresh plan runs with the values that this host has now\n")));
+        out.say(&format!("{text}forced: the fresh plan runs with the values that this host has now\n"));
     }
     let accepted = if forced { force::record(contract, &replanned) } else { Value::Null };
     let plan = replanned.plan.ok_or_else(|| Refusal::new("internal", 70, "a plan without drift is missing"))?;
@@ -90,7 +90,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         resume: Some(asked.resume_command(&run_id)),
     };
     if forced && (job.wishes.yes || !job.wishes.confirm) {
-        let _ = show(&job);
+        let _ = show(&job, out);
     }
     perform(&job, begin, lock, spare, &signals()?, out)
 }

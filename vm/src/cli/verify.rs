@@ -4,7 +4,7 @@ use super::DRIFT;
 use super::boundary;
 use super::force;
 use super::job::unconfined;
-use super::output::{Output, to_stderr, to_stdout};
+use super::output::{Output, to_stdout};
 use super::request::Verify;
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use clap::ArgMatches;
@@ -33,7 +33,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
     let admitted = admit(&plan, &request, &site)?;
     boundary::enter(&mut site, "")?;
     for warning in warnings(&admitted, &site) {
-        let _ = to_stderr(&out.painted(&warning));
+        out.say(&warning);
     }
     let replanned = replan(&admitted, &request, &site)?;
     if let Some(key) = &revealed {
@@ -43,7 +43,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
         return report_drift(&admitted, &replanned, &request, None, out);
     }
     for warning in replanned.plan.as_ref().map(|plan| unconfined(plan, &site)).transpose()?.unwrap_or_default() {
-        let _ = to_stderr(&out.painted(&warning));
+        out.say(&warning);
     }
     succeed(&admitted, &replanned, &site, out)
 }
@@ -178,7 +178,7 @@ pub(super) fn report_drift(
         let _ = writeln!(text, "help: to go on with the source that the contract names, say where it is: `--source FILE`");
     }
     let _ = writeln!(text, "help: if the change is wanted, make a new contract and have it reviewed: {command}");
-    let _ = to_stderr(&out.painted(&text));
+    out.say(&text);
     Ok(DRIFT)
 }
 

@@ -73,6 +73,7 @@ impl Setup {
             stderr: self.files[1].try_clone().unwrap(),
             json: self.json,
             progress: None,
+            secrets: Arc::default(),
             forced: &serde_json::Value::Null,
             signals: Arc::clone(&self.signals),
             start: Start::default(),

@@ -5,13 +5,15 @@
 //! itself, or in the background.
 
 use opal_core::duration;
+use opal_exec::outlet::Clean;
 use opal_exec::run::progress::{Event, Lines, Progress, first_line, painted};
+use opal_exec::scrub::Secrets;
 use opal_exec::supervise::lane::Stream;
 use opal_format::kind::NodeKind;
 use opal_format::tree::Tree;
 use opal_vm::cli::output::{Output, own_end};
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,7 +36,7 @@ pub(super) fn follow(mut out: Output) -> Output {
         && !set("CI")
         && let Ok(terminal) = own_end(&stderr)
     {
-        out.progress = Some(Arc::new(Live::new(terminal, out.colored())));
+        out.progress = Some(Arc::new(Live::new(terminal, out.colored(), Arc::clone(&out.secrets))));
     }
     out
 }
@@ -54,6 +56,7 @@ struct Live {
 struct Shared {
     terminal: File,
     color: bool,
+    secrets: Arc<Secrets>,
     state: Mutex<State>,
     over: Condvar,
 }
@@ -87,7 +90,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    fn new(terminal: File, color: bool) -> Self {
+    fn new(terminal: File, color: bool, secrets: Arc<Secrets>) -> Self {
         let now = Instant::now();
         let state = State {
             running: Vec::new(),
@@ -99,7 +102,7 @@ impl Live {
             lent: Vec::new(),
             over: false,
         };
-        let shared = Arc::new(Shared { terminal, color, state: Mutex::new(state), over: Condvar::new() });
+        let shared = Arc::new(Shared { terminal, color, secrets, state: Mutex::new(state), over: Condvar::new() });
         Self { ended: Lines::new(false), shared, joined: io::stdout().is_terminal(), timer: Mutex::default() }
     }
 
@@ -191,9 +194,13 @@ impl Shared {
             let before = self.erasing(&mut state);
             let after = self.drawing(&mut state);
             if state.drawn != old || (stale && !after.is_empty()) {
-                let _ = (&self.terminal).write_all(format!("{before}{after}").as_bytes());
+                self.write(&format!("{before}{after}"));
             }
         }
+    }
+
+    fn write(&self, text: &str) {
+        let _ = Clean::new(&self.secrets, text).write_to(&mut &self.terminal);
     }
 
     /// Whether a write would neither wait nor stop this process.
@@ -209,7 +216,7 @@ impl Shared {
     fn take_back(&self, state: &mut State) {
         let text = self.erasing(state);
         if !text.is_empty() && self.writable() {
-            let _ = (&self.terminal).write_all(text.as_bytes());
+            self.write(&text);
         }
     }
 
@@ -237,7 +244,9 @@ impl Shared {
         for running in state.running.iter().take(most) {
             let took = seconds(now.duration_since(running.since));
             let room = width.saturating_sub(took.width() + 4);
-            lines.push(cut(&format!("▸ {}  {took}", cut(&running.text, room)), width));
+            // Before it is cut, so that no start of a secret is left.
+            let text = Clean::new(&self.secrets, &running.text);
+            lines.push(cut(&format!("▸ {}  {took}", cut(text.as_str(), room)), width));
         }
         let more = state.running.len().saturating_sub(most);
         let more = if more > 0 { format!(", {more} more running") } else { String::new() };

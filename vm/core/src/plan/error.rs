@@ -114,8 +114,13 @@ pub enum Cause {
     #[error("the regular expression is not valid: {0}")]
     Regex(String),
     /// `public=true` on something that looks secret.
-    #[error("`public=true` on `{0}`, which looks like a secret")]
-    PublicSecret(String),
+    #[error("`public=true` on `{}`, which looks like a secret", name.as_deref().unwrap_or(key))]
+    PublicSecret {
+        /// Key of the value.
+        key: String,
+        /// The name that looks so, where the program has it written out.
+        name: Option<String>,
+    },
     /// A value whose evaluation needs the value itself.
     #[error("this value needs itself")]
     NeedsItself,
@@ -160,7 +165,7 @@ impl Cause {
             Self::Argument(_) => "argument_invalid",
             Self::Unset(_) => "variable_unset",
             Self::Regex(_) => "regex_invalid",
-            Self::PublicSecret(_) => "public_secret",
+            Self::PublicSecret { .. } => "public_secret",
             Self::NeedsItself => "value_needs_itself",
             Self::Limit { .. } => "limit_exceeded",
             Self::Internal(_) => "internal",
@@ -181,7 +186,10 @@ impl Cause {
                 format!("if the value may be shown, write `public=true` at `@{written}`")
             }
             Self::NoRegenRoot => "make one, `opalc keygen --regen-root`, or copy that of those who plan with you; without `regen_key` the value changes with every contract".to_owned(),
-            Self::PublicSecret(name) => format!("add `--public {name}` if the value may really be shown"),
+            Self::PublicSecret { name: None, .. } => {
+                "leave out `public=true`, or write the name out and allow it with `--public`, if the value may really be shown".to_owned()
+            }
+            Self::PublicSecret { name: Some(name), .. } => format!("add `--public {name}` if the value may really be shown"),
             Self::DivisionByZero => "ask with `if` whether it is 0 before".to_owned(),
             Self::BackwardRange { .. } => "ask with `if` whether the range is empty before".to_owned(),
             Self::NulByte(_) | Self::ValueTooLong(_) => "let the program read the file itself".to_owned(),

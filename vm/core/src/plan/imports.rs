@@ -70,7 +70,7 @@ impl Machine<'_> {
         let mut key = self.import_key(row, &arguments, marked)?;
         let operands = arguments.iter().flat_map(|argument| self.candidates.origins(&argument.value)).collect();
         let given: Vec<Given> = arguments.into_iter().map(|argument| argument.given).collect();
-        let public = is_public(decorator, &given, marked, self.inputs)?;
+        let public = is_public(decorator, &key, &given, marked, self.inputs)?;
         if row.is_seeded() && regen_key(row, &given).is_none() {
             self.seeded = self.seeded.saturating_add(1);
             key = format!("{key}#{}", self.seeded);

@@ -126,8 +126,9 @@ impl Resolver for Here<'_> {
 ///
 /// # Errors
 /// `public=true` on something that looks secret and was not allowed by name.
-pub(super) fn is_public(decorator: u16, args: &[Given], marked: bool, inputs: &super::Inputs<'_>) -> Result<bool, Cause> {
-    let name = args.iter().find(|arg| arg.param == 0).and_then(Given::string).unwrap_or_default();
+pub(super) fn is_public(decorator: u16, key: &str, args: &[Given], marked: bool, inputs: &super::Inputs<'_>) -> Result<bool, Cause> {
+    let first = args.iter().find(|arg| arg.param == 0);
+    let name = first.and_then(Given::string).unwrap_or_default();
     if inputs.no_public {
         return Ok(false);
     }
@@ -136,7 +137,9 @@ pub(super) fn is_public(decorator: u16, args: &[Given], marked: bool, inputs: &s
             && looks_secret(name)
             && !allowed.iter().any(|allowed| allowed == name)
         {
-            return Err(Cause::PublicSecret(name.to_owned()));
+            // What was computed may be made of secrets, which a key names and does not show.
+            let written = first.is_some_and(|first| !first.computed).then(|| name.to_owned());
+            return Err(Cause::PublicSecret { key: key.to_owned(), name: written });
         }
         return Ok(true);
     }

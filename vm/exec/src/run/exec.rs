@@ -84,7 +84,7 @@ struct Detached {
 
 impl<'s, 'p> Worker<'s, 'p> {
     pub(super) fn new(shared: &'s Shared<'p>) -> Self {
-        let to = Arc::clone(&shared.direct) as Target;
+        let to = Arc::clone(&shared.outlet) as Target;
         Self::with(shared, to, [None, None])
     }
 
@@ -274,7 +274,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             bindings.retain(|(of, value)| *of != number || **value != *capture.bytes);
             bindings.push((number, Zeroizing::new(capture.bytes.to_vec())));
         }
-        let sealed = locked(&self.shared.recorder).seal(&capture.bytes).unwrap_or_default();
+        let sealed = locked(&self.shared.recorder).seal(number, &capture.bytes).unwrap_or_default();
         self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": sealed }));
         Flow::Done
     }
@@ -443,7 +443,8 @@ impl<'s, 'p> Worker<'s, 'p> {
     fn left(&self, index: usize, processes: Vec<Process>, ended: bool) {
         for process in processes {
             let path = self.shared.path(Some(index));
-            let name = opal_core::show::escape(process.name.as_bytes(), false);
+            // Before it is escaped, in which form it would not be found.
+            let name = opal_core::show::escape(&self.shared.patterns().scrub(process.name.as_bytes()), false);
             let hint = if ended { "; @detach keeps it" } else { ", which cannot be ended" };
             self.shared.say(&format!("step {path} left {name} (pid {}){hint}", process.pid));
             locked(&self.shared.tally).left.push(Left { path, process, ended });

@@ -129,18 +129,4 @@ impl Shared<'_> {
             locked(&self.tally).halt(Outcome::RecordLost(error));
         }
     }
-
-    /// Replaces secrets in the texts of an event. What has a fixed form stays.
-    pub(super) fn tame(&self, value: &mut Value) {
-        const FIXED: &[&str] =
-            &["sealed", "result", "after", "stopped", "outcome", "schema", "effects", "path", "signal", "run_id", "resumed_from", "from"];
-        match value {
-            Value::String(text) => *text = opal_core::show::exact(&self.patterns().scrub(text.as_bytes())).to_string(),
-            Value::Array(values) => values.iter_mut().for_each(|value| self.tame(value)),
-            Value::Object(fields) => {
-                fields.iter_mut().filter(|(name, _)| !FIXED.contains(&name.as_str())).for_each(|(_, value)| self.tame(value));
-            }
-            _ => {}
-        }
-    }
 }

@@ -8,6 +8,7 @@ use opal_format::record::Span;
 use super::exec::Flow;
 use super::report::{FailureCause, Left, Outcome, RunReport, StepFailure};
 use super::{Shared, locked};
+use crate::outlet::Clean;
 use crate::supervise::lane::Ended;
 use crate::supervise::signals::Phase;
 use opal_core::show::{PlanView, Style, step_text};
@@ -81,6 +82,10 @@ impl Shared<'_> {
 
     pub(super) fn report(&self, flow: Flow, elapsed: Duration) -> RunReport {
         let mut tally = std::mem::take(&mut *locked(&self.tally));
+        // By what is known now: a value may have come after the failure of another branch.
+        for failure in &mut tally.failures {
+            failure.stderr = Clean::new(&self.secrets, &failure.stderr).as_str().to_owned();
+        }
         let first = self.signals.first().filter(|_| self.signals.phase() > Phase::Run);
         let outcome = match (flow, first, tally.halted.take()) {
             // A step that ended well after the signal still ends the run.
@@ -99,7 +104,7 @@ impl Shared<'_> {
             cleanup_skipped: tally.cleanup_skipped,
             cleaned_up: tally.cleaned_up,
             elapsed,
-            mid_line: self.direct.is_mid_line(crate::supervise::lane::Stream::Stderr),
+            mid_line: self.outlet.is_mid_line(crate::supervise::lane::Stream::Stderr),
             about: self.options.start.labels.clone(),
         }
     }

@@ -17,10 +17,11 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::exec::{Flow, Scope, Worker};
-use super::output::{StepSink, write_all};
+use super::output::StepSink;
 use super::report::{FailureCause, Outcome};
 use super::script::argument_text;
 use super::{Shared, locked};
+use crate::outlet::write_all;
 use crate::supervise::lane::{Ended, Sink as _, Stream};
 use crate::supervise::wait::wait_readable;
 use opal_core::decorators::params;

@@ -66,7 +66,7 @@ impl Base {
     /// certain whatever follows, and without the padding.
     fn digits(self, value: &[u8], before: u32) -> (Vec<u8>, [usize; 2]) {
         let (alphabet, bits, group) = self.alphabet();
-        let digit = |six: u32| alphabet.get((six & ((1 << bits) - 1)) as usize).copied().unwrap_or(b'A');
+        let digit = |six: u32| alphabet.get((six & !(u32::MAX << bits)) as usize).copied().unwrap_or(b'A');
         // Bits of the value that share a digit with what stands before it.
         let mut shared = before.saturating_mul(8).next_multiple_of(bits).saturating_sub(before.saturating_mul(8));
         let (mut read, mut have) = (0u32, 0u32);
@@ -357,6 +357,8 @@ impl Follower {
         loop {
             match self.layout.next(family.base, text.get(self.at..).unwrap_or_default()) {
                 Next::Wait => return true,
+                // An occurrence begins with a digit.
+                Next::Layout(_) | Next::Offset(_) if self.depth == 0 => return false,
                 Next::Layout(length) => {
                     if self.pass(text.get(self.at..).unwrap_or_default(), length).is_none() {
                         return false;
@@ -414,7 +416,7 @@ impl Follower {
             }
             [b' ' | b'\t', ..] if !layout.column => {
                 layout.blanks = layout.blanks.saturating_add(length);
-                if layout.blanks >= 2 && layout.mark.is_none() && !layout.line && self.depth > 0 {
+                if layout.blanks >= 2 && !layout.line && self.depth > 0 {
                     layout.mark = Some((self.depth, self.range.clone()));
                 }
             }

@@ -161,7 +161,9 @@ fn dump(bytes: &[u8], offset: bool, after: &str, group: usize, column: Option<[&
             out += &format!("{:08x}{after}", number * 16);
         }
         let groups: Vec<String> = row.chunks(group).map(|group| group.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
-        out += &groups.join(" ");
+        // As `hexdump -C` sets the halves of a row apart.
+        let halves: Vec<String> = groups.chunks(8).map(|half| half.join(" ")).collect();
+        out += &halves.join("  ");
         if let Some([open, close]) = column {
             out += open;
             out.extend(row.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }));
