@@ -40,7 +40,7 @@ pub fn record_events(data: &[u8]) {
     static NODES: OnceLock<Vec<Node>> = OnceLock::new();
     let nodes = NODES.get_or_init(|| some_plan().1.steps.nodes.to_vec());
     let events: Vec<Value> = data.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    let reading = opal_record::history::read(&events, nodes, |sealed| Some(Zeroizing::new(sealed.as_bytes().to_vec())));
+    let reading = opal_record::history::read(&events, nodes, |_, sealed| Some(Zeroizing::new(sealed.as_bytes().to_vec())));
     assert!(reading.unknown.iter().all(|node| *node < nodes.len()), "a step that the plan has not");
     assert!(reading.steps_done <= nodes.len(), "more steps than the plan has");
 }
