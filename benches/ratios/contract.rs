@@ -85,7 +85,7 @@ fn is_same(contract: &Contract<'_>, host: &Reality, seed: &Seed) -> bool {
     let Ok(program) = verify(contract.program) else { return false };
     let Ok(fresh) = plan(&program, host, &options) else { return false };
     let header = &contract.header;
-    let hash = plan_hash(header.algorithm, header.target, &contract.terms.arguments, fresh.steps.view(), fresh.slots.view());
+    let hash = plan_hash(header.algorithm, &contract.terms.setting(header.target), fresh.steps.view(), fresh.slots.view());
     hash.is_ok_and(|hash| compare(contract, &fresh, hash).is_empty())
 }
 

@@ -91,6 +91,8 @@ pub(crate) fn contract(text: &str) -> Result<Sample, Box<dyn Error>> {
         source_name: "bench.opl".to_owned(),
         shell: "/bin/bash".to_owned(),
         umask: 0o022,
+        directory: String::new(),
+        audience: Vec::new(),
         provenance: "{}".to_owned(),
     };
     let plan = work.plan(&host(), &seed, &manner)?;

@@ -12,7 +12,8 @@ use opal_format::plan_hash::plan_hash;
 use opal_format::program::{Program, ProgramView};
 use opal_format::regen::{self, Regen};
 use opal_format::seed::Seed;
-use opal_format::terms::{BoundArgument, Terms};
+use opal_format::sources::SourceFile;
+use opal_format::terms::{BoundArgument, Setting, Terms};
 use opal_format::writer::{PlanContents, PlanFile, WriteError};
 
 /// What is to be planned: one target of a compiled source with its arguments.
@@ -58,8 +59,23 @@ pub struct Conditions {
     pub shell: String,
     /// File mode creation mask of the steps.
     pub umask: u32,
+    /// Absolute path of the directory that steps start in; empty for the one where the run is started.
+    pub directory: String,
+    /// The hosts that it is meant for, by their keys; none for any.
+    pub audience: Vec<PublicKey>,
     /// JSON text that informs and decides nothing.
     pub provenance: String,
+}
+
+/// Where and under what steps start: part of the work.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Absolute path of `bash`.
+    pub shell: &'a str,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Absolute path of a directory; empty for the one where the run is started.
+    pub directory: &'a str,
 }
 
 /// Why there is no plan.
@@ -102,8 +118,10 @@ impl Work<'_> {
     ///
     /// # Errors
     /// Never for a plan that [`Work::plan`] made.
-    pub fn plan_hash(&self, plan: &Plan, algorithm: HashAlgorithm) -> Result<Digest, FormatError> {
-        plan_hash(algorithm, self.target, self.arguments, plan.steps.view(), plan.slots.view())
+    pub fn plan_hash(&self, plan: &Plan, algorithm: HashAlgorithm, place: Place<'_>) -> Result<Digest, FormatError> {
+        let Place { shell, umask, directory } = place;
+        let setting = Setting { target: self.target, arguments: self.arguments, shell, umask, directory };
+        plan_hash(algorithm, &setting, plan.steps.view(), plan.slots.view())
     }
 
     /// Writes the contract of a resolved plan, its seed sealed to `recipients`, without a signature.
@@ -128,6 +146,7 @@ impl Work<'_> {
             plan_type: plan.plan_type.number(),
             shell: conditions.shell.clone(),
             umask: conditions.umask,
+            directory: conditions.directory.clone(),
             pass_env: manner.pass_env.clone(),
             regen_root: manner.regen_root.as_ref().filter(|_| !plan.sub_keys.is_empty()).map(|root| regen::fingerprint(root).bytes),
             no_public: manner.no_public,
@@ -135,7 +154,12 @@ impl Work<'_> {
         let contents = PlanContents {
             algorithm: conditions.algorithm,
             timestamp: conditions.timestamp,
-            source_hash: conditions.algorithm.plain(source).bytes,
+            sources: &[SourceFile {
+                name: &conditions.source_name,
+                length: source.len() as u64,
+                digest: conditions.algorithm.plain(source).bytes,
+            }],
+            audience: &conditions.audience,
             target: self.target,
             terms: &terms,
             program: self.program,

@@ -51,7 +51,7 @@ fn sample() -> Program {
     a.program
 }
 
-const EXPECTED: &str = r#"instruction set 1, entry 1
+const EXPECTED: &str = r#"instruction set 2, entry 1
 
 constants
      0  "x"

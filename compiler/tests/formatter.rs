@@ -253,7 +253,9 @@ fn plan_hashes(text: &str) -> Vec<(String, String)> {
             fuel: limits::FUEL,
         };
         let Ok(plan) = plan(&verified, &World, &options) else { continue };
-        let hash = plan_hash(HashAlgorithm::Sha256, &compiled.target, &compiled.arguments, plan.steps.view(), plan.slots.view());
+        let (target, arguments) = (&compiled.target, &compiled.arguments);
+        let setting = opal_format::terms::Setting { target, arguments, shell: "/bin/bash", umask: 0o022, directory: "" };
+        let hash = plan_hash(HashAlgorithm::Sha256, &setting, plan.steps.view(), plan.slots.view());
         hashes.push((compiled.target.clone(), hash.expect("tables that fit").to_string()));
     }
     hashes

@@ -542,7 +542,8 @@ fn what_a_pipeline_does_is_part_of_what_the_plan_is() {
     let hash = |line: &str| {
         let plan = try_plan(&format!("go: {line}"), &[], &world(&[])).expect("a plan");
         let steps = plan.steps.view();
-        opal_format::plan_hash::plan_hash(opal_format::hash::HashAlgorithm::Sha256, "go", &[], steps, plan.slots.view()).expect("a hash")
+        let setting = opal_format::terms::Setting { target: "go", arguments: &[], shell: "/bin/bash", umask: 0o022, directory: "" };
+        opal_format::plan_hash::plan_hash(opal_format::hash::HashAlgorithm::Sha256, &setting, steps, plan.slots.view()).expect("a hash")
     };
     let lines = [
         "a",

@@ -4,7 +4,7 @@
 use opal_core::plan::{FileFailure, Mode, Reality};
 use opal_format::hash::HashAlgorithm;
 use opal_format::seed::Seed;
-use opalc::contract::{Manner, Work};
+use opalc::contract::{Manner, Place, Work};
 use opalc::lower::{CliArgument, Entry, compile};
 use opalc::source::Source;
 use opalc::syntax::parse;
@@ -56,7 +56,7 @@ fn hash_with(text: &str, words: &[&str], env: &[(&'static str, &'static str)], s
         Manner { mode: Mode::Resolve, pass_env: Vec::new(), public_names: vec!["TOKEN".to_owned()], no_public: false, regen_root: None };
     let world = World(env.iter().copied().collect());
     let plan = work.plan(&world, &Seed::from_bytes([seed; 32]), &manner).unwrap_or_else(|error| panic!("{text}\n{error}"));
-    work.plan_hash(&plan, algorithm).expect("a plan of ours").to_string()
+    work.plan_hash(&plan, algorithm, Place { shell: "/bin/bash", umask: 0o022, directory: "" }).expect("a plan of ours").to_string()
 }
 
 fn hash(text: &str, words: &[&str], env: &[(&'static str, &'static str)]) -> String {

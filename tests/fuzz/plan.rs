@@ -9,6 +9,7 @@ use opal_format::limits::FILE_SIZE;
 use opal_format::program::{Program, ProgramView};
 use opal_format::reader::RawPlan;
 use opal_format::seed::{Drbg, Seed};
+use opal_format::sources::SourceFile;
 use opal_format::terms::Terms;
 use opal_format::writer::PlanContents;
 use std::sync::OnceLock;
@@ -67,6 +68,7 @@ fn written(program: &Program, plan: &Plan) -> Vec<u8> {
         plan_type: plan.plan_type.number(),
         shell: "/bin/bash".into(),
         umask: 0o22,
+        directory: String::new(),
         pass_env: Vec::new(),
         regen_root: None,
         no_public: false,
@@ -74,7 +76,8 @@ fn written(program: &Program, plan: &Plan) -> Vec<u8> {
     let contents = PlanContents {
         algorithm: HashAlgorithm::Sha256,
         timestamp: 0,
-        source_hash: [0; 32],
+        sources: &[SourceFile { name: "deploy.opl", length: 16 << 20, digest: [0; 32] }],
+        audience: &[],
         target: "deploy",
         terms: &terms,
         program,

@@ -359,6 +359,20 @@ impl Smith<'_, '_> {
     fn statement(&mut self, depth: usize, parent: NodeKind) {
         let operator = matches!(parent, NodeKind::And | NodeKind::Or | NodeKind::Pipe | NodeKind::Seq);
         let choice = if depth == 0 { self.choices.below(4) } else { self.choices.below(15) };
+        // Commands and loops on a condition are grouped there; the bodies of other control flow are one branch.
+        let parallel = parent == NodeKind::Parallel;
+        if parallel && matches!(choice, 4 | 7) {
+            return self.in_node(NodeKind::Group, depth);
+        }
+        let body = |smith: &mut Self, kind: NodeKind| {
+            if parallel {
+                smith.node(kind, &[]);
+                smith.in_node(NodeKind::Group, depth);
+                smith.closer(Op::Close);
+            } else {
+                smith.in_node(kind, depth);
+            }
+        };
         match choice {
             2 if !operator => {
                 let template = self.template("NAME", 0);
@@ -382,17 +396,17 @@ impl Smith<'_, '_> {
             5 if !operator => {
                 self.value(Type::Bool, 3);
                 self.opener(Op::If, 0);
-                self.in_node(NodeKind::If, depth);
+                body(self, NodeKind::If);
                 if self.choices.below(2) == 0 {
                     self.closer(Op::Else);
-                    self.in_node(NodeKind::Else, depth);
+                    body(self, NodeKind::Else);
                 }
                 self.closer(Op::End);
             }
             6 if !operator => {
                 self.value(Type::Array, 3);
                 self.opener(Op::For, 0);
-                self.in_node(NodeKind::For, depth);
+                body(self, NodeKind::For);
                 self.closer(Op::EndFor);
             }
             7 if !operator => {

@@ -301,14 +301,9 @@ pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result
     let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
     let (plan, mut drift) = match plan_here(admitted, site, &seed, &sub_keys)? {
         Ok(plan) => {
-            let fresh = plan_hash(
-                contract.header.algorithm,
-                contract.header.target,
-                &contract.terms.arguments,
-                plan.steps.view(),
-                plan.slots.view(),
-            )
-            .map_err(|error| Refusal::new("internal", 70, error.to_string()))?;
+            let fresh =
+                plan_hash(contract.header.algorithm, &contract.terms.setting(contract.header.target), plan.steps.view(), plan.slots.view())
+                    .map_err(|error| Refusal::new("internal", 70, error.to_string()))?;
             let moved = compare(contract, &plan, fresh);
             (Some(plan), moved)
         }

@@ -14,11 +14,12 @@ pub(crate) fn authenticate(path: &Path) -> Result<Authenticated, Failure> {
     raw.authenticate().map_err(|error| Failure::format(&error, path))
 }
 
-/// Decodes a contract and checks all of it that can be checked without its reality: tables, program, `plan_hash`.
+/// Decodes a contract and checks all of it that can be checked without its reality, in the order of a VM: tables, `plan_hash`,
+/// program.
 pub(crate) fn decode<'a>(plan: &'a Authenticated, path: &Path) -> Result<Contract<'a>, Failure> {
     let contract = plan.decode().map_err(|error| Failure::format(&error, path))?;
-    program::verify(contract.program).map_err(|error| refused(&error, path))?;
     contract.check_plan_hash().map_err(|error| Failure::format(&error, path))?;
+    program::verify(contract.program).map_err(|error| refused(&error, path))?;
     Ok(contract)
 }
 

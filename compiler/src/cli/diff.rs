@@ -86,7 +86,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
 
 fn compare(a: &Contract<'_>, b: &Contract<'_>) -> Result<Difference, opal_format::error::FormatError> {
     // Under one algorithm, so that the name of the work can be compared.
-    let again = plan_hash(a.header.algorithm, b.header.target, &b.terms.arguments, b.steps, b.slots)?;
+    let again = plan_hash(a.header.algorithm, &b.terms.setting(b.header.target), b.steps, b.slots)?;
     let (old, new) = (named_by_key(a.slots), named_by_key(b.slots));
     let expected = PlanView::of(a.header.target, a.steps, SlotsView { slots: &old, ..a.slots });
     let actual = PlanView::of(b.header.target, b.steps, SlotsView { slots: &new, ..b.slots });

@@ -6,7 +6,7 @@ use super::files::{self, Destination};
 use super::signer::Signer;
 use super::words;
 use super::{commit, compile, console, contracts, host, keys, options, regen_root};
-use crate::contract::{Conditions, Manner, PlanFailure, Work};
+use crate::contract::{Conditions, Manner, Place, PlanFailure, Work};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::Compiled;
 use crate::source::Source;
@@ -126,7 +126,7 @@ pub(super) fn produce(
     }
     match request.result {
         Form::Hash if request.contract_too() => request.write_contract(&work, &plan, &source, &seed, path),
-        Form::Hash => console::print(format!("{}\n", plan_hash(&work, &plan, request.algorithm)?).as_bytes()),
+        Form::Hash => console::print(format!("{}\n", request.plan_hash(&work, &plan)?).as_bytes()),
         Form::Contract => request.write_contract(&work, &plan, &source, &seed, path),
         Form::View(form) => request.show(&work, &plan, form, super::asked_color_of(matches)),
     }
@@ -225,6 +225,15 @@ impl Request {
         self.seal.is_some()
     }
 
+    /// The name of the work, which shell and umask are part of.
+    fn plan_hash(&self, work: &Work<'_>, plan: &Plan) -> Result<Digest, Failure> {
+        let (shell, umask) = match &self.seal {
+            Some(seal) => (seal.shell.clone(), seal.umask),
+            None => (host::bash()?, host::umask()),
+        };
+        plan_hash(work, plan, self.algorithm, Place { shell: &shell, umask, directory: "" })
+    }
+
     fn show(&self, work: &Work<'_>, plan: &Plan, form: &str, color: Color) -> Result<(), Failure> {
         let mut last = 0;
         let deferred: Vec<u32> = plan
@@ -239,7 +248,7 @@ impl Request {
             })
             .collect();
         let resolved = self.manner.mode == Mode::Resolve;
-        let plan_hash = if resolved { Some(plan_hash(work, plan, self.algorithm)?) } else { None };
+        let plan_hash = if resolved { Some(self.plan_hash(work, plan)?) } else { None };
         let view = PlanView {
             deferred: &deferred,
             undecided: Some(&plan.undecided),
@@ -280,6 +289,8 @@ impl Request {
             source_name: host::source_name(path),
             shell: seal.shell.clone(),
             umask: seal.umask,
+            directory: String::new(),
+            audience: Vec::new(),
             provenance: json!({
                 "compiler": concat!("opalc ", env!("CARGO_PKG_VERSION")),
                 "generated_by": keys::user_at_host(),
@@ -391,8 +402,8 @@ fn not_after(text: &str, now: i64) -> Result<Option<i64>, Failure> {
 }
 
 /// The name of the work that a resolved plan does.
-pub(super) fn plan_hash(work: &Work<'_>, plan: &Plan, algorithm: HashAlgorithm) -> Result<Digest, Failure> {
-    work.plan_hash(plan, algorithm).map_err(|error| Failure::bug(error.to_string()))
+pub(super) fn plan_hash(work: &Work<'_>, plan: &Plan, algorithm: HashAlgorithm, place: Place<'_>) -> Result<Digest, Failure> {
+    work.plan_hash(plan, algorithm, place).map_err(|error| Failure::bug(error.to_string()))
 }
 
 /// Shows why there is no plan, at its place in the source.

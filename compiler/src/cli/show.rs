@@ -8,6 +8,7 @@ use clap::ArgMatches;
 use opal_core::show::{Style, json_text};
 use opal_format::attestation::START;
 use opal_format::limits::FILE_SIZE;
+use opal_format::program_hash::program_hash;
 use opal_format::read_file::read_bytes;
 use opal_format::reader::RawPlan;
 use opal_trust::input::Input;
@@ -54,14 +55,19 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let named: Vec<Input> = matches.get_many::<PathBuf>("vouch").into_iter().flatten().cloned().map(Input::from).collect();
     let vouches = Vouches::read(&named).and_then(|vouches| vouches.check(&contract.contract_hash, &contract.header.plan_hash));
     let vouches = vouches.map_err(|error| Failure::host(&error))?;
+    let known = inspect::unscrubbed_reasons(&contract);
     let style = match destination {
         Destination::Standard => console::stdout_style(asked_color_of(&matches)),
         _ => Style::Plain,
     };
     destination.write_with(|out| match form {
-        "json" => write_document(out, &inspect::document(&plan, &contract, &vouches)),
-        "tree" => inspect::summary(out, &plan, &contract, &vouches, style, if all { None } else { Some(inspect::SHOWN_MAX) }),
-        form => write_page(out, form, Page { plan: inspect::plan_view(&contract), facts: inspect::facts(&plan, &contract, &vouches) }),
+        "json" => write_document(out, &inspect::document(&plan, &contract, &vouches, &known)),
+        "tree" => inspect::summary(out, &plan, &contract, &vouches, &known, style, if all { None } else { Some(inspect::SHOWN_MAX) }),
+        form => {
+            let mut facts = inspect::facts(&plan, &contract, &vouches, &known);
+            facts.push(inspect::fact("program", program_hash(&contract.program).to_string()));
+            write_page(out, form, Page { plan: inspect::plan_view(&contract, &known), facts })
+        }
     })
 }
 

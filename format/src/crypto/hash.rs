@@ -104,7 +104,7 @@ impl State {
     }
 }
 
-/// A streaming digest of a sequence of fields, starting with the domain `opal/v1/<use>`.
+/// A streaming digest of a sequence of fields, starting with the domain `opal/<use>`. A use has a version, which changes with what its digest means.
 ///
 /// Numbers have a fixed width and byte strings a length before them, so two different sequences of fields of one schema never give the
 /// same input to the hash.
@@ -120,11 +120,11 @@ pub struct Canonical {
 const GATHER: usize = 1024;
 
 impl Canonical {
-    /// Starts a digest for the use `name`, such as `plan`.
+    /// Starts a digest for the use `name`, such as `v2/plan`.
     #[must_use]
     pub fn new(algorithm: HashAlgorithm, name: &str) -> Self {
         let mut canonical = Self { state: State::new(algorithm), pending: [0; GATHER], gathered: 0 };
-        canonical.length("opal/v1/".len().saturating_add(name.len())).raw(b"opal/v1/").raw(name.as_bytes());
+        canonical.length("opal/".len().saturating_add(name.len())).raw(b"opal/").raw(name.as_bytes());
         canonical
     }
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_canonical_encoding_is_length_prefixed_and_has_a_domain() {
-        let mut canonical = Canonical::new(HashAlgorithm::Sha256, "test");
+        let mut canonical = Canonical::new(HashAlgorithm::Sha256, "v1/test");
         canonical.bytes(b"ab").u32(7).i64(-1).u8(3);
         let mut by_hand = vec![12, 0, 0, 0, 0, 0, 0, 0];
         by_hand.extend_from_slice(b"opal/v1/test");
@@ -241,9 +241,9 @@ mod tests {
     #[test]
     fn gathering_does_not_change_the_digest() {
         let long = vec![7; GATHER * 2 + 1];
-        let mut at_once = Canonical::new(HashAlgorithm::Blake3, "test");
+        let mut at_once = Canonical::new(HashAlgorithm::Blake3, "v1/test");
         at_once.u8(1).raw(&long);
-        let mut in_pieces = Canonical::new(HashAlgorithm::Blake3, "test");
+        let mut in_pieces = Canonical::new(HashAlgorithm::Blake3, "v1/test");
         in_pieces.u8(1);
         long.chunks(1000).for_each(|piece| {
             in_pieces.raw(piece);

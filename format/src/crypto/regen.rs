@@ -29,7 +29,7 @@ impl RegenName {
     /// The name of the value of a decorator, for a `regen_key` and arguments whose defaults are filled.
     #[must_use]
     pub fn new(decorator: &str, regen_key: &[u8], arguments: &[&[u8]]) -> Self {
-        let mut hash = Canonical::new(HashAlgorithm::Sha256, "regen/name");
+        let mut hash = Canonical::new(HashAlgorithm::Sha256, "v1/regen/name");
         for field in [decorator.as_bytes(), regen_key].iter().chain(arguments) {
             hash.bytes(field);
         }

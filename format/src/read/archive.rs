@@ -35,20 +35,45 @@ where
         .map_err(|Failure| FormatError::Archive { section, offset: located.start })
 }
 
-/// Size and alignment of a table.
-pub(crate) const fn table<T>(records: &[T]) -> (usize, usize) {
-    (size_of_val(records), align_of::<T>())
+/// Where a table lies in memory, its size and its alignment.
+pub(crate) struct Table {
+    address: usize,
+    size: usize,
+    align: usize,
 }
 
-/// Refuses an archive with bytes beside its root of type `T` and these tables, which follow each other: they would be a hiding place, and
-/// give one plan two encodings. The validator has seen to it that the tables do not overlap.
-pub(crate) fn check_full<T>(located: Located<'_>, tables: &[(usize, usize)]) -> Result<(), FormatError> {
-    let root = (size_of::<T>(), align_of::<T>());
-    let end = tables
-        .iter()
-        .chain([&root])
-        .fold(0_usize, |at, (size, align)| at.checked_next_multiple_of(*align).unwrap_or(usize::MAX).saturating_add(*size));
-    if end == located.bytes.len() { Ok(()) } else { Err(FormatError::TrailingData { what: "archive", offset: located.start }) }
+/// A table, as it is found.
+pub(crate) fn table<T>(records: &[T]) -> Table {
+    Table { address: records.as_ptr().addr(), size: size_of_val(records), align: align_of::<T>() }
+}
+
+/// Refuses an archive that does not consist of these tables one after the other, each at the first aligned place, and its root of type `T`,
+/// with zeros between them: anything else would be a hiding place, and give one plan two encodings.
+pub(crate) fn check_full<T>(located: Located<'_>, tables: &[Table]) -> Result<(), FormatError> {
+    let base = located.bytes.as_ptr().addr();
+    let mut end = 0_usize;
+    for table in tables {
+        let start = aligned(located, end, table.align)?;
+        if base.checked_add(start) != Some(table.address) {
+            return Err(FormatError::TrailingData { what: "archive", offset: located.start.saturating_add(end) });
+        }
+        end = start.saturating_add(table.size);
+    }
+    let root = aligned(located, end, align_of::<T>())?;
+    if root.saturating_add(size_of::<T>()) == located.bytes.len() {
+        Ok(())
+    } else {
+        Err(FormatError::TrailingData { what: "archive", offset: located.start.saturating_add(root) })
+    }
+}
+
+/// The next aligned place from `end`. The bytes up to it must be zero.
+fn aligned(located: Located<'_>, end: usize, align: usize) -> Result<usize, FormatError> {
+    let start = end.checked_next_multiple_of(align).unwrap_or(usize::MAX);
+    match located.bytes.get(end..start).unwrap_or_default().iter().position(|byte| *byte != 0) {
+        Some(at) => Err(FormatError::Padding { offset: located.start.saturating_add(end).saturating_add(at) }),
+        None => Ok(start),
+    }
 }
 
 /// The archive of a value. Fails only where memory or 32-bit offsets do not suffice.

@@ -1,22 +1,23 @@
 //! The rules of the tables (spec/plan-format.md, "Rules of the tables"): what is checked of a plan beyond being a valid archive.
 //!
-//! One pass over each table, without recursion. Every argument and part belongs to one node, in any order, so that walking a plan takes
-//! time in proportion to its tables. Nodes may share text, up to a limit for all together; slots may not. PROGRAM is left to the program
-//! verifier.
+//! One pass over each table, without recursion. Every argument and part belongs to one node, in the order of the nodes and without rest, so that
+//! walking a plan takes time in proportion to its tables, and nothing hides between them. Nodes may share text, up to a limit for all together;
+//! slots may not. PROGRAM is left to the program verifier.
 
 use crate::crypto::seed::{DISPLAY_ID_LENGTH, is_base58};
 use crate::read::canonical;
 use crate::read::error::{FormatError, Rule};
 use crate::read::kind::Section;
-use crate::read::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
+use crate::read::kind::{NodeKind, PlanType, Position, ValueType};
 use crate::read::limits;
-use crate::read::record::{Range, TextRef};
+use crate::read::plan_type::derive_plan_type;
+use crate::read::program::ProgramView;
+use crate::read::record::{Range, Span, TextRef};
 use crate::read::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, SlotsView};
 use crate::read::steps::{Arg, NODE_AXES, Node, Part, PartKind, StepsView};
 use crate::read::terms::Terms;
 use std::collections::HashSet;
 
-/// Checks the terms.
 /// TERMS name a regen root exactly where sub-keys of one are there.
 pub(crate) fn regen(terms: &Terms, present: bool, offset: usize) -> Result<(), FormatError> {
     if terms.regen_root.is_some() == present {
@@ -25,6 +26,15 @@ pub(crate) fn regen(terms: &Terms, present: bool, offset: usize) -> Result<(), F
     Err(FormatError::Table { section: Section::Terms, index: 0, rule: Rule::RegenRoot, offset })
 }
 
+/// TERMS state the type of the steps.
+pub(crate) fn plan_type(terms: &Terms, steps: StepsView<'_>, offset: usize) -> Result<(), FormatError> {
+    if terms.plan_type == derive_plan_type(steps).number() {
+        return Ok(());
+    }
+    Err(FormatError::Table { section: Section::Terms, index: 0, rule: Rule::PlanType, offset })
+}
+
+/// Checks the terms.
 pub(crate) fn terms(terms: &Terms, instruction_set: u32, offset: usize) -> Result<(), FormatError> {
     let fail = |index, rule| Err(FormatError::Table { section: Section::Terms, index, rule, offset });
     match PlanType::from_number(terms.plan_type) {
@@ -36,8 +46,11 @@ pub(crate) fn terms(terms: &Terms, instruction_set: u32, offset: usize) -> Resul
     }
     let mut names = HashSet::new();
     for (index, argument) in terms.arguments.iter().enumerate() {
-        if argument.name.is_empty() || !names.insert(argument.name.as_str()) || canonical::check(&argument.value).is_err() {
-            return fail(index, Rule::Argument);
+        if argument.name.is_empty() || !names.insert(argument.name.as_str()) {
+            return fail(index, Rule::ArgumentName);
+        }
+        if canonical::check(&argument.value).is_err() {
+            return fail(index, Rule::ArgumentValue);
         }
     }
     if terms.umask > 0o777 {
@@ -52,6 +65,9 @@ pub(crate) fn terms(terms: &Terms, instruction_set: u32, offset: usize) -> Resul
     if !terms.shell.starts_with('/') || terms.shell.contains('\0') {
         return fail(0, Rule::Shell);
     }
+    if terms.directory.contains('\0') || !(terms.directory.is_empty() || terms.directory.starts_with('/')) {
+        return fail(0, Rule::Directory);
+    }
     if terms.source_name.contains('\0') {
         return fail(0, Rule::SourceName);
     }
@@ -59,19 +75,36 @@ pub(crate) fn terms(terms: &Terms, instruction_set: u32, offset: usize) -> Resul
 }
 
 /// Checks the slot table.
-pub(crate) fn slots(view: SlotsView<'_>, offset: usize) -> Result<(), FormatError> {
+pub(crate) fn slots(view: SlotsView<'_>, files: usize, offset: usize) -> Result<(), FormatError> {
     let mut keys = HashSet::with_capacity(view.slots.len());
-    let mut text = Pool { text: view.text, left: view.text.len() };
-    view.slots.iter().enumerate().try_for_each(|(index, record)| {
-        slot(record, &mut text, &mut keys).map_err(|rule| FormatError::Table { section: Section::Values, index, rule, offset })
-    })
+    let mut text = Row { text: view.text, next: 0 };
+    let fail = |index, rule| FormatError::Table { section: Section::Values, index, rule, offset };
+    for (index, record) in view.slots.iter().enumerate() {
+        slot(record, &mut text, &mut keys).and_then(|()| span(&record.span, files)).map_err(|rule| fail(index, rule))?;
+    }
+    require(text.next == view.text.len(), Rule::Text).map_err(|rule| fail(view.slots.len(), rule))
 }
 
-fn slot<'a>(slot: &Slot, text: &mut Pool<'a>, keys: &mut HashSet<&'a [u8]>) -> Result<(), Rule> {
-    require(slot.reserved.to_native() == 0, Rule::Reserved)?;
+/// Checks the places of a program in its sources; its meaning is left to the program verifier.
+pub(crate) fn program_spans(view: &ProgramView<'_>, files: usize, offset: usize) -> Result<(), FormatError> {
+    let imports = view.imports.iter().map(|import| &import.span);
+    let nodes = view.nodes.iter().map(|node| &node.span);
+    let templates = view.templates.iter().map(|template| &template.span);
+    let code = view.debug.iter().map(|entry| &entry.span);
+    for (index, place) in imports.chain(nodes).chain(templates).chain(code).enumerate() {
+        span(place, files).map_err(|rule| FormatError::Table { section: Section::Program, index, rule, offset })?;
+    }
+    Ok(())
+}
+
+fn span(span: &Span, files: usize) -> Result<(), Rule> {
+    require(usize::from(span.file) < files, Rule::SpanFile)
+}
+
+fn slot<'a>(slot: &Slot, text: &mut Row<'a>, keys: &mut HashSet<&'a [u8]>) -> Result<(), Rule> {
+    require(slot.reserved == [0; 3], Rule::Reserved)?;
     require(slot.flags.to_native() & !(SLOT_PUBLIC | SLOT_SHAPES | SLOT_COMPUTED) == 0, Rule::SlotFlags)?;
     let value_type = ValueType::from_number(slot.value_type).ok_or(Rule::SlotType)?;
-    Unscrubbed::from_number(slot.unscrubbed).ok_or(Rule::SlotScrub)?;
     let key = text.take(slot.key)?;
     require(!key.is_empty() && key.len() <= limits::KEY_LENGTH && keys.insert(key), Rule::SlotKey)?;
     let display = text.take(slot.display)?;
@@ -81,12 +114,14 @@ fn slot<'a>(slot: &Slot, text: &mut Pool<'a>, keys: &mut HashSet<&'a [u8]>) -> R
 }
 
 /// Checks the step tree against a plan with `slots` slots.
-pub(crate) fn steps(view: StepsView<'_>, slots: usize, offset: usize) -> Result<(), FormatError> {
+pub(crate) fn steps(view: StepsView<'_>, slots: usize, files: usize, offset: usize) -> Result<(), FormatError> {
     let mut checker = StepChecker { view, slots, text: Pool { text: view.text, left: limits::TEXT }, args: 0, parts: 0, open: Vec::new() };
+    let fail = |index, rule| FormatError::Table { section: Section::Steps, index, rule, offset };
     for (index, node) in view.nodes.iter().enumerate() {
-        checker.node(index, node).map_err(|rule| FormatError::Table { section: Section::Steps, index, rule, offset })?;
+        checker.node(index, node).and_then(|()| span(&node.span, files)).map_err(|rule| fail(index, rule))?;
     }
-    Ok(())
+    let complete = checker.args == view.args.len() && checker.parts == view.parts.len();
+    require(complete, Rule::Range).map_err(|rule| fail(view.nodes.len(), rule))
 }
 
 /// The parameter of `@retry` that takes an Array of Ints.
@@ -111,13 +146,15 @@ struct OpenNode {
     first: usize,
     /// The `@catch` or `@finally` seen last among its children.
     last: Option<NodeKind>,
+    /// Whether it is a control-flow node directly in `@parallel`.
+    in_parallel: bool,
 }
 
 impl StepChecker<'_> {
     fn node(&mut self, index: usize, node: &Node) -> Result<(), Rule> {
         let kind = node.kind().ok_or(Rule::NodeKind)?;
         let known = if kind == NodeKind::For { NODE_AXES } else { 0 };
-        require(node.flags.to_native() & !known == 0, Rule::Reserved)?;
+        require(node.flags.to_native() & !known == 0, Rule::NodeFlags)?;
         while self.open.last().is_some_and(|open| open.end <= index) {
             self.open.pop();
         }
@@ -127,13 +164,17 @@ impl StepChecker<'_> {
         require(length > 0 && end <= limit, Rule::Subtree)?;
         require(length == 1 || !kind.is_leaf(), Rule::LeafChildren)?;
         self.place(kind, index)?;
+        let in_parallel = kind.is_flow() && self.open.last().is_some_and(|open| open.kind == NodeKind::Parallel);
+        if kind.is_flow() {
+            self.branch(kind, index, end, in_parallel)?;
+        }
         if kind == NodeKind::Transform {
             let first = index.saturating_add(1);
             require(self.view.tree().end(first) < end, Rule::Transform)?;
         }
         if length > 1 {
             require(self.open.len() < limits::STEP_DEPTH, Rule::Depth)?;
-            self.open.push(OpenNode { end, kind, first: index.saturating_add(1), last: None });
+            self.open.push(OpenNode { end, kind, first: index.saturating_add(1), last: None, in_parallel });
         }
         self.text.take(node.header)?;
         self.arguments(node)?;
@@ -142,6 +183,22 @@ impl StepChecker<'_> {
             self.part(part, Some(index))?;
         }
         Ok(())
+    }
+
+    /// Branches of `@parallel` are its executing children, whatever control flow is around them: so that how plans run hinges on executing nodes
+    /// alone, control flow there holds nothing else, and a taken arm at most one.
+    fn branch(&self, kind: NodeKind, index: usize, end: usize, in_parallel: bool) -> Result<(), Rule> {
+        require(!self.open.last().is_some_and(|open| open.in_parallel), Rule::Parallel)?;
+        if !in_parallel {
+            return Ok(());
+        }
+        let first = index.saturating_add(1);
+        let child = self.view.nodes.get(first).map_or(0, |child| child.subtree.to_native() as usize);
+        match kind {
+            NodeKind::For => Ok(()),
+            NodeKind::If | NodeKind::Else | NodeKind::When => require(first == end || first.saturating_add(child) == end, Rule::Parallel),
+            _ => Err(Rule::Parallel),
+        }
     }
 
     /// Checks that a node of this kind may follow its siblings.
@@ -227,12 +284,33 @@ fn require(holds: bool, rule: Rule) -> Result<(), Rule> {
     if holds { Ok(()) } else { Err(rule) }
 }
 
-/// The records of a range. All ranges together may not claim more records than the table has.
+/// The records of a range, which start where those of the range before it ended; a range without records has one form.
 fn claim<'a, T>(range: Range, table: &'a [T], used: &mut usize) -> Result<&'a [T], Rule> {
+    if range == Range::EMPTY {
+        return Ok(&[]);
+    }
     let records = range.of(table).ok_or(Rule::Range)?;
+    require(range.first.to_native() as usize == *used && !records.is_empty(), Rule::Range)?;
     *used = used.saturating_add(records.len());
-    require(*used <= table.len(), Rule::Range)?;
     Ok(records)
+}
+
+/// A text pool whose texts stand one after the other, in the order of their references.
+struct Row<'a> {
+    text: &'a [u8],
+    next: usize,
+}
+
+impl<'a> Row<'a> {
+    fn take(&mut self, reference: TextRef) -> Result<&'a [u8], Rule> {
+        if reference == TextRef::EMPTY {
+            return Ok(&[]);
+        }
+        let bytes = reference.of(self.text).ok_or(Rule::Text)?;
+        require(reference.offset.to_native() as usize == self.next && !bytes.is_empty(), Rule::Text)?;
+        self.next = self.next.saturating_add(bytes.len());
+        Ok(bytes)
+    }
 }
 
 /// A text pool, and how many bytes may still be referred to.

@@ -175,6 +175,18 @@ pub enum FormatError {
         /// Where its bytes start.
         offset: usize,
     },
+    /// SOURCES does not hold from 1 to the limit of files, the first of which is the one that header and TERMS name.
+    #[error("the list of source files at byte {offset} is malformed")]
+    Sources {
+        /// Where its bytes start.
+        offset: usize,
+    },
+    /// AUDIENCE does not hold from 1 to the limit of keys, sorted, each once and able to verify.
+    #[error("the audience at byte {offset} is malformed")]
+    Audience {
+        /// Where its bytes start.
+        offset: usize,
+    },
     /// A plan type that this version reserves, or an unknown one.
     #[error("plan type {number} is reserved")]
     PlanTypeReserved {
@@ -236,6 +248,8 @@ impl FormatError {
             Self::Table { rule, .. } => rule.code(),
             Self::CountMismatch { .. } => "plan_count_mismatch",
             Self::Envelope { .. } => "plan_envelope_malformed",
+            Self::Sources { .. } => "plan_sources_malformed",
+            Self::Audience { .. } => "plan_audience_malformed",
             Self::Regen { .. } => "plan_regen_malformed",
             Self::PlanTypeReserved { .. } => "plan_type_reserved",
             Self::Signature { cause, .. } => cause.code(),
@@ -290,6 +304,8 @@ rules! {
     LeafChildren "node_leaf_children" "a node of this kind has no children"
     TryChildren "node_try_children" "`@try` holds its steps, then at most one `@catch`, then at most one `@finally`"
     OutsideTry "node_outside_try" "`@catch` and `@finally` stand directly in `@try`"
+    NodeFlags "node_flags" "the node has unknown flags"
+    Parallel "node_parallel" "a control-flow node in `@parallel` holds executing nodes, and `@if`, `@else` and `@when` at most one"
     Transform "node_transform" "`@transform` holds one step, then at least one operation; operations stand nowhere else"
     Depth "node_depth" "steps are nested too deeply"
     Command "node_command" "a node of this kind has no command"
@@ -306,9 +322,12 @@ rules! {
     SlotType "slot_type" "the slot's value type is unknown"
     SlotValue "slot_value" "a public value is not canonical or not of its type, or a secret has a value"
     SlotDisplay "slot_display" "the display id is not eight Base58 characters"
-    SlotScrub "slot_unscrubbed" "the reason for not scrubbing is unknown"
+    SpanFile "span_file" "a place in the source names a file that SOURCES does not hold"
     InstructionSet "terms_instruction_set" "the terms and the program name different instruction sets"
-    Argument "terms_argument" "an argument is not a canonical value, or its name is empty or stands twice"
+    PlanType "terms_plan_type" "the plan type is not that of the steps"
+    ArgumentName "terms_argument_name" "an argument's name is empty or stands twice"
+    ArgumentValue "terms_argument_value" "an argument is not a canonical value"
+    Directory "terms_directory" "the directory is not an absolute path"
     Umask "terms_umask" "the umask is above 0777"
     PassEnv "terms_pass_env" "the promised environment names are not sorted, stand twice, or hold NUL or `=`"
     Shell "terms_shell" "the shell is not an absolute path"

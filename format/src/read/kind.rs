@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// The major version that this crate reads and writes.
-pub const VERSION_MAJOR: u16 = 1;
+pub const VERSION_MAJOR: u16 = 2;
 /// The minor version that this crate writes. A reader takes any: additions are sections.
 pub const VERSION_MINOR: u16 = 0;
 
@@ -52,14 +52,18 @@ numbered! {
         Steps = 2, "STEPS";
         /// The slots.
         Values = 3, "VALUES";
+        /// The files of the source.
+        Sources = 4, "SOURCES";
+        /// The hosts that it is meant for, where it is not for any.
+        Audience = 5, "AUDIENCE";
         /// Sealed sub-keys of a regen root, where values were derived from one.
-        Regen = 4, "REGEN";
+        Regen = 6, "REGEN";
         /// The sealed seed.
-        Envelope = 5, "ENVELOPE";
+        Envelope = 7, "ENVELOPE";
         /// JSON that informs and decides nothing.
-        Provenance = 6, "PROVENANCE";
+        Provenance = 8, "PROVENANCE";
         /// The signatures.
-        Signature = 7, "SIGNATURE";
+        Signature = 9, "SIGNATURE";
     }
 }
 
@@ -72,6 +76,8 @@ impl Section {
             Self::Program => b"PROG",
             Self::Steps => b"STEP",
             Self::Values => b"VALS",
+            Self::Sources => b"SRCS",
+            Self::Audience => b"AUDI",
             Self::Regen => b"REGN",
             Self::Envelope => b"ENVL",
             Self::Provenance => b"PROV",
@@ -248,21 +254,5 @@ numbered! {
         Campaign = 3, "campaign";
         /// Reserved: refused with `plan_type_reserved`.
         Adaptive = 4, "adaptive";
-    }
-}
-
-numbered! {
-    /// Why a slot's value is not replaced in output.
-    pub enum Unscrubbed: u8 {
-        /// It is replaced.
-        No = 0, "scrubbed";
-        /// Marked `public=true`, or public by name.
-        Public = 1, "public";
-        /// Shorter than four bytes.
-        Short = 2, "shorter than 4 bytes";
-        /// A number, Bool or Duration.
-        Scalar = 3, "a number, Bool or duration";
-        /// Equal to a constant of the program, so readable in the contract anyway.
-        Constant = 4, "equal to a constant of the program";
     }
 }

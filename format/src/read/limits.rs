@@ -1,4 +1,4 @@
-//! The limits of format version 1, in one table. Both sides of a contract agree on them; a policy may lower them.
+//! The limits of format version 2, in one table. Both sides of a contract agree on them; a policy may lower them.
 
 /// Bytes of a plan file, unless the caller says otherwise.
 pub const FILE_SIZE: usize = 64 << 20;
@@ -14,6 +14,12 @@ pub const SIGNATURES: usize = 16;
 pub const SSHSIG_SIZE: usize = 4096;
 /// Recipients of an envelope.
 pub const RECIPIENTS: usize = 64;
+/// Files of a source.
+pub const SOURCES: usize = 256;
+/// Bytes of the name of a source file.
+pub const SOURCE_NAME: usize = 4096;
+/// Hosts of an audience.
+pub const AUDIENCE: usize = 64;
 /// Nesting of an archive.
 pub const ARCHIVE_DEPTH: usize = 64;
 /// Nesting of Arrays and Maps in a value.

@@ -1,6 +1,6 @@
 //! `plan_hash`: the name of the work that a plan does (spec/plan-format.md, "plan_hash").
 //!
-//! It covers the target, the bound arguments, the executing nodes and the slots. It leaves out whatever does not change what is done: secret
+//! It covers the target, the bound arguments, shell, umask and directory, the executing nodes and the slots. It leaves out whatever does not change what is done: secret
 //! values, control-flow nodes, names, headers, spans, paths, times, ids, and how shell text is cut into parts.
 
 use crate::crypto::hash::{Canonical, Digest, HashAlgorithm};
@@ -10,7 +10,7 @@ use crate::read::kind::Section;
 use crate::read::record::{Range, TextRef};
 use crate::read::slots::SlotsView;
 use crate::read::steps::{Node, Part, PartKind, StepsView};
-use crate::read::terms::BoundArgument;
+use crate::read::terms::Setting;
 
 const TEXT: u8 = 0;
 const SLOT: u8 = 1;
@@ -23,16 +23,17 @@ const END: u8 = 255;
 /// [`FormatError::Table`] where a reference leaves its table; never for tables that a [`Contract`](crate::read::reader::Contract) holds.
 pub fn plan_hash(
     algorithm: HashAlgorithm,
-    target: &str,
-    arguments: &[BoundArgument],
+    setting: &Setting<'_>,
     steps: StepsView<'_>,
     slots: SlotsView<'_>,
 ) -> Result<Digest, FormatError> {
-    let mut hash = Canonical::new(algorithm, "plan");
+    let Setting { target, arguments, shell, umask, directory } = *setting;
+    let mut hash = Canonical::new(algorithm, "v2/plan");
     hash.bytes(target.as_bytes()).length(arguments.len());
     for argument in arguments {
         hash.bytes(&argument.value);
     }
+    hash.bytes(shell.as_bytes()).u32(umask).bytes(directory.as_bytes());
     hash_steps(&mut hash, steps)?;
     hash.length(slots.slots.len());
     for (index, slot) in slots.slots.iter().enumerate() {

@@ -247,8 +247,8 @@ macro_rules! program_view {
                 Program { instruction_set: self.instruction_set, entry: self.entry, $($field: self.$field.to_vec()),+ }
             }
 
-            /// Size and alignment of each table, in the order in which they lie in an archive.
-            pub(crate) const fn tables(&self) -> [(usize, usize); 14] {
+            /// Each table, in the order in which they lie in an archive.
+            pub(crate) fn tables(&self) -> [crate::read::archive::Table; 14] {
                 [$(crate::read::archive::table(self.$field)),+]
             }
         }

@@ -12,6 +12,7 @@ use crate::crypto::regen::{self, RegenError, SubKeys};
 use crate::crypto::seed::Seed;
 use crate::crypto::signature::{NAMESPACE_PLAN, SshSignature};
 use crate::read::archive::{self, table};
+use crate::read::audience;
 use crate::read::check;
 use crate::read::error::{FormatError, within};
 use crate::read::header::{self, Header, field};
@@ -21,6 +22,7 @@ use crate::read::plan_hash::plan_hash;
 use crate::read::program::{ArchivedProgram, ProgramView};
 use crate::read::section::{self, FRAME, Located, Sections};
 use crate::read::slots::{ArchivedSlots, SlotsView};
+use crate::read::sources::{self, SourceFile};
 use crate::read::steps::{ArchivedSteps, StepsView};
 use crate::read::terms::{ArchivedTerms, Terms};
 use ed25519_dalek::SigningKey;
@@ -81,14 +83,14 @@ impl RawPlan {
 
 /// The digest that is signed: of every byte before SIGNATURE.
 pub(crate) fn contract_hash(algorithm: HashAlgorithm, body: &[u8]) -> Digest {
-    let mut hash = Canonical::new(algorithm, "contract");
+    let mut hash = Canonical::new(algorithm, "v1/contract");
     hash.bytes(body);
     hash.finish()
 }
 
 /// The digest that a sealed section is bound to: of every byte before it.
 pub(crate) fn context(algorithm: HashAlgorithm, section: Section, before: &[u8]) -> Digest {
-    let mut hash = Canonical::new(algorithm, if section == Section::Regen { "regen" } else { "envelope" });
+    let mut hash = Canonical::new(algorithm, if section == Section::Regen { "v1/regen" } else { "v1/envelope" });
     hash.bytes(before);
     hash.finish()
 }
@@ -210,8 +212,20 @@ impl Authenticated {
         let tables = [table(steps.nodes), table(steps.args), table(steps.parts), table(steps.text)];
         archive::check_full::<ArchivedSteps>(located_steps, &tables)?;
         count("number of steps", header.steps, steps.nodes.len(), header::AT_STEPS)?;
-        check::slots(slots, located.start)?;
-        check::steps(steps, slots.slots.len(), located_steps.start)?;
+        let listed = sections.expect(Section::Sources)?;
+        let sources = sources::read(listed.bytes).ok_or(FormatError::Sources { offset: listed.start })?;
+        let first = sources.first().is_some_and(|file| file.name == terms.source_name && file.digest == header.source_hash.bytes);
+        if !first {
+            return Err(FormatError::Sources { offset: listed.start });
+        }
+        check::program_spans(&program, sources.len(), located_program.start)?;
+        check::slots(slots, sources.len(), located.start)?;
+        check::steps(steps, slots.slots.len(), sources.len(), located_steps.start)?;
+        check::plan_type(&terms, steps, terms_start)?;
+        let audience = match sections.find(Section::Audience) {
+            Some(keys) => audience::read(keys.bytes).ok_or(FormatError::Audience { offset: keys.start })?,
+            None => Vec::new(),
+        };
 
         let before = |section: Located<'_>| body.get(..section.start.saturating_sub(FRAME)).unwrap_or_default();
         let regen = sections.find(Section::Regen);
@@ -231,7 +245,21 @@ impl Authenticated {
             std::str::from_utf8(located.bytes).map_err(|_| FormatError::NotUtf8 { what: "provenance", offset: located.start })?;
         let contract_hash = self.contract_hash;
         let envelope = envelope.bytes;
-        Ok(Contract { header, terms, program, steps, slots, recipients, provenance, contract_hash, envelope, before_envelope, regen })
+        Ok(Contract {
+            header,
+            terms,
+            program,
+            steps,
+            slots,
+            sources,
+            audience,
+            recipients,
+            provenance,
+            contract_hash,
+            envelope,
+            before_envelope,
+            regen,
+        })
     }
 }
 
@@ -253,6 +281,10 @@ pub struct Contract<'a> {
     pub steps: StepsView<'a>,
     /// The values that they were planned with.
     pub slots: SlotsView<'a>,
+    /// The files of the source, the first one first.
+    pub sources: Vec<SourceFile<'a>>,
+    /// The hosts that the contract is meant for, by their keys, sorted; none where it is for any.
+    pub audience: Vec<PublicKey>,
     /// The keys that the seed is sealed to, sorted.
     pub recipients: Vec<PublicKey>,
     /// JSON text, not checked, that informs and decides nothing.
@@ -272,7 +304,7 @@ impl Contract<'_> {
     /// [`FormatError::PlanHashMismatch`].
     pub fn check_plan_hash(&self) -> Result<Digest, FormatError> {
         let Header { algorithm, target, plan_hash: stated, .. } = self.header;
-        let computed = plan_hash(algorithm, target, &self.terms.arguments, self.steps, self.slots)?;
+        let computed = plan_hash(algorithm, &self.terms.setting(target), self.steps, self.slots)?;
         if computed == stated { Ok(computed) } else { Err(FormatError::PlanHashMismatch { stated, computed }) }
     }
 

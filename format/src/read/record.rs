@@ -96,16 +96,42 @@ impl Range {
 }
 
 record! {
-    /// A place in the source file. All zero where there is none.
+    /// A column, of 24 bits: a source has no more bytes.
+    pub struct Column {
+        /// Least significant byte first.
+        pub bytes: [u8; 3],
+    } size 3
+}
+
+impl Column {
+    /// This column, or the last that there is.
+    #[must_use]
+    pub const fn from_native(column: u32) -> Self {
+        let [a, b, c, rest] = column.to_le_bytes();
+        Self { bytes: if rest == 0 { [a, b, c] } else { [u8::MAX; 3] } }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn to_native(self) -> u32 {
+        let [a, b, c] = self.bytes;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+}
+
+record! {
+    /// A place in the source. All zero where there is none.
     pub struct Span {
-        /// First byte, counted from the start of the file.
+        /// First byte, counted from the start of the first file: those of file *k* start at the sum of the lengths of the files before it.
         pub start: u32_le,
         /// The byte after the last.
         pub end: u32_le,
-        /// Line of `start`, from 1.
+        /// Line of `start` in its file, from 1.
         pub line: u32_le,
         /// Column of `start` in characters, from 1; a byte that is not UTF-8 counts as one.
-        pub column: u32_le,
+        pub column: Column,
+        /// Number of the file, from 0, in SOURCES.
+        pub file: u8,
     } size 16
 }
 
@@ -113,14 +139,15 @@ impl Span {
     /// No place.
     pub const NONE: Self = Self::new(0, 0, 0, 0);
 
-    /// Bytes `start..end`, where `start` lies at `line` and `column`.
+    /// Bytes `start..end` of the first file, where `start` lies at `line` and `column`.
     #[must_use]
     pub const fn new(start: u32, end: u32, line: u32, column: u32) -> Self {
         Self {
             start: u32_le::from_native(start),
             end: u32_le::from_native(end),
             line: u32_le::from_native(line),
-            column: u32_le::from_native(column),
+            column: Column::from_native(column),
+            file: 0,
         }
     }
 }

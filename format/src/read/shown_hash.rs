@@ -16,7 +16,7 @@ use crate::read::steps::StepsView;
 /// # Errors
 /// [`FormatError::Table`] where a reference leaves its table; never for tables that a [`Contract`](crate::read::reader::Contract) holds.
 pub fn shown_hash(algorithm: HashAlgorithm, steps: StepsView<'_>, slots: SlotsView<'_>) -> Result<Digest, FormatError> {
-    let mut hash = Canonical::new(algorithm, "shown");
+    let mut hash = Canonical::new(algorithm, "v1/shown");
     hash.u8(derive_plan_type(steps).number()).length(steps.nodes.len());
     let numbering = Numbering::new(steps);
     for (index, node) in steps.nodes.iter().enumerate() {

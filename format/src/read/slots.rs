@@ -27,10 +27,8 @@ record! {
         pub flags: u16_le,
         /// A [`ValueType`](crate::read::kind::ValueType) number.
         pub value_type: u8,
-        /// An [`Unscrubbed`](crate::read::kind::Unscrubbed) number.
-        pub unscrubbed: u8,
         /// Zero.
-        pub reserved: u16_le,
+        pub reserved: [u8; 3],
         /// Where the value was first needed.
         pub span: Span,
     } size 80

@@ -27,7 +27,7 @@ fn look_at(bytes: &[u8]) {
 fn a_written_plan_is_read_back() {
     let sample = Sample::new();
     for algorithm in crate::crypto::hash::HashAlgorithm::ALL {
-        let sample = Sample { algorithm: *algorithm, ..sample.clone() };
+        let sample = Sample { terms: sample.terms.clone(), ..Sample::of(*algorithm) };
         let bytes = sample.signed(&[2, 1]);
         let plan = RawPlan::copy(&bytes, bytes.len()).unwrap().authenticate().unwrap();
         let mut keys = [public(1), public(2)];
@@ -41,6 +41,8 @@ fn a_written_plan_is_read_back() {
         assert_eq!(contract.steps.nodes, sample.steps.nodes);
         assert_eq!(contract.slots.slots, sample.slots.slots);
         assert_eq!(contract.provenance, PROVENANCE);
+        assert_eq!(contract.sources, sample.sources);
+        assert_eq!(contract.audience, []);
         assert_eq!(contract.recipients, [public(1)]);
         assert_eq!(contract.check_plan_hash().unwrap(), sample.plan_hash());
         assert_eq!(contract.unseal(&signer(1)).unwrap().as_bytes(), seed().as_bytes());

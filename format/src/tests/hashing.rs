@@ -66,6 +66,7 @@ fn places_names_ids_and_secrets_have_no_influence() {
         slot.span = Span::NONE;
     }
     other.terms.source_name = "/elsewhere.opl".into();
+    other.terms.pass_env.clear();
     other.terms.arguments[0].name = "stage".into();
     other.terms.not_after = None;
     assert_eq!(base.plan_hash(), other.plan_hash());
@@ -74,11 +75,14 @@ fn places_names_ids_and_secrets_have_no_influence() {
 #[test]
 fn everything_that_changes_the_work_changes_the_hash() {
     type Change = fn(&mut Sample);
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 15] = [
         ("nothing", |_| {}),
         ("target", |s| s.target.push('x')),
         ("argument", |s| s.terms.arguments[1].value[1] = 4),
         ("arguments swapped", |s| s.terms.arguments.swap(0, 1)),
+        ("shell", |s| s.terms.shell = "/usr/bin/bash".into()),
+        ("umask", |s| s.terms.umask = 0o077),
+        ("directory", |s| s.terms.directory.clear()),
         ("kind", |s| s.steps.nodes[1].kind = NodeKind::Timeout.number().into()),
         ("subtree", |s| s.steps.nodes[3].subtree = u32_le::from_native(8)),
         ("scalar", |s| s.steps.args[0].scalar = 4.into()),

@@ -5,10 +5,12 @@ use crate::crypto::identity::PublicKey;
 use crate::crypto::regen::{Regen, RegenName, SubKeys, fingerprint};
 use crate::crypto::seed::{Drbg, Seed};
 use crate::read::canonical::CanonicalValue;
-use crate::read::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
+use crate::read::kind::{NodeKind, PlanType, Position, ValueType};
+use crate::read::plan_type::derive_plan_type;
 use crate::read::program::{Constant, Function, Instruction, Program};
 use crate::read::record::{Range, Span, TextRef, i64_le, u16_le, u32_le};
 use crate::read::slots::{SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
+use crate::read::sources::SourceFile;
 use crate::read::steps::{Arg, Node, Part, PartKind, Steps};
 use crate::read::terms::{BoundArgument, Terms};
 use crate::write::writer::{PlanContents, PlanFile};
@@ -38,6 +40,14 @@ pub(crate) struct Sample {
     pub steps: Steps,
     pub slots: Slots,
     pub sub_keys: SubKeys,
+    pub audience: Vec<PublicKey>,
+    pub sources: Vec<SourceFile<'static>>,
+}
+
+const SOURCE: &[u8] = b"deploy: kubectl apply\n";
+
+pub(crate) fn source(algorithm: HashAlgorithm) -> SourceFile<'static> {
+    SourceFile { name: "deploy.opl", length: SOURCE.len() as u64, digest: algorithm.plain(SOURCE).bytes }
 }
 
 impl Sample {
@@ -50,7 +60,25 @@ impl Sample {
             steps: steps(),
             slots: slots(),
             sub_keys: SubKeys::default(),
+            audience: Vec::new(),
+            sources: vec![source(HashAlgorithm::Sha256)],
         }
+    }
+
+    /// With digests of another algorithm.
+    pub(crate) fn of(algorithm: HashAlgorithm) -> Self {
+        Self { algorithm, sources: vec![source(algorithm)], ..Self::new() }
+    }
+
+    /// With the type of its steps.
+    pub(crate) fn typed(mut self) -> Self {
+        self.terms.plan_type = derive_plan_type(self.steps.view()).number();
+        self
+    }
+
+    /// For the hosts of keys 3 and 4.
+    pub(crate) fn for_hosts() -> Self {
+        Self { audience: vec![public(3), public(4)], ..Self::new() }
     }
 
     /// With two sub-keys of the regen root whose bytes all equal 7.
@@ -69,7 +97,8 @@ impl Sample {
         PlanContents {
             algorithm: self.algorithm,
             timestamp: 1_700_000_000,
-            source_hash: self.algorithm.plain(b"deploy: kubectl apply\n").bytes,
+            sources: &self.sources,
+            audience: &self.audience,
             target: &self.target,
             terms: &self.terms,
             program: &self.program,
@@ -92,14 +121,13 @@ impl Sample {
     }
 
     pub(crate) fn plan_hash(&self) -> crate::crypto::hash::Digest {
-        crate::read::plan_hash::plan_hash(self.algorithm, &self.target, &self.terms.arguments, self.steps.view(), self.slots.view())
-            .unwrap()
+        crate::read::plan_hash::plan_hash(self.algorithm, &self.terms.setting(&self.target), self.steps.view(), self.slots.view()).unwrap()
     }
 }
 
 fn terms() -> Terms {
     Terms {
-        instruction_set: 1,
+        instruction_set: 2,
         arguments: vec![
             BoundArgument { name: "env".into(), value: CanonicalValue::String(b"prod".to_vec()).encode().unwrap() },
             BoundArgument { name: "replicas".into(), value: CanonicalValue::Int(3).encode().unwrap() },
@@ -110,6 +138,7 @@ fn terms() -> Terms {
         plan_type: PlanType::Campaign.number(),
         shell: "/bin/bash".into(),
         umask: 0o022,
+        directory: "/srv".into(),
         pass_env: vec!["AWS_PROFILE".into(), "LANG".into()],
         regen_root: None,
         no_public: false,
@@ -118,7 +147,7 @@ fn terms() -> Terms {
 
 fn program() -> Program {
     Program {
-        instruction_set: 1,
+        instruction_set: 2,
         constants: vec![Constant {
             scalar: i64_le::from_native(3),
             text: TextRef::EMPTY,
@@ -190,7 +219,7 @@ impl Builder {
             kind: kind.number().into(),
             flags: 0.into(),
             subtree: subtree.into(),
-            args: Range::new(first, u32::try_from(args.len()).unwrap()),
+            args: if args.is_empty() { Range::EMPTY } else { Range::new(first, u32::try_from(args.len()).unwrap()) },
             parts,
             header,
             span: Span::new(10, 20, 2, 1),
@@ -229,12 +258,12 @@ fn steps() -> Steps {
 fn slots() -> Slots {
     let keys = seed().keys();
     let mut slots = Slots::default();
-    let rows: [(&[u8], CanonicalValue, u16, Unscrubbed); 3] = [
-        (b"env.TOKEN", CanonicalValue::String(b"hunter22".to_vec()), 0, Unscrubbed::No),
-        (b"env.HOME", CanonicalValue::String(b"/root".to_vec()), SLOT_PUBLIC | SLOT_SHAPES, Unscrubbed::Public),
-        (b"env.WAIT", CanonicalValue::Duration(5_000_000_000), 0, Unscrubbed::Scalar),
+    let rows: [(&[u8], CanonicalValue, u16); 3] = [
+        (b"env.TOKEN", CanonicalValue::String(b"hunter22".to_vec()), 0),
+        (b"env.HOME", CanonicalValue::String(b"/root".to_vec()), SLOT_PUBLIC | SLOT_SHAPES),
+        (b"env.WAIT", CanonicalValue::Duration(5_000_000_000), 0),
     ];
-    for (key, value, flags, unscrubbed) in rows {
+    for (key, value, flags) in rows {
         let canonical = value.encode().unwrap();
         let mut text = |bytes: &[u8]| {
             let offset = u32::try_from(slots.text.len()).unwrap();
@@ -249,8 +278,7 @@ fn slots() -> Slots {
             decorator: 1.into(),
             flags: flags.into(),
             value_type: value.value_type().number(),
-            unscrubbed: unscrubbed.number(),
-            reserved: 0.into(),
+            reserved: [0; 3],
             span: Span::new(3, 9, 1, 4),
         };
         slots.slots.push(slot);

@@ -4,7 +4,7 @@
 //! the list below has and the directory has not; it never changes one.
 
 use super::draft::{Draft, sign, signature_section};
-use super::sample::{Builder, Piece, Sample, public, seed, signer};
+use super::sample::{Builder, Piece, Sample, public, seed, signer, source};
 use crate::crypto::envelope::{self, EnvelopeError};
 use crate::crypto::hash::HashAlgorithm;
 use crate::crypto::seed::Drbg;
@@ -13,9 +13,13 @@ use crate::read::archive;
 use crate::read::error::Rule;
 use crate::read::kind::Section;
 use crate::read::kind::{NodeKind, PlanType, Position, ValueType};
+use crate::read::program::DebugEntry;
 use crate::read::reader::RawPlan;
-use crate::read::record::{Range, TextRef};
+use crate::read::record::{Range, Span, TextRef};
 use crate::read::section::FLAG_CRITICAL;
+use crate::read::slots::Slots;
+use crate::read::sources::SourceFile;
+use crate::write::writer::source_list;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -65,9 +69,8 @@ fn every_vector_gets_its_stated_verdict() {
 
 #[test]
 fn the_writer_still_gives_the_bytes_of_the_first_vectors() {
-    let stored = |name: &str| std::fs::read(folder().join(name)).unwrap();
     assert!(Sample::new().signed(&[1]) == stored("valid_signed.plan"));
-    assert!(Sample { algorithm: HashAlgorithm::Blake3, ..Sample::new() }.signed(&[1]) == stored("valid_blake3.plan"));
+    assert!(Sample::of(HashAlgorithm::Blake3).signed(&[1]) == stored("valid_blake3.plan"));
 }
 
 #[test]
@@ -145,18 +148,18 @@ fn draft_of(sample: &Sample, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
 
 /// The sample with sub-keys and a change to their section, signed.
 fn regen(change: &dyn Fn(&mut Vec<u8>)) -> Vec<u8> {
-    draft_of(&Sample::with_sub_keys(), |d| change(&mut d.sections[4].2))
+    draft_of(&Sample::with_sub_keys(), |d| change(&mut d.sections[5].2))
 }
 
 fn accepted() -> Vec<Vector> {
-    let blake3 = Sample { algorithm: HashAlgorithm::Blake3, ..Sample::new() };
+    let blake3 = Sample::of(HashAlgorithm::Blake3);
     let mut pipeline = Builder::default();
     pipeline.node(NodeKind::Transform, 5, &[], &[]);
     pipeline.node(NodeKind::Group, 2, &[], &[]);
     pipeline.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
     pipeline.node(NodeKind::LinesHead, 1, &[(0, ValueType::Int, 3)], &[]);
     pipeline.node(NodeKind::LinesCount, 1, &[], &[]);
-    let pipeline = Sample { steps: pipeline.0, ..Sample::new() };
+    let pipeline = Sample { steps: pipeline.0, ..Sample::new() }.typed();
     vec![
         ("valid_signed", "ok", Sample::new().signed(&[1])),
         ("valid_unsigned", "ok", Sample::new().signed(&[])),
@@ -166,9 +169,50 @@ fn accepted() -> Vec<Vector> {
         ("valid_unknown-section", "ok", draft(|d| d.sections.insert(2, (*b"NEWS", 0, vec![1, 2, 3])))),
         ("valid_unknown-section-last", "ok", draft(|d| d.sections.push((*b"NEWS", 0, vec![])))),
         ("valid_pipeline", "ok", pipeline.signed(&[1])),
+        ("valid_audience", "ok", Sample::for_hosts().signed(&[1])),
+        (
+            "valid_parallel",
+            "ok",
+            parallel(&|b: &mut Builder| {
+                b.node(NodeKind::Parallel, 9, &[], &[]);
+                b.node(NodeKind::For, 4, &[], &[]);
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+                b.node(NodeKind::Group, 2, &[], &[]);
+                b.node(NodeKind::If, 1, &[], &[]);
+                b.node(NodeKind::If, 3, &[], &[]);
+                b.node(NodeKind::Retry, 2, &[(0, ValueType::Int, 3)], &[]);
+                b.node(NodeKind::While, 1, &[], &[]);
+                b.node(NodeKind::Else, 1, &[], &[]);
+            }),
+        ),
+        ("valid_two-files", "ok", {
+            let mut sample = Sample::new();
+            sample.sources.push(SourceFile { name: "lib/k8s.opl", length: 9, digest: [1; 32] });
+            sample.slots.slots[0].span.file = 1;
+            sample.signed(&[1])
+        }),
         ("valid_regen", "ok", Sample::with_sub_keys().signed(&[1])),
         ("valid_sha256-signature", "ok", with_signatures(&[sha256_signature()])),
     ]
+}
+
+/// The sample with these steps.
+fn parallel(build: &dyn Fn(&mut Builder)) -> Vec<u8> {
+    let mut builder = Builder::default();
+    build(&mut builder);
+    let mut draft = Draft::new(&Sample::new());
+    let mut sample = Sample { steps: builder.0, ..Sample::new() }.typed();
+    sample.terms.pass_env.clear();
+    draft.start[12..16].copy_from_slice(&u32::try_from(sample.steps.nodes.len()).unwrap().to_le_bytes());
+    draft.start[64..96].copy_from_slice(&sample.plan_hash().bytes);
+    draft
+        .put(Section::Terms, &archive::write(Section::Terms, &sample.terms).unwrap())
+        .put(Section::Steps, &archive::write(Section::Steps, &sample.steps).unwrap())
+        .signed()
+}
+
+fn stored(name: &str) -> Vec<u8> {
+    std::fs::read(folder().join(name)).unwrap()
 }
 
 fn headers() -> Vec<Vector> {
@@ -187,7 +231,8 @@ fn headers() -> Vec<Vector> {
         ("header_foreign-file", "plan_bad_magic", b"#!/bin/sh\necho this is no plan\n".to_vec()),
         ("header_magic-reversed", "plan_bad_magic", raw(|b| b[..4].reverse())),
         ("header_magic-only", "plan_truncated", b"OPAL".to_vec()),
-        ("header_major-version", "plan_unsupported_version", raw(|b| b[4] = 2)),
+        ("header_version-1", "plan_unsupported_version", stored("header_version-1.plan")),
+        ("header_version-3", "plan_unsupported_version", raw(|b| b[4] = 3)),
         ("header_hash-algorithm", "plan_unknown_number", raw(|b| b[11] = 2)),
         ("header_other-hash-algorithm", "signature_mismatch", raw(|b| b[11] = 1)),
         ("header_compressed", "plan_compressed", body(|b| b[8] |= 1)),
@@ -235,6 +280,37 @@ fn sections() -> Vec<Vector> {
             d.sections[index].2.splice(..0, [0x55; 16]);
         })
     };
+    let sources = |bytes: &[u8]| Draft::new(&Sample::new()).put(Section::Sources, bytes).signed();
+    let listed = |files: &[SourceFile<'_>]| sources(&source_list(files));
+    let own = source(HashAlgorithm::Sha256);
+    let other = SourceFile { name: "lib.opl", length: 1, digest: [1; 32] };
+    let names: Vec<String> = (0..256).map(|number| format!("{number}.opl")).collect();
+    let many: Vec<_> = [own].into_iter().chain(names.iter().map(|name| SourceFile { name, ..other })).collect();
+    let one = source_list(&[own]);
+    let key = |number: u8| *public(number).as_bytes();
+    let mut hosts = [key(3), key(4)];
+    hosts.sort_unstable();
+    let audience = |keys: &[[u8; 32]]| draft_of(&Sample::for_hosts(), |d| d.sections[5].2 = keys.concat());
+    // The zeros between the text pool and the root of an archive whose root has this size.
+    let gap = |section: Section, root: usize, change: fn(&mut [u8], usize)| {
+        draft(|d| {
+            let index = d.index(section);
+            let bytes = &mut d.sections[index].2;
+            let end = bytes.len() - root;
+            assert_eq!(bytes[end - 1], 0, "{section} has no gap");
+            change(bytes, end);
+        })
+    };
+    // Puts the zeros before the text pool instead: its pointer is the last of the root.
+    let late = |bytes: &mut [u8], root: usize| {
+        let at = bytes.len() - 8;
+        let length = u32::from_le_bytes(bytes[at + 4..].try_into().unwrap()) as usize;
+        let start = at.wrapping_add_signed(i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as isize);
+        let gap = root - start - length;
+        bytes[start..root].rotate_right(gap);
+        let pointer = i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) + i32::try_from(gap).unwrap();
+        bytes[at..at + 4].copy_from_slice(&pointer.to_le_bytes());
+    };
     let enveloped = |bytes: &[u8]| Draft::new(&Sample::new()).put(Section::Envelope, bytes).signed();
     let mut swapped = sealed(&[1, 2]);
     swapped.rotate_left(112);
@@ -245,6 +321,7 @@ fn sections() -> Vec<Vector> {
         ("section_no-program", "plan_missing_section", without(Section::Program)),
         ("section_no-steps", "plan_missing_section", without(Section::Steps)),
         ("section_no-values", "plan_missing_section", without(Section::Values)),
+        ("section_no-sources", "plan_missing_section", without(Section::Sources)),
         ("section_no-envelope", "plan_missing_section", without(Section::Envelope)),
         ("section_no-provenance", "plan_missing_section", without(Section::Provenance)),
         ("section_twice", "plan_duplicate_section", draft(|d| d.sections.insert(1, d.sections[0].clone()))),
@@ -255,7 +332,7 @@ fn sections() -> Vec<Vector> {
         ("section_unknown-reserved-flag", "plan_reserved_bits", draft(|d| d.sections.push((*b"NEWS", 2, vec![])))),
         ("section_reserved-bytes", "plan_reserved_bits", body(|b| b[112 + 6] = 1)),
         ("section_terms-not-critical", "plan_section_flags", draft(|d| d.sections[0].1 = 0)),
-        ("section_provenance-critical", "plan_section_flags", draft(|d| d.sections[5].1 = 1)),
+        ("section_provenance-critical", "plan_section_flags", draft(|d| d.sections[6].1 = 1)),
         ("section_padding", "plan_padding", body(|b| *b.last_mut().unwrap() = 1)),
         ("section_too-long", "plan_truncated", body(|b| b[112 + 8 + 3] = 0x7f)),
         ("section_length-overflow", "plan_truncated", body(|b| b[112 + 8..112 + 16].fill(0xff))),
@@ -283,17 +360,62 @@ fn sections() -> Vec<Vector> {
                 d.sections[2].2.extend_from_slice(&empty);
             }),
         ),
-        ("provenance_not-utf8", "plan_not_utf8", draft(|d| d.sections[5].2[0] = 0xff)),
+        ("archive_padding-in-steps", "plan_padding", gap(Section::Steps, 32, |bytes, end| bytes[end - 1] = 1)),
+        ("archive_padding-in-program", "plan_padding", gap(Section::Program, 120, |bytes, end| bytes[end - 1] = 1)),
+        ("archive_padding-in-values", "plan_padding", gap(Section::Values, 16, |bytes, end| bytes[end - 1] = 1)),
+        ("archive_late-text-in-steps", "plan_trailing_data", gap(Section::Steps, 32, late)),
+        ("archive_late-text-in-program", "plan_trailing_data", gap(Section::Program, 120, late)),
+        ("archive_late-text-in-values", "plan_trailing_data", gap(Section::Values, 16, late)),
+        ("section_carried", "plan_unknown_critical", draft(|d| d.sections.insert(5, (*b"CARR", 1, vec![0; 32])))),
+        ("section_providers", "plan_unknown_critical", draft(|d| d.sections.insert(5, (*b"PRVD", 1, vec![0; 32])))),
+        ("sources_empty", "plan_sources_malformed", sources(&[])),
+        ("sources_none", "plan_sources_malformed", listed(&[])),
+        ("sources_count", "plan_sources_malformed", sources(&[&2_u32.to_le_bytes(), &one[4..]].concat())),
+        ("sources_cut", "plan_sources_malformed", sources(&one[..one.len() - 1])),
+        ("sources_trailing-byte", "plan_sources_malformed", sources(&[one.as_slice(), &[0]].concat())),
+        ("sources_twice", "plan_sources_malformed", listed(&[own, own])),
+        ("sources_too-many", "plan_sources_malformed", listed(&many)),
+        ("sources_too-long", "plan_sources_malformed", listed(&[own, SourceFile { length: u64::from(u32::MAX), ..other }])),
+        ("sources_length-overflow", "plan_sources_malformed", listed(&[own, SourceFile { length: u64::MAX, ..other }])),
+        ("sources_nul", "plan_sources_malformed", listed(&[own, SourceFile { name: "a\0b", ..other }])),
+        ("sources_name-too-long", "plan_sources_malformed", listed(&[own, SourceFile { name: &"n".repeat(4097), ..other }])),
+        ("sources_not-utf8", "plan_sources_malformed", {
+            let mut bytes = one.clone();
+            bytes[6] = 0xff;
+            sources(&bytes)
+        }),
+        ("sources_other-name", "plan_sources_malformed", listed(&[SourceFile { name: "else.opl", ..own }])),
+        ("sources_other-digest", "plan_sources_malformed", listed(&[SourceFile { digest: [1; 32], ..own }])),
+        ("sources_not-critical", "plan_section_flags", draft(|d| d.sections[4].1 = 0)),
+        ("audience_empty", "plan_audience_malformed", audience(&[])),
+        ("audience_cut", "plan_audience_malformed", draft_of(&Sample::for_hosts(), |d| d.sections[5].2.truncate(63))),
+        ("audience_twice", "plan_audience_malformed", audience(&[hosts[0], hosts[0]])),
+        ("audience_unsorted", "plan_audience_malformed", audience(&[hosts[1], hosts[0]])),
+        ("audience_weak-key", "plan_audience_malformed", audience(&[[0; 32]])),
+        (
+            "audience_key-not-canonical",
+            "plan_audience_malformed",
+            audience(&[[&[0xee_u8][..], &[0xff; 30], &[0x7f]].concat().try_into().unwrap()]),
+        ),
+        ("audience_too-many", "plan_audience_malformed", {
+            let mut keys: Vec<[u8; 32]> = (1..=65).map(key).collect();
+            keys.sort_unstable();
+            audience(&keys)
+        }),
+        ("audience_not-critical", "plan_section_flags", draft_of(&Sample::for_hosts(), |d| d.sections[5].1 = 0)),
+        ("audience_before-sources", "plan_section_order", draft_of(&Sample::for_hosts(), |d| d.sections.swap(4, 5))),
+        ("audience_alone", "plan_missing_section", draft_of(&Sample::for_hosts(), |d| drop(d.sections.remove(4)))),
+        ("provenance_not-utf8", "plan_not_utf8", draft(|d| d.sections[6].2[0] = 0xff)),
         ("regen_empty", "plan_regen_malformed", regen(&|sealed| sealed.truncate(16))),
         ("regen_cut", "plan_regen_malformed", regen(&|sealed| sealed.truncate(143))),
         ("regen_no-tag", "plan_regen_malformed", regen(&Vec::clear)),
-        ("regen_noncritical", "plan_section_flags", draft_of(&Sample::with_sub_keys(), |d| d.sections[4].1 = 0)),
-        ("regen_after-envelope", "plan_section_order", draft_of(&Sample::with_sub_keys(), |d| d.sections.swap(4, 5))),
+        ("regen_noncritical", "plan_section_flags", draft_of(&Sample::with_sub_keys(), |d| d.sections[5].1 = 0)),
+        ("regen_after-envelope", "plan_section_order", draft_of(&Sample::with_sub_keys(), |d| d.sections.swap(5, 6))),
         ("terms_regen-root-without-sub-keys", "terms_regen_root", tables(|s| s.terms.regen_root = Some([1; 32]))),
         (
             "terms_sub-keys-without-regen-root",
             "terms_regen_root",
-            draft(|d| d.sections.insert(4, (Section::Regen.tag(), FLAG_CRITICAL, vec![0; 80]))),
+            draft(|d| d.sections.insert(5, (Section::Regen.tag(), FLAG_CRITICAL, vec![0; 80]))),
         ),
         ("envelope_empty", "plan_envelope_malformed", enveloped(&[])),
         ("envelope_cut", "plan_envelope_malformed", enveloped(&sealed(&[1])[..111])),
@@ -449,10 +571,13 @@ fn terms() -> Vec<Vector> {
     vec![
         ("terms_plan-type-adaptive", "plan_type_reserved", tables(|s| s.terms.plan_type = PlanType::Adaptive.number())),
         ("terms_plan-type-unknown", "plan_type_reserved", tables(|s| s.terms.plan_type = 200)),
-        ("terms_instruction-set", "terms_instruction_set", tables(|s| s.terms.instruction_set = 2)),
-        ("terms_argument-not-canonical", "terms_argument", tables(|s| s.terms.arguments[1].value.push(0))),
-        ("terms_argument-twice", "terms_argument", tables(|s| s.terms.arguments[1].name = "env".into())),
-        ("terms_argument-unnamed", "terms_argument", tables(|s| s.terms.arguments[1].name.clear())),
+        ("terms_instruction-set", "terms_instruction_set", tables(|s| s.terms.instruction_set = 1)),
+        ("terms_argument-not-canonical", "terms_argument_value", tables(|s| s.terms.arguments[1].value.push(0))),
+        ("terms_argument-twice", "terms_argument_name", tables(|s| s.terms.arguments[1].name = "env".into())),
+        ("terms_argument-unnamed", "terms_argument_name", tables(|s| s.terms.arguments[1].name.clear())),
+        ("terms_plan-type-of-other-steps", "terms_plan_type", tables(|s| s.terms.plan_type = PlanType::Atomic.number())),
+        ("terms_directory-relative", "terms_directory", tables(|s| s.terms.directory = "srv".into())),
+        ("terms_directory-nul", "terms_directory", tables(|s| s.terms.directory = "/srv\0".into())),
         ("terms_umask", "terms_umask", tables(|s| s.terms.umask = 0o1000)),
         ("terms_pass-env-unsorted", "terms_pass_env", tables(|s| s.terms.pass_env.reverse())),
         ("terms_pass-env-twice", "terms_pass_env", tables(|s| s.terms.pass_env = vec!["A".into(), "A".into()])),
@@ -465,35 +590,33 @@ fn terms() -> Vec<Vector> {
     ]
 }
 
+/// Gives the last slot, which has no value, another key.
+fn last_key(slots: &mut Slots, key: &[u8]) {
+    let slot = slots.slots.last_mut().unwrap();
+    let display = slot.display.of(&slots.text).unwrap().to_vec();
+    let at = slot.key.offset.to_native();
+    slots.text.truncate(at as usize);
+    slots.text.extend_from_slice(&[key, &display].concat());
+    let length = u32::try_from(key.len()).unwrap();
+    (slot.key, slot.display) = (TextRef::new(at, length), TextRef::new(at + length, 8));
+}
+
 fn slots() -> Vec<Vector> {
     vec![
-        ("slot_reserved", "table_reserved", tables(|s| s.slots.slots[0].reserved = 1.into())),
-        (
-            "slot_key-twice",
-            "slot_key",
-            tables(|s| {
-                s.slots.slots[2].key = TextRef::new(u32::try_from(s.slots.text.len()).unwrap(), 9);
-                s.slots.text.extend_from_slice(b"env.TOKEN");
-            }),
-        ),
+        ("slot_reserved", "table_reserved", tables(|s| s.slots.slots[0].reserved = [1, 0, 0])),
+        ("slot_key-twice", "slot_key", tables(|s| last_key(&mut s.slots, b"env.TOKEN"))),
         ("slot_key-empty", "slot_key", tables(|s| s.slots.slots[0].key = TextRef::EMPTY)),
-        (
-            "slot_key-too-long",
-            "slot_key",
-            tables(|s| {
-                s.slots.slots[0].key = TextRef::new(u32::try_from(s.slots.text.len()).unwrap(), (64 << 10) + 1);
-                s.slots.text.resize(s.slots.text.len() + (64 << 10) + 1, b'k');
-            }),
-        ),
+        ("slot_key-too-long", "slot_key", tables(|s| last_key(&mut s.slots, &[b'k'; (64 << 10) + 1]))),
         ("slot_text-outside", "table_text", tables(|s| s.slots.slots[0].key = TextRef::new(u32::MAX, 2))),
         (
             "slot_text-shared",
-            "table_text_total",
+            "table_text",
             tables(|s| s.slots.slots[2].value = TextRef::new(0, u32::try_from(s.slots.text.len()).unwrap())),
         ),
         ("slot_flags", "slot_flags", tables(|s| s.slots.slots[0].flags = 8.into())),
         ("slot_type", "slot_type", tables(|s| s.slots.slots[0].value_type = 8)),
-        ("slot_unscrubbed", "slot_unscrubbed", tables(|s| s.slots.slots[0].unscrubbed = 9)),
+        ("slot_file", "span_file", tables(|s| s.slots.slots[0].span.file = 1)),
+        ("slot_text-unused", "table_text", tables(|s| s.slots.text.push(b'x'))),
         ("slot_display-length", "slot_display", tables(|s| s.slots.slots[0].display = TextRef::EMPTY)),
         (
             "slot_display-digit",
@@ -535,7 +658,8 @@ fn steps() -> Vec<Vector> {
     vec![
         ("node_kind", "node_kind", step(|s| s.nodes[0].kind = 99.into())),
         ("node_kind-zero", "node_kind", step(|s| s.nodes[0].kind = 0.into())),
-        ("node_reserved", "table_reserved", step(|s| s.nodes[0].flags = 2.into())),
+        ("node_flags", "node_flags", step(|s| s.nodes[0].flags = 2.into())),
+        ("node_axes-of-a-retry", "node_flags", step(|s| s.nodes[1].flags = 1.into())),
         ("node_subtree-zero", "node_subtree", step(|s| s.nodes[0].subtree = 0.into())),
         ("node_subtree-beyond-table", "node_subtree", step(|s| s.nodes[9].subtree = 3.into())),
         ("node_subtree-beyond-parent", "node_subtree", step(|s| s.nodes[1].subtree = 3.into())),
@@ -595,6 +719,41 @@ fn steps() -> Vec<Vector> {
         ),
         ("node_too-deep", "node_depth", depth(257)),
         ("node_command-of-retry", "node_command", built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[], &[Piece::Text("true")]))),
+        ("node_file", "span_file", step(|s| s.nodes[0].span.file = 1)),
+        ("program_file", "span_file", tables(|s| s.program.debug.push(DebugEntry { pc: 0.into(), span: Span { file: 1, ..Span::NONE } }))),
+        (
+            "node_arm-of-parallel-with-two-steps",
+            "node_parallel",
+            built(&|b: &mut Builder| {
+                b.node(NodeKind::Parallel, 4, &[], &[]);
+                b.node(NodeKind::If, 3, &[], &[]);
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            }),
+        ),
+        (
+            "node_while-of-parallel",
+            "node_parallel",
+            built(&|b: &mut Builder| {
+                b.node(NodeKind::Parallel, 3, &[], &[]);
+                b.node(NodeKind::While, 2, &[], &[]);
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            }),
+        ),
+        (
+            "node_arm-in-loop-of-parallel",
+            "node_parallel",
+            built(&|b: &mut Builder| {
+                b.node(NodeKind::Parallel, 4, &[], &[]);
+                b.node(NodeKind::For, 3, &[], &[]);
+                b.node(NodeKind::If, 2, &[], &[]);
+                b.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
+            }),
+        ),
+        ("node_arg-unused", "table_range", step(|s| s.args.push(s.args[0]))),
+        ("node_part-unused", "table_range", step(|s| s.parts.push(s.parts[0]))),
+        ("node_parts-swapped", "table_range", step(|s| (s.nodes[2].parts, s.nodes[6].parts) = (s.nodes[6].parts, s.nodes[2].parts))),
+        ("node_empty-range", "table_range", step(|s| s.nodes[0].args = Range::new(1, 0))),
         ("node_args-outside", "table_range", step(|s| s.nodes[0].args = Range::new(99, 1))),
         ("node_args-shared", "table_range", step(|s| s.nodes[0].args = Range::new(0, 2))),
         ("node_parts-shared", "table_range", step(|s| s.nodes[2].parts = s.nodes[6].parts)),
@@ -634,7 +793,7 @@ fn steps() -> Vec<Vector> {
             builder.node(NodeKind::Retry, 2, &[(0, ValueType::Int, 3), (4, ValueType::Int, 7), (4, ValueType::Int, 75)], &[]);
             builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
             sample.steps = builder.0;
-            sample.signed(&[1])
+            sample.typed().signed(&[1])
         }),
         (
             "arg_ints-and-string",
@@ -647,7 +806,7 @@ fn steps() -> Vec<Vector> {
             builder.node(NodeKind::IsolatedFilesystem, 2, &[(0, ValueType::String, 0), (0, ValueType::String, 0)], &[]);
             builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
             sample.steps = builder.0;
-            sample.signed(&[1])
+            sample.typed().signed(&[1])
         }),
         ("arg_reserved", "table_reserved", step(|s| s.args[0].reserved = 1.into())),
         ("arg_type-unknown", "arg_type", step(|s| s.args[0].value_type = 0)),
@@ -693,7 +852,7 @@ fn steps() -> Vec<Vector> {
         ("valid_no-steps", "ok", {
             let mut sample = Sample::new();
             sample.steps = crate::read::steps::Steps::default();
-            sample.signed(&[1])
+            sample.typed().signed(&[1])
         }),
         ("valid_deepest", "ok", {
             let mut sample = Sample::new();
@@ -701,7 +860,7 @@ fn steps() -> Vec<Vector> {
             (0..256).for_each(|level| builder.node(NodeKind::Group, 257 - level, &[], &[]));
             builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
             sample.steps = builder.0;
-            sample.signed(&[1])
+            sample.typed().signed(&[1])
         }),
     ]
 }
@@ -720,4 +879,20 @@ fn the_specification_names_every_code_and_no_rule_that_is_not() {
         let is_rule = ["table_", "node_", "arg_", "part_", "slot_", "terms_"].iter().any(|area| code.starts_with(area));
         assert!(!is_rule || Rule::ALL.iter().any(|rule| rule.code() == code), "{code} is no rule");
     }
+}
+
+#[test]
+fn the_example_of_the_specification_is_the_first_vector() {
+    let spec = std::fs::read_to_string(folder().join("../../plan-format.md")).unwrap();
+    let bytes = stored("valid_signed.plan");
+    for (row, block) in bytes.chunks(16).take(8).enumerate() {
+        let mut line = format!("{:08x} ", row * 16);
+        block.chunks(2).for_each(|pair| write!(line, " {:02x}{:02x}", pair[0], pair[1]).unwrap());
+        let text: String = block.iter().map(|byte| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' }).collect();
+        line = format!("{line}  {text}");
+        assert!(spec.contains(&line), "{line}");
+    }
+    let hash = Sample::new().file().contract_hash();
+    assert!(spec.contains(&format!("`vectors/plan/valid_signed.plan`, {} bytes,", bytes.len())));
+    assert!(spec.contains(&format!("Its `contract_hash` is `{hash}`.")));
 }

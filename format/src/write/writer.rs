@@ -17,6 +17,7 @@ use crate::read::program::Program;
 use crate::read::reader::{Authenticated, TRAILER, TRAILER_MAGIC, context, contract_hash};
 use crate::read::section::FRAME;
 use crate::read::slots::Slots;
+use crate::read::sources::{self, SourceFile};
 use crate::read::steps::Steps;
 use crate::read::terms::Terms;
 use crate::write::frame;
@@ -29,8 +30,10 @@ pub struct PlanContents<'a> {
     pub algorithm: HashAlgorithm,
     /// Seconds of Unix time.
     pub timestamp: i64,
-    /// Plain digest of the source file, by `algorithm`.
-    pub source_hash: [u8; 32],
+    /// The files of the source, the first one first; their digests are by `algorithm`.
+    pub sources: &'a [SourceFile<'a>],
+    /// The hosts that it is meant for, by their keys; none for any.
+    pub audience: &'a [PublicKey],
     /// Name of the target.
     pub target: &'a str,
     /// See [`Terms`].
@@ -84,9 +87,19 @@ impl PlanContents<'_> {
         let Self { algorithm, terms, steps, slots, target, .. } = *self;
         check::terms(terms, self.program.instruction_set, 0)?;
         check::regen(terms, !self.sub_keys.is_empty(), 0)?;
-        check::slots(slots.view(), 0)?;
-        check::steps(steps.view(), slots.slots.len(), 0)?;
-        let plan_hash = plan_hash(algorithm, target, &terms.arguments, steps.view(), slots.view())?;
+        let first = self.sources.first().filter(|first| sources::acceptable(self.sources) && first.name == terms.source_name);
+        let first = first.ok_or(FormatError::Sources { offset: 0 })?;
+        check::program_spans(&self.program.view(), self.sources.len(), 0)?;
+        check::slots(slots.view(), self.sources.len(), 0)?;
+        check::steps(steps.view(), slots.slots.len(), self.sources.len(), 0)?;
+        check::plan_type(terms, steps.view(), 0)?;
+        let mut audience = self.audience.to_vec();
+        audience.sort_unstable();
+        audience.dedup();
+        if audience.len() > limits::AUDIENCE {
+            return Err(FormatError::Audience { offset: 0 }.into());
+        }
+        let plan_hash = plan_hash(algorithm, &terms.setting(target), steps.view(), slots.view())?;
         let header = Header {
             version_minor: VERSION_MINOR,
             algorithm,
@@ -94,7 +107,7 @@ impl PlanContents<'_> {
             values: counted("number of values", slots.slots.len(), limits::SLOTS)?,
             provenance: counted("length of the provenance", self.provenance.len(), limits::PROVENANCE_SIZE)?,
             timestamp: self.timestamp,
-            source_hash: Digest { algorithm, bytes: self.source_hash },
+            source_hash: Digest { algorithm, bytes: first.digest },
             plan_hash,
             target,
         };
@@ -104,6 +117,11 @@ impl PlanContents<'_> {
         frame::section(&mut body, Section::Program, &archive::write(Section::Program, self.program)?);
         frame::section(&mut body, Section::Steps, &archive::write(Section::Steps, steps)?);
         frame::section(&mut body, Section::Values, &archive::write(Section::Values, slots)?);
+        frame::section(&mut body, Section::Sources, &source_list(self.sources));
+        if !audience.is_empty() {
+            let keys: Vec<u8> = audience.iter().flat_map(|key| *key.as_bytes()).collect();
+            frame::section(&mut body, Section::Audience, &keys);
+        }
         if !self.sub_keys.is_empty() {
             let sealed = self.sub_keys.seal(seed, &context(algorithm, Section::Regen, &body))?;
             frame::section(&mut body, Section::Regen, &sealed);
@@ -113,6 +131,18 @@ impl PlanContents<'_> {
         frame::section(&mut body, Section::Provenance, self.provenance.as_bytes());
         Ok(PlanFile { contract_hash: contract_hash(algorithm, &body), plan_hash: Some(plan_hash), body, signatures: Vec::new() })
     }
+}
+
+/// The bytes of SOURCES.
+pub(crate) fn source_list(files: &[SourceFile<'_>]) -> Vec<u8> {
+    let mut list = u32::try_from(files.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for file in files {
+        list.extend_from_slice(&u16::try_from(file.name.len()).unwrap_or(u16::MAX).to_le_bytes());
+        list.extend_from_slice(file.name.as_bytes());
+        list.extend_from_slice(&file.length.to_le_bytes());
+        list.extend_from_slice(&file.digest);
+    }
+    list
 }
 
 fn counted(what: &'static str, actual: usize, limit: usize) -> Result<u32, FormatError> {

@@ -25,10 +25,9 @@ mod value;
 pub use emit::{PROCESS_STRING_MAX, quote, quoted};
 pub use error::{Cause, PlanError};
 pub use machine::{draft, plan, plan_or_slots};
-pub use opal_format::kind::Unscrubbed;
 pub use reality::{FILE_MAX, FileFailure, Reality};
 pub use resolve::{Asked, Given, Here, Request, Resolved, Resolver};
-pub use scrub_class::Constants;
+pub use scrub_class::{Constants, Unscrubbed, by_seed};
 pub use splice::{Word, ends_in_colon, ends_in_name, holds_marks, starts_document};
 pub use value::Scalar;
 

@@ -19,6 +19,7 @@ pub use exact::{Exact, exact};
 pub use path::{PathTable, Paths, path_of};
 pub use unseen::is_unseen;
 
+use crate::plan::Unscrubbed;
 use opal_format::hash::Digest;
 use opal_format::kind::NodeKind;
 use opal_format::record::Span;
@@ -83,6 +84,9 @@ pub struct PlanView<'a> {
     /// By slot number: 0 where it is resolved, else its number among those that a quick plan deferred, from 1. Shorter than the slots: the
     /// rest are resolved.
     pub deferred: &'a [u32],
+    /// By slot number, why its value is not replaced in output; `None` where that is not known, as without the values. Shorter than the slots:
+    /// of the rest it is not known either, but that they are public.
+    pub unscrubbed: &'a [Option<Unscrubbed>],
     /// Nodes of which a quick plan does not know whether, or how often, they run, each with the slot that decides it.
     pub undecided: Option<&'a BTreeMap<u32, u32>>,
     /// Names the work, where every value is resolved.
@@ -95,7 +99,7 @@ impl<'a> PlanView<'a> {
     /// A resolved plan, without its names.
     #[must_use]
     pub const fn of(target: &'a str, steps: StepsView<'a>, slots: SlotsView<'a>) -> Self {
-        Self { target, steps, slots, deferred: &[], undecided: None, plan_hash: None, contract_hash: None }
+        Self { target, steps, slots, deferred: &[], unscrubbed: &[], undecided: None, plan_hash: None, contract_hash: None }
     }
 
     /// The deferred value that decides whether, or how often, a node runs: its slot.
@@ -118,6 +122,13 @@ impl<'a> PlanView<'a> {
     #[must_use]
     pub fn deferred_number(&self, slot: usize) -> Option<u32> {
         self.deferred.get(slot).copied().filter(|number| *number > 0)
+    }
+
+    /// Why the value of a slot is not replaced in output; `None` where that is not known.
+    #[must_use]
+    pub fn unscrubbed(&self, index: usize) -> Option<Unscrubbed> {
+        let public = self.slots.slots.get(index).filter(|slot| slot.is_public()).map(|_| Unscrubbed::Public);
+        public.or_else(|| self.unscrubbed.get(index).copied().flatten())
     }
 
     /// The slot with this number.

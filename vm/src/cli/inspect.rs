@@ -8,17 +8,20 @@ use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_core::decorators::{Shape, value_decorator};
 use opal_core::duration;
+use opal_core::plan::{Unscrubbed, by_seed};
 use opal_core::program::verify::verify;
 use opal_core::refusal::Refusal;
 use opal_core::show::{PlanView, Style, Text, quoted, scalar_text, shown};
 use opal_exec::confine::{host_json, probe};
 use opal_format::canonical::{self, CanonicalValue};
 use opal_format::hash::{Digest, HashAlgorithm};
-use opal_format::kind::{PlanType, Unscrubbed, ValueType};
+use opal_format::kind::{PlanType, ValueType};
 use opal_format::program::{Constant, Import, ImportArg, ProgramView};
+use opal_format::program_hash::program_hash;
 use opal_format::reader::{Authenticated, Contract};
 use opal_format::slots::Slot;
 use opal_trust::guard::Caller;
+use opal_trust::identity;
 use opal_trust::locations::HostPaths;
 use opal_trust::vouch::{Vouch, Vouches};
 use opal_view::{PlanJson, write_tree};
@@ -43,24 +46,38 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
     let vouches = Vouches::read(&request.vouches)?.check(&contract.contract_hash, &contract.header.plan_hash)?;
+    let known = unscrubbed_reasons(&contract);
     if out.json {
-        let mut document = document(&plan, &contract, &vouches);
+        let mut document = document(&plan, &contract, &vouches, &known);
         document.insert("host", host_json(probe()));
         out.document(&document)?;
     } else {
         let most = if all { None } else { Some(SHOWN_MAX) };
         write_stdout(|to| {
             writeln!(to, "this host can enforce {}\n", probe().to_text())?;
-            summary(to, &plan, &contract, &vouches, out.style, most)
+            summary(to, &plan, &contract, &vouches, &known, out.style, most)
         })?;
     }
     Ok(0)
 }
 
-/// The plan in a contract.
+/// What is known of why values are not scrubbed. A file says nothing of its secrets; whoever has a key that opens it asks the seed. In a guarded run
+/// keys at hand are not the caller's.
 #[must_use]
-pub fn plan_view<'a>(contract: &Contract<'a>) -> PlanView<'a> {
+pub fn unscrubbed_reasons(contract: &Contract<'_>) -> Vec<Option<Unscrubbed>> {
+    if !Caller::from_environment().guarded(false).is_empty() {
+        return Vec::new();
+    }
+    let keys = identity::for_unsealing(&HostPaths::from_environment(), &[]).unwrap_or_default();
+    let seed = keys.iter().find_map(|key| contract.unseal(&key.signing).ok());
+    seed.map(|seed| by_seed(contract.slots, contract.program, &seed)).unwrap_or_default()
+}
+
+/// The plan in a contract, with what is known of why values are not scrubbed.
+#[must_use]
+pub fn plan_view<'a>(contract: &Contract<'a>, known: &'a [Option<Unscrubbed>]) -> PlanView<'a> {
     PlanView {
+        unscrubbed: known,
         plan_hash: Some(contract.header.plan_hash),
         contract_hash: Some(contract.contract_hash),
         ..PlanView::of(contract.header.target, contract.steps, contract.slots)
@@ -167,11 +184,10 @@ fn key<'a>(contract: &Contract<'a>, slot: &Slot) -> impl Display + use<'a> {
     shown(slot.key.of(contract.slots.text).unwrap_or_default(), false)
 }
 
-fn unscrubbed<'a>(contract: &Contract<'a>) -> impl Iterator<Item = (&'a Slot, &'static str)> + use<'a> {
-    contract.slots.slots.iter().filter_map(|slot| match Unscrubbed::from_number(slot.unscrubbed) {
-        Some(Unscrubbed::No) | None => None,
-        Some(reason) => Some((slot, reason.name())),
-    })
+fn unscrubbed<'a>(contract: &Contract<'a>, known: &'a [Option<Unscrubbed>]) -> impl Iterator<Item = (&'a Slot, &'static str)> + use<'a> {
+    let view = plan_view(contract, known);
+    let slots = contract.slots.slots.iter().enumerate();
+    slots.filter_map(move |(index, slot)| Some((slot, view.unscrubbed(index)?.reason()?)))
 }
 
 /// What the contract says of the root of its values with a `regen_key`.
@@ -183,14 +199,14 @@ pub fn regen_root(contract: &Contract<'_>) -> Option<String> {
 
 /// The contract as one JSON document.
 #[must_use]
-pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vouch]) -> PlanJson<'a> {
+pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vouch], known: &'a [Option<Unscrubbed>]) -> PlanJson<'a> {
     let terms = &contract.terms;
     let arguments: Vec<Value> = terms
         .arguments
         .iter()
         .map(|argument| json!({ "name": argument.name, "value": argument_text(&argument.value).to_string() }))
         .collect();
-    let mut out = PlanJson::new(plan_view(contract));
+    let mut out = PlanJson::new(plan_view(contract, known));
     out.insert(
         "header",
         json!({
@@ -205,7 +221,7 @@ pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vo
         json!({
             "source": terms.source_name, "not_after": terms.not_after.map(time), "once": terms.once,
             "plan_type": PlanType::from_number(terms.plan_type).map(PlanType::name), "shell": terms.shell,
-            "umask": format!("{:04o}", terms.umask), "pass_env": terms.pass_env, "no_public": terms.no_public,
+            "umask": format!("{:04o}", terms.umask), "directory": terms.directory, "pass_env": terms.pass_env, "no_public": terms.no_public,
             "instruction_set": terms.instruction_set, "regen_root": regen_root(contract),
         }),
     );
@@ -213,8 +229,10 @@ pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vo
     out.insert_list("may_read", imports(program).into_iter().map(move |import| Box::new(import_text(import, program)) as Text<'a>));
     out.insert_shaping("shapes_plan");
     let shown: Vec<Value> =
-        unscrubbed(contract).map(|(slot, reason)| json!({ "key": key(contract, slot).to_string(), "reason": reason })).collect();
+        unscrubbed(contract, known).map(|(slot, reason)| json!({ "key": key(contract, slot).to_string(), "reason": reason })).collect();
     out.insert("unscrubbed", json!(shown));
+    out.insert("program", json!(program_hash(&contract.program).to_string()));
+    out.insert("audience", json!(contract.audience.iter().map(ToString::to_string).collect::<Vec<_>>()));
     out.insert("signers", json!(plan.signers().map(|key| key.to_string()).collect::<Vec<_>>()));
     out.insert("vouches", json!(vouches.iter().map(|vouch| super::verify::vouch_json(vouch, None)).collect::<Vec<_>>()));
     out.insert("recipients", json!(contract.recipients.iter().map(ToString::to_string).collect::<Vec<_>>()));
@@ -231,11 +249,14 @@ pub fn summary(
     plan: &Authenticated,
     contract: &Contract<'_>,
     vouches: &[Vouch],
+    known: &[Option<Unscrubbed>],
     style: Style,
     most: Option<usize>,
 ) -> std::io::Result<()> {
     let most_facts = if most.is_some() { FACTS_MAX } else { usize::MAX };
-    for (label, mut values) in facts(plan, contract, vouches) {
+    // As a policy takes it.
+    writeln!(to, "program {}", program_hash(&contract.program))?;
+    for (label, mut values) in facts(plan, contract, vouches, known) {
         let mut label = format!("{label}:");
         for value in values.by_ref().take(most_facts) {
             writeln!(to, "{label:<14}{value}")?;
@@ -247,7 +268,7 @@ pub fn summary(
         }
     }
     writeln!(to)?;
-    write_tree(to, &plan_view(contract), style, most)
+    write_tree(to, &plan_view(contract, known), style, most)
 }
 
 /// A name, with one text or several.
@@ -255,7 +276,12 @@ pub type Fact<'a> = (&'static str, Box<dyn Iterator<Item = Text<'a>> + 'a>);
 
 /// What a contract is and may touch. Escaped.
 #[must_use]
-pub fn facts<'a>(plan: &'a Authenticated, contract: &'a Contract<'_>, vouches: &'a [Vouch]) -> Vec<Fact<'a>> {
+pub fn facts<'a>(
+    plan: &'a Authenticated,
+    contract: &'a Contract<'_>,
+    vouches: &'a [Vouch],
+    known: &'a [Option<Unscrubbed>],
+) -> Vec<Fact<'a>> {
     let terms = &contract.terms;
     let program = contract.program;
     let kind = PlanType::from_number(terms.plan_type).map_or("", PlanType::name);
@@ -275,11 +301,12 @@ pub fn facts<'a>(plan: &'a Authenticated, contract: &'a Contract<'_>, vouches: &
     let signers = plan.signers().map(|key| boxed(format!("{} ({})", key.fingerprint(), key)));
     let vouched = vouches.iter().map(|vouch| boxed(format!("{} (for the {})", vouch.signatory.fingerprint(), vouch.about.name())));
     let opened = contract.recipients.iter().map(|key| boxed(key.fingerprint()));
+    let hosts = contract.audience.iter().map(|key| boxed(key.fingerprint()));
     let reads = imports(program).into_iter().map(move |import| boxed(import_text(import, program)));
     let passed = terms.pass_env.iter().map(|name| boxed(shown(name.as_bytes(), false)));
     let shaping = contract.slots.slots.iter().filter(|slot| slot.shapes()).map(|slot| boxed(key(contract, slot)));
-    let unscrubbed =
-        unscrubbed(contract).map(move |(slot, reason)| boxed(fmt::from_fn(move |out| write!(out, "{} ({reason})", key(contract, slot)))));
+    let unscrubbed = unscrubbed(contract, known)
+        .map(move |(slot, reason)| boxed(fmt::from_fn(move |out| write!(out, "{} ({reason})", key(contract, slot)))));
     vec![
         fact("target", called),
         fact("type", format!("{kind}, {}", super::verify::count(contract))),
@@ -294,6 +321,14 @@ pub fn facts<'a>(plan: &'a Authenticated, contract: &'a Contract<'_>, vouches: &
         ("vouched by", or(vouched, "nobody here")),
         ("opened by", or(opened, "nobody")),
         fact("shell", fmt::from_fn(move |out| write!(out, "{}, umask {:04o}", shown(terms.shell.as_bytes(), false), terms.umask))),
+        fact(
+            "starts in",
+            fmt::from_fn(move |out| match terms.directory.as_str() {
+                "" => out.write_str("the directory where it is started"),
+                directory => write!(out, "{}", shown(directory.as_bytes(), false)),
+            }),
+        ),
+        ("for hosts", or(hosts, "any")),
         ("regen root", or(regen_root(contract).into_iter().map(boxed), "none")),
         ("may read", or(reads, "nothing")),
         ("steps get", or(passed, "no promised variables")),

@@ -127,7 +127,8 @@ fn write(
     let contents = PlanContents {
         algorithm: contract.header.algorithm,
         timestamp: now.as_second(),
-        source_hash: contract.header.source_hash.bytes,
+        sources: &contract.sources,
+        audience: &contract.audience,
         target: contract.header.target,
         terms: &terms,
         program: &contract.program.to_program(),

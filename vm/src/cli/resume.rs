@@ -141,6 +141,7 @@ fn refuse_unknown(run_id: &str, unknown: &[usize], resume: &str, contract: &Cont
         steps: plan.steps.view(),
         slots: plan.slots.view(),
         deferred: &[],
+        unscrubbed: &[],
         undecided: None,
         plan_hash: None,
         contract_hash: None,

@@ -1,8 +1,8 @@
 //! Plans made by hand.
 
 use opal_core::decorators::params;
-use opal_core::plan::{Plan, Scalar};
-use opal_format::kind::{NodeKind, PlanType, Position, Unscrubbed, ValueType};
+use opal_core::plan::{Plan, Scalar, Unscrubbed};
+use opal_format::kind::{NodeKind, PlanType, Position, ValueType};
 use opal_format::record::{Range, Span, TextRef};
 use opal_format::slots::{SLOT_PUBLIC, Slot, Slots};
 use opal_format::steps::{self, Node, PartKind, Steps};
@@ -139,7 +139,6 @@ pub fn plan_of(trees: Vec<Tree>, values: &[(Scalar, bool)]) -> Plan {
     for (n, (value, public)) in values.iter().enumerate() {
         let key = text(&mut slots.text, format!("env.V{n}").as_bytes());
         let display = text(&mut slots.text, format!("ID{n}").as_bytes());
-        let unscrubbed = if *public { Unscrubbed::Public } else { Unscrubbed::No };
         slots.slots.push(Slot {
             key,
             display,
@@ -148,8 +147,7 @@ pub fn plan_of(trees: Vec<Tree>, values: &[(Scalar, bool)]) -> Plan {
             decorator: 1.into(),
             flags: if *public { SLOT_PUBLIC } else { 0 }.into(),
             value_type: value.value_type().number(),
-            unscrubbed: unscrubbed.number(),
-            reserved: 0.into(),
+            reserved: [0; 3],
             span: Span::NONE,
         });
     }

@@ -2,8 +2,9 @@
 //! thousand times a gigabyte. Keys are sorted; strings are the exact text; the form is `spec/schemas/plan.json`.
 
 use opal_core::decorators::{Param, node_params};
+use opal_core::plan::Unscrubbed;
 use opal_core::show::{Exact, PlanView, Sink, Style, Text, binding_name, exact, id, public_value, put_parts, put_scalar, span_json};
-use opal_format::kind::{NodeKind, Unscrubbed, ValueType};
+use opal_format::kind::{NodeKind, ValueType};
 use opal_format::record::Range;
 use opal_format::slots::Slot;
 use opal_format::steps::{Arg, Node, Part, PartKind};
@@ -347,16 +348,16 @@ struct OneSlot<'p, 'a> {
 impl Serialize for OneSlot<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { plan, index, slot } = self;
-        let unscrubbed = Unscrubbed::from_number(slot.unscrubbed).unwrap_or(Unscrubbed::No);
+        let unscrubbed = plan.unscrubbed(*index);
         let mut out = serializer.serialize_map(None)?;
         out.serialize_entry("deferred", &plan.deferred_number(*index).is_some())?;
         out.serialize_entry("key", &exact(plan.key(slot)))?;
         out.serialize_entry("public", &slot.is_public())?;
-        out.serialize_entry("scrubbed", &(unscrubbed == Unscrubbed::No))?;
+        out.serialize_entry("scrubbed", &unscrubbed.map(|reason| reason == Unscrubbed::No))?;
         out.serialize_entry("shapes_plan", &slot.shapes())?;
         out.serialize_entry("span", &span_json(&slot.span))?;
         out.serialize_entry("type", ValueType::from_number(slot.value_type).map_or("", ValueType::name))?;
-        out.serialize_entry("unscrubbed_reason", &(unscrubbed != Unscrubbed::No).then(|| unscrubbed.name()))?;
+        out.serialize_entry("unscrubbed_reason", &unscrubbed.and_then(Unscrubbed::reason))?;
         out.end()
     }
 }

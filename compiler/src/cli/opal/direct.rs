@@ -3,7 +3,7 @@
 use super::super::failure::{Failure, exit};
 use super::super::{compile, console, host, plan, regen_root, seed};
 use super::progress;
-use crate::contract::{PlanFailure, Work};
+use crate::contract::{Place, PlanFailure, Work};
 use crate::diagnostic::Code;
 use crate::lower::Entry;
 use crate::source::Source;
@@ -57,7 +57,7 @@ pub(super) fn prepare(
         console::say(&compile::warnings(&source, &compiled, color));
     }
     check_imports(&site.policy, compiled.program.view()).map_err(refused)?;
-    let shell = host::bash()?;
+    let (shell, umask) = (host::bash()?, host::umask());
     let (reality, mut manner) = (host::reality(matches)?, host::manner(matches, Mode::Resolve)?);
     host::check_promises(&reality, &manner)?;
     manner.regen_root = regen_root::for_program(matches, &compiled.program)?;
@@ -67,13 +67,13 @@ pub(super) fn prepare(
     check_steps(&site.policy, planned.steps.view(), &shell).map_err(refused)?;
     check_terminal(&planned.steps.nodes)?;
     Ok(Ready {
-        plan_hash: plan::plan_hash(&work, &planned, HashAlgorithm::Sha256)?,
+        plan_hash: plan::plan_hash(&work, &planned, HashAlgorithm::Sha256, Place { shell: &shell, umask, directory: "" })?,
         plan: planned,
         seed,
         target: compiled.target.clone(),
         source_name: host::source_name(path),
         shell,
-        umask: host::umask(),
+        umask,
         site,
         wishes: Wishes { record, confirm: matches.get_flag("confirm"), yes: matches.get_flag("yes"), quiet },
         out: progress::follow(Output::new(matches)),

@@ -208,7 +208,7 @@ impl Key {
         } else {
             self.text.push_str(more);
             if self.text.len() > KEY_MAX {
-                let mut digest = Canonical::new(HashAlgorithm::Sha256, "slot-key");
+                let mut digest = Canonical::new(HashAlgorithm::Sha256, "v1/slot-key");
                 digest.raw(self.text.as_bytes());
                 self.digest = Some(digest);
             }

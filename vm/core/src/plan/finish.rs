@@ -47,7 +47,7 @@ impl Draft {
     /// # Errors
     /// Where the tables grow beyond what a plan can hold.
     pub fn seal(self, program: ProgramView<'_>, seed: &Seed) -> Result<Plan, Cause> {
-        let slots = seal(&self.values, program, seed)?;
+        let slots = seal(&self.values, seed)?;
         let constants = Constants::of(program);
         let unscrubbed = self.values.iter().map(|value| constants.unscrubbed(value.value.as_ref(), value.public)).collect();
         let values = self.values.into_iter().map(|value| value.value).collect();
@@ -57,8 +57,7 @@ impl Draft {
 }
 
 /// Slot tables under a seed.
-pub(super) fn seal(values: &[DraftValue], program: ProgramView<'_>, seed: &Seed) -> Result<Slots, Cause> {
-    let constants = Constants::of(program);
+pub(super) fn seal(values: &[DraftValue], seed: &Seed) -> Result<Slots, Cause> {
     let mut slots = Slots::default();
     let keys = seed.keys();
     for entry in values {
@@ -71,7 +70,6 @@ pub(super) fn seal(values: &[DraftValue], program: ProgramView<'_>, seed: &Seed)
             flags |= if set { bit } else { 0 };
         }
         let value_type = entry.value.as_ref().map_or(ValueType::String, Scalar::value_type);
-        let unscrubbed = constants.unscrubbed(entry.value.as_ref(), entry.public);
         let display = keys.display_id(entry.key.as_bytes(), &encoded);
         let key = put(&mut slots.text, entry.key.as_bytes())?;
         let display = put(&mut slots.text, display.as_bytes())?;
@@ -84,8 +82,7 @@ pub(super) fn seal(values: &[DraftValue], program: ProgramView<'_>, seed: &Seed)
             decorator: u16_le::from_native(entry.decorator),
             flags: u16_le::from_native(flags),
             value_type: value_type.number(),
-            unscrubbed: unscrubbed.number(),
-            reserved: u16_le::from_native(0),
+            reserved: [0; 3],
             span: entry.span,
         });
     }

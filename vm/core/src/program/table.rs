@@ -4,7 +4,7 @@
 //! An operand that an instruction does not use is zero.
 
 /// Version of the instruction set. A reader refuses any other.
-pub const INSTRUCTION_SET: u32 = 1;
+pub const INSTRUCTION_SET: u32 = 2;
 
 /// What an operand of an instruction is. The verifier checks each by this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

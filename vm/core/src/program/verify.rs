@@ -117,6 +117,7 @@ named! {
         Entry = "program_entry", "the entry is not a command of the program";
         Pool = "program_pool", "the text pool is not UTF-8 or holds NUL";
         Text = "program_text", "a text leaves the pool or splits a character";
+        TextUnused = "program_text_unused", "the pool holds bytes that no text refers to";
         Reserved = "program_reserved", "a reserved field or an unknown flag is set";
         Partition = "program_partition", "a table is not divided among its owners in order and without rest";
         ConstantType = "program_constant_type", "a constant has a type that constants cannot have";
@@ -157,6 +158,7 @@ named! {
         Try = "program_try", "`@catch` and `@finally` do not end a `@try`, once each, in this order";
         Operator = "program_operator", "operands of an operator are fewer than two or not one step each";
         Transform = "program_transform", "a pipeline is not one step and then its operations, or an operation stands elsewhere";
+        Parallel = "program_parallel", "control flow in `@parallel` holds more than its branches, an arm more than one, or a call stands there";
         CallDepth = "program_call_depth", "calls nest too deeply";
         NodeDepth = "program_node_depth", "nodes nest too deeply";
     }

@@ -57,12 +57,13 @@ const TABLES: &[Case] = &[
     }),
     (Rule::Text, "outside the pool", |a, bad| {
         one_step(a);
-        let end = u32::try_from(a.program.text.len()).unwrap();
-        a.program.constants[0].text = TextRef::new(end, u32::from(bad));
+        let last = a.string("");
+        let constant = &mut a.program.constants[usize::try_from(last).unwrap()];
+        constant.text.length = u32::from(bad).into();
     }),
     (Rule::Text, "offset and length overflow", |a, bad| {
         one_step(a);
-        a.program.functions[0].name = if bad { TextRef::new(u32::MAX, u32::MAX) } else { TextRef::EMPTY };
+        if bad { a.program.functions[0].name = TextRef::new(u32::MAX, u32::MAX) }
     }),
     (Rule::Text, "half a character", |a, bad| {
         one_step(a);
@@ -82,6 +83,15 @@ const TABLES: &[Case] = &[
     (Rule::Text, "name of a binding", |a, bad| {
         one_step(a);
         if bad { a.program.templates[0].name = TextRef::new(0, u32::MAX) }
+    }),
+    (Rule::TextUnused, "at the end of the pool", |a, bad| {
+        one_step(a);
+        if bad { a.text("hidden"); }
+    }),
+    (Rule::TextUnused, "between texts", |a, bad| {
+        one_step(a);
+        if bad { a.text("hidden"); }
+        a.string("after");
     }),
     (Rule::Reserved, "in a constant", |a, bad| {
         one_step(a);
@@ -741,6 +751,40 @@ const CODE: &[Case] = &[
         let mut code = vec![open, shell(), enter, shell(), leave, i(Op::Close), ret()];
         if bad { code.insert(2, c(Op::Const, STRING)) }
         a.command(0, 1, &code);
+    }),
+    (Rule::Parallel, "two steps in an arm", |a, bad| {
+        let open = [a.open(NodeKind::Parallel), a.open(NodeKind::If)];
+        let code = [open[0], open[1], shell(), i(Op::Close), i(Op::Close), ret()];
+        a.command(0, 0, &with(&code, bad, 2, shell()));
+    }),
+    (Rule::Parallel, "a conditional step in an arm", |a, bad| {
+        let open = [a.open(NodeKind::Parallel), a.open(NodeKind::When)];
+        let mut code = vec![open[0], open[1], shell(), i(Op::Close), i(Op::Close), ret()];
+        if bad { code.splice(2..3, [c(Op::Const, BOOL), i(Op::If), shell(), i(Op::End)]); }
+        a.command(0, 0, &code);
+    }),
+    (Rule::Parallel, "a call as branch", |a, bad| {
+        a.command(0, 0, &[ret()]);
+        let open = [a.open(NodeKind::Parallel), a.open(NodeKind::Group)];
+        let mut code = vec![open[0], open[1], c(Op::Call, 0), i(Op::Close), i(Op::Close), ret()];
+        if bad { code.remove(3); code.remove(1); }
+        a.command(0, 0, &code);
+    }),
+    (Rule::Parallel, "a call in a loop", |a, bad| {
+        a.command(0, 0, &[ret()]);
+        let open = [a.open(NodeKind::Parallel), a.open(NodeKind::For), a.open(NodeKind::Group)];
+        let mut code = vec![open[0], open[1], c(Op::Const, STRING), i(Op::For), open[2], c(Op::Call, 0), i(Op::Close), i(Op::EndFor)];
+        code.extend([i(Op::Close), i(Op::Close), ret()]);
+        if bad { code.remove(6); code.remove(4); }
+        a.command(0, 1, &code);
+    }),
+    (Rule::Parallel, "`@while` as branch", |a, bad| {
+        let open = [a.open(NodeKind::Parallel), a.open(if bad { NodeKind::While } else { NodeKind::For })];
+        a.command(0, 0, &[open[0], open[1], shell(), i(Op::Close), i(Op::Close), ret()]);
+    }),
+    (Rule::Parallel, "control flow in a loop", |a, bad| {
+        let open = [a.open(NodeKind::Parallel), a.open(NodeKind::For), a.open(if bad { NodeKind::If } else { NodeKind::Group })];
+        a.command(0, 0, &[open[0], open[1], open[2], shell(), i(Op::Close), i(Op::Close), i(Op::Close), ret()]);
     }),
     (Rule::Transform, "no operation", |a, bad| {
         let open = [a.open(NodeKind::Transform), a.open(NodeKind::LinesCount)];

@@ -6,6 +6,19 @@ use crate::program::table::{Op, Operand, Pops, Role, Row, limits};
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::program::{Block, Function, Instruction, ProgramView, Variable};
 
+/// What emitted steps are to a `@parallel` around them, with nothing but control flow between.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Branching {
+    /// Nothing.
+    No,
+    /// Its branches.
+    Branches,
+    /// Its branches, in a `@for`.
+    Loop,
+    /// One of its branches, in a taken arm.
+    Arm,
+}
+
 /// A block that is open at this point. The outermost is the function itself.
 struct Frame {
     /// The instruction that opened it.
@@ -20,6 +33,8 @@ struct Frame {
     stage: u8,
     /// Operands of an operator, or children of a `@transform`, so far.
     operands: u32,
+    /// What steps emitted here are.
+    branching: Branching,
     /// Index of the frame that steps emitted here belong to: this one, or for `isolate`, which emits nothing itself, its parent's.
     owner: usize,
 }
@@ -81,7 +96,16 @@ pub(super) fn check(view: &ProgramView<'_>) -> Result<(), VerifyError> {
 impl<'a> Pass<'a> {
     fn function(&mut self, number: u32, function: &'a Function, code: &[Instruction]) -> Result<(), VerifyError> {
         self.frames.clear();
-        self.frames.push(Frame { op: Op::Return, node: None, floor: 0, target: 0, stage: 0, operands: 0, owner: 0 });
+        self.frames.push(Frame {
+            op: Op::Return,
+            node: None,
+            floor: 0,
+            target: 0,
+            stage: 0,
+            operands: 0,
+            branching: Branching::No,
+            owner: 0,
+        });
         (self.height, self.silent, self.nodes) = (0, 0, 0);
         (self.number, self.function, self.calls_below, self.nodes_below) = (number, function, 0, 0);
         let first = function.code.first.to_native();
@@ -198,7 +222,14 @@ impl<'a> Pass<'a> {
     /// Checks that a step or node may stand here, and counts it with the frame that it belongs to.
     fn admit(&mut self, op: Op, node: Option<NodeKind>) -> Result<(), Rule> {
         ensure(self.function.kind == 0 && self.silent == 0, Rule::Effect)?;
+        let branching = self.top()?.branching;
+        // What a command emits may be any number of steps, and control flow.
+        ensure(branching == Branching::No || op != Op::Call, Rule::Parallel)?;
         let owner = self.owner()?;
+        if branching == Branching::Arm {
+            ensure(owner.operands == 0, Rule::Parallel)?;
+            owner.operands = 1;
+        }
         let handler = match node {
             Some(NodeKind::Catch) => 1,
             Some(NodeKind::Finally) => 2,
@@ -236,10 +267,12 @@ impl<'a> Pass<'a> {
             Op::And | Op::Or => self.silent = self.silent.saturating_add(1),
             _ => target = self.block(op, c)?,
         }
+        let around = self.top()?.branching;
+        let branching = node.map_or(Ok(around), |kind| branching(kind, around))?;
         let index = self.frames.len();
         ensure(u32::try_from(index).is_ok_and(|open| open <= limits::DEPTH), Rule::Depth)?;
         let owner = if op == Op::Isolate { self.top()?.owner } else { index };
-        self.frames.push(Frame { op, node, floor: self.height, target, stage: 0, operands: 0, owner });
+        self.frames.push(Frame { op, node, floor: self.height, target, stage: 0, operands: 0, branching, owner });
         Ok(())
     }
 
@@ -269,6 +302,7 @@ impl<'a> Pass<'a> {
             self.silent = self.silent.saturating_add(1);
         }
         if op != Op::Isolate {
+            ensure(self.top()?.branching != Branching::Arm, Rule::Parallel)?;
             let owner = self.owner()?;
             needs_steps(owner.node).map_or(Ok(()), Err)?;
             ensure(owner.stage == 0 || owner.node != Some(NodeKind::Try), Rule::Try)?;
@@ -331,6 +365,22 @@ impl<'a> Pass<'a> {
     fn owner(&mut self) -> Result<&mut Frame, Rule> {
         let owner = self.top()?.owner;
         self.frames.get_mut(owner).ok_or(Rule::Nesting)
+    }
+}
+
+/// What steps in a node are to a `@parallel` around it.
+const fn branching(kind: NodeKind, around: Branching) -> Result<Branching, Rule> {
+    if matches!(kind, NodeKind::Parallel) {
+        return Ok(Branching::Branches);
+    }
+    if !kind.is_flow() {
+        return Ok(Branching::No);
+    }
+    match (around, kind) {
+        (Branching::No, _) => Ok(Branching::No),
+        (Branching::Branches, NodeKind::For) => Ok(Branching::Loop),
+        (Branching::Branches, NodeKind::If | NodeKind::Else | NodeKind::When) => Ok(Branching::Arm),
+        _ => Err(Rule::Parallel),
     }
 }
 

@@ -70,6 +70,7 @@ pub(super) fn check(view: &ProgramView<'_>) -> Result<(), VerifyError> {
         let thunk = at(view.functions, init).is_some_and(|function| function.kind == 1 && function.params.to_native() == 0);
         ensure(thunk, Rule::GlobalInit)
     })?;
+    ensure(pool_is_used(view), Rule::TextUnused).map_err(whole)?;
     let mut lowest = 0;
     each(view.debug, Table::Debug, |entry| {
         let pc = entry.pc.to_native();
@@ -77,6 +78,19 @@ pub(super) fn check(view: &ProgramView<'_>) -> Result<(), VerifyError> {
         lowest = pc.saturating_add(1);
         Ok(())
     })
+}
+
+/// Whether texts cover the pool: bytes that nothing refers to would be a hiding place.
+fn pool_is_used(view: &ProgramView<'_>) -> bool {
+    let constants = view.constants.iter().map(|constant| constant.text);
+    let nodes = view.nodes.iter().map(|node| node.header);
+    let templates = view.templates.iter().map(|template| template.name).chain(view.template_parts.iter().map(|part| part.text));
+    let names = view.functions.iter().map(|function| function.name).chain(view.globals.iter().map(|global| global.name));
+    let texts = constants.chain(nodes).chain(templates).chain(names).filter(|text| !text.is_empty());
+    let mut texts: Vec<(u32, u32)> = texts.map(|text| (text.offset.to_native(), text.length.to_native())).collect();
+    texts.sort_unstable();
+    let end = texts.iter().try_fold(0_u32, |end, (start, length)| (*start <= end).then(|| end.max(start.saturating_add(*length))));
+    end.is_some_and(|end| usize::try_from(end) == Ok(view.text.len()))
 }
 
 /// Checks each record of a table; a refusal gets its index.
