@@ -2,13 +2,12 @@
 
 use crate::child::peak_memory;
 use crate::{Row, Rows, clock, sample};
-use opal_core::compare::compare;
+use opal_core::agreed::Comparison;
 use opal_core::plan::{Mode, Options, plan};
 use opal_core::program::table;
 use opal_core::program::verify::verify;
 use opal_format::hash::HashAlgorithm;
 use opal_format::limits;
-use opal_format::plan_hash::plan_hash;
 use opal_format::program::ProgramView;
 use opal_format::read_file::read_path;
 use opal_format::reader::{Contract, RawPlan};
@@ -84,9 +83,7 @@ fn is_same(contract: &Contract<'_>, host: &Reality, seed: &Seed) -> bool {
     };
     let Ok(program) = verify(contract.program) else { return false };
     let Ok(fresh) = plan(&program, host, &options) else { return false };
-    let header = &contract.header;
-    let hash = plan_hash(header.algorithm, &contract.terms.setting(header.target), fresh.steps.view(), fresh.slots.view());
-    hash.is_ok_and(|hash| compare(contract, &fresh, hash).is_empty())
+    Comparison::of_tables(contract, fresh).drift().is_empty()
 }
 
 /// The program verifier, each byte, and how it grows.

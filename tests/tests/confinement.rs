@@ -476,6 +476,36 @@ fn a_policy_that_cannot_be_enforced_stops_every_run_unless_it_settles_for_less()
 }
 
 #[test]
+fn a_policy_can_demand_that_the_planner_is_held() {
+    let host = Host::new();
+    host.contract("echo SITE >> ran\n", &[]);
+    let filters = [nix::libc::SYS_seccomp];
+    let mut ran = 0;
+    for (level, calls, status, says) in [
+        ("planner = \"required\"", &[][..], 0, ""),
+        (
+            "planner = \"best-effort\"",
+            &filters,
+            0,
+            "warning: not enforced: the process that plans is not confined: this kernel has no system call filters",
+        ),
+        ("", &filters, 0, "warning: not enforced: the process that plans"),
+        ("planner = \"required\"", &filters, 24, "sandbox.planner"),
+    ] {
+        let policy = format!("[trust]\nrequire_signature = false\n[sandbox]\n{level}\n");
+        for command in ["verify", "run --record none"] {
+            let words = format!("opal-vm {command} --plan prod.plan --allow-unsigned");
+            let Some(command) = under_policy(&host, &policy, &words) else { return };
+            let ended = without(calls, command);
+            ended.expect(status).says(says);
+            assert!(!says.is_empty() || !ended.stderr.contains("not enforced"), "{ended:?}");
+            ran += usize::from(status == 0 && words.contains(" run "));
+            assert_eq!(host.read("ran").lines().count(), ran);
+        }
+    }
+}
+
+#[test]
 fn a_contract_keeps_its_blocks_and_their_lists() {
     let host = Host::new();
     let source = "var out = \"SITE-out\"\n@isolated.filesystem(read=[\"in\", \"lib\"], write=[out]) { true }\n";

@@ -236,7 +236,7 @@ const STRUCTURE: Scenario = Scenario {
         ("REGION=us", "env_changed env.REGION"),
         ("REGION=ap-south", "env_changed env.REGION, structure_changed"),
         ("REGION=mars", "env_changed env.REGION, structure_changed"),
-        ("SAME=b", "env_changed env.SAME"),
+        ("SAME=b", "env_changed env.SAME, shown_differs"),
         ("LIMIT=4", "env_changed env.LIMIT(default=5)"),
         ("LIMIT=3", "env_changed env.LIMIT(default=5), structure_changed"),
         ("STAGE=s ; ROUNDS=3", "env_changed env.STAGE, env_changed env.ROUNDS(default=2, public=true), structure_changed"),

@@ -5,6 +5,8 @@ use opal_tests::Host;
 use opal_trust::guard::Caller;
 use opal_trust::locations::HostPaths;
 use opal_vm::admission::{Request, Site, admit};
+use opal_vm::planner::Planner;
+use std::time::Duration;
 
 /// The exit status with which a contract is admitted at a moment, in seconds of Unix time and nanoseconds; 0 where it is.
 fn admitted(host: &Host, now: i64, nanoseconds: i32) -> (u8, String) {
@@ -15,10 +17,15 @@ fn admitted(host: &Host, now: i64, nanoseconds: i32) -> (u8, String) {
     (paths.home, paths.xdg_config_home) = (None, None);
     let clock = jiff::Timestamp::new(now, nanoseconds).expect("a time");
     let site = Site::with_policy(paths, &Caller::from_environment(), clock, None).expect("a site");
-    match admit(&file, &request, &site) {
-        Ok(_) => (0, String::new()),
-        Err(refusal) => (refusal.exit, refusal.code),
-    }
+    let (mine, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    std::thread::scope(|scope| {
+        scope.spawn(|| opal_vm::planner::plan_at(theirs.into(), 3));
+        let mut planner = Planner::at(mine.into(), Duration::from_secs(60));
+        match admit(&file, &request, &site, &mut planner) {
+            Ok(_) => (0, String::new()),
+            Err(refusal) => (refusal.exit, refusal.code),
+        }
+    })
 }
 
 fn times(host: &Host) -> (i64, Option<i64>) {

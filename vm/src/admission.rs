@@ -2,25 +2,22 @@
 //! what it asks for, (lock and ledger, by the caller), source, seed, replan, compare. Nothing here has an effect outside this process.
 
 use crate::inputs::Opener;
+use crate::planner::{Planner, Replanning};
 use crate::reality::Host;
 use jiff::Timestamp;
-use opal_core::compare::{Drift, DriftCode, compare, failed};
+use opal_core::agreed::Comparison;
+use opal_core::compare::{Drift, DriftCode};
 use opal_core::decorators::{judged_name, value_decorator};
-use opal_core::plan::{Cause, Mode, Options, Plan, PlanError, Stopped};
-use opal_core::program::table::limits;
-use opal_core::program::verify::{Verified, verify};
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
-use opal_format::canonical::CanonicalValue;
 use opal_format::credential::Signatory;
 use opal_format::hash::Digest;
 use opal_format::identity::{Identity, PublicKey};
 use opal_format::kind::{NodeKind, PlanType};
-use opal_format::plan_hash::plan_hash;
 use opal_format::program::ProgramView;
 use opal_format::read_file::ReadFileError;
 use opal_format::reader::{Authenticated, Contract, RawPlan};
-use opal_format::regen::{Regen, SubKeys};
+use opal_format::regen::SubKeys;
 use opal_format::seed::Seed;
 use opal_format::steps::StepsView;
 use opal_trust::guard::{Caller, Reason};
@@ -122,8 +119,8 @@ pub fn read(request: &Request) -> Result<Authenticated, Refusal> {
 pub struct Admitted<'a> {
     /// The contract.
     pub contract: Contract<'a>,
-    /// Its program.
-    pub program: Verified<'a>,
+    /// What does not hold the planner, where policy settles for that.
+    pub unheld: Option<&'static str>,
     /// Why it is trusted.
     pub trust: Decision,
     /// Who vouches for it or for its work.
@@ -134,11 +131,11 @@ pub struct Admitted<'a> {
     own: Option<Identity>,
 }
 
-/// Judges an authenticated plan: trust, structure, terms, program, policy.
+/// Judges an authenticated plan: trust, structure, terms, program (in the planner), policy.
 ///
 /// # Errors
 /// The first refusal in that order.
-pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Result<Admitted<'a>, Refusal> {
+pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site, planner: &mut Planner) -> Result<Admitted<'a>, Refusal> {
     let file = request.plan.path().display().to_string();
     let keys: Vec<Signatory> = plan.signers().cloned().collect();
     let (trust, own) = trust_set(site)?;
@@ -159,9 +156,11 @@ pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site) -> Res
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     let vouches = vouches.check(&contract.contract_hash, &contract.header.plan_hash)?;
     check_expiry(&contract, site.now)?;
-    let program = verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
+    let unheld = planner.missing()?;
+    site.policy.check_planner(unheld)?;
+    planner.load(&contract, &file)?;
     policy_verdicts(&contract, site)?.into_iter().collect::<Result<(), _>>()?;
-    Ok(Admitted { contract, program, trust: decision, vouches, vouchers, own })
+    Ok(Admitted { contract, unheld, trust: decision, vouches, vouchers, own })
 }
 
 /// What this host trusts, and the caller's own identity.
@@ -274,10 +273,8 @@ pub fn check_steps(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Result
 
 /// What replanning gave.
 pub struct Replanned {
-    /// The fresh plan, where there is one.
-    pub plan: Option<Plan>,
-    /// What moved; nothing if the fresh plan equals the contract.
-    pub drift: Vec<Drift>,
+    /// What the contract and this host have in common, and what not.
+    pub comparison: Comparison,
     /// Whether the source file was there and compared.
     pub source_checked: bool,
     /// The contract's seed.
@@ -288,65 +285,33 @@ pub struct Replanned {
     pub opened_by: Identity,
 }
 
-/// Compares the source, opens the envelope, replans and compares.
+/// Compares the source, opens the envelope, has the program planned and compares. `fresh` is given the comparison and what it takes to plan again.
 ///
 /// # Errors
-/// A policy that wants the source, a seed that no key here opens, or a shell that is not here. Drift is no error.
-pub fn replan(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<Replanned, Refusal> {
+/// A policy that wants the source, a seed that no key here opens, a shell that is not here, or a planner that has ended. Drift is no error.
+pub fn replan<T>(
+    admitted: &Admitted<'_>,
+    request: &Request,
+    site: &Site,
+    planner: &mut Planner,
+    then: impl FnOnce(&Replanned, &Replanning<'_>, &mut Planner) -> Result<T, Refusal>,
+) -> Result<(Replanned, T), Refusal> {
     let contract = &admitted.contract;
     let (source_checked, source_drift) = check_source(contract, &admitted.trust.basis, request, site)?;
     site.policy.check_source(source_checked)?;
     check_shell(&contract.terms.shell)?;
     let (seed, opened_by) = unseal(admitted, request, site)?;
     let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
-    let (plan, mut drift) = match plan_here(admitted, site, &seed, &sub_keys)? {
-        Ok(plan) => {
-            let fresh =
-                plan_hash(contract.header.algorithm, &contract.terms.setting(contract.header.target), plan.steps.view(), plan.slots.view())
-                    .map_err(|error| Refusal::new("internal", 70, error.to_string()))?;
-            let moved = compare(contract, &plan, fresh);
-            (Some(plan), moved)
-        }
-        Err(stopped) => match stopped.error.cause {
-            Cause::Internal(what) => return Err(Refusal::new("internal", 70, format!("internal error in the planner: {what}"))),
-            _ => (None, failed(contract, &stopped)),
-        },
-    };
-    // Inputs first, the source after them, structure last.
-    let last = drift.iter().position(|drift| drift.code == DriftCode::StructureChanged).unwrap_or(drift.len());
-    drift.splice(last..last, source_drift);
-    Ok(Replanned { plan, drift, source_checked, seed, sub_keys, opened_by })
-}
-
-/// Plans on a thread that alone is confined, under a seed and sub-keys. No step is ever started from it. The inner result is that of planning.
-///
-/// # Errors
-/// Arguments that cannot be read.
-pub fn plan_here(admitted: &Admitted<'_>, site: &Site, seed: &Seed, sub_keys: &SubKeys) -> Result<Result<Plan, Stopped>, Refusal> {
-    let arguments: Result<Vec<_>, _> =
-        admitted.contract.terms.arguments.iter().map(|argument| CanonicalValue::decode(&argument.value)).collect();
-    let arguments = &arguments.map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
     let host = Host::new(site.base.clone(), &BTreeMap::new());
-    let options = Options {
-        mode: Mode::Resolve,
-        seed,
-        regen: Regen::SubKeys(sub_keys),
-        arguments,
-        pass_env: &admitted.contract.terms.pass_env,
-        public_names: None,
-        no_public: admitted.contract.terms.no_public,
-        fuel: limits::FUEL,
-    };
-    let internal =
-        |what| Stopped { error: PlanError { cause: Cause::Internal(what), span: opal_format::record::Span::NONE }, slots: Box::default() };
-    Ok(std::thread::scope(|scope| {
-        let work = || {
-            let _ = opal_exec::confine::this_thread();
-            opal_core::plan::plan_or_slots(&admitted.program, &host, &options)
-        };
-        let thread = std::thread::Builder::new().name("replan".to_owned()).spawn_scoped(scope, work);
-        thread.map_err(|_| internal("no thread for planning"))?.join().unwrap_or_else(|_| Err(internal("the planner stopped")))
-    }))
+    let allowed = |decorator: &str| site.policy.check_decorator(decorator).is_ok();
+    let replanning = Replanning::new(contract, &host, &allowed);
+    let mut comparison = replanning.compare(planner, &seed, &sub_keys)?;
+    if let Some(drift) = source_drift {
+        comparison.note_source(drift);
+    }
+    let replanned = Replanned { comparison, source_checked, seed, sub_keys, opened_by };
+    let more = then(&replanned, &replanning, planner)?;
+    Ok((replanned, more))
 }
 
 /// Whether the source is here to be compared.

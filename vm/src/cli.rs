@@ -16,6 +16,7 @@ mod run;
 mod verify;
 
 use crate::admission::Site;
+use crate::planner::Planner;
 use jiff::Timestamp;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
@@ -107,6 +108,14 @@ fn usage(text: &str) -> Refusal {
         }
     }
     Refusal::new("usage", 64, message.replace('\'', "`")).help(help)
+}
+
+/// A process that plans contracts.
+fn planner() -> Result<Planner, Refusal> {
+    Planner::start().map_err(|error| {
+        Refusal::new("planner_ended", 69, format!("no planner can be started: {}", opal_core::plan::os_reason(&error)))
+            .help("look at `ulimit -a`, and try again")
+    })
 }
 
 /// Looks at this host.

@@ -22,5 +22,6 @@
 pub mod admission;
 pub mod cli;
 pub mod inputs;
+pub mod planner;
 pub mod reality;
 pub mod start;

@@ -9,7 +9,7 @@ use crate::cli::output::say_early;
 use opal_core::refusal::Refusal;
 
 /// What the processes do that the helper forks.
-const ROLES: &[(Role, Work)] = &[(Role::Watcher, watcher::serve)];
+const ROLES: &[(Role, Work)] = &[(Role::Watcher, watcher::serve), (Role::Planner, crate::planner::serve)];
 
 /// Keeps the memory of this process to itself. The error is the exit status of a program that has more rights than its caller, and so ends at once:
 /// such a caller chooses its descriptors, limits, signals and environment.

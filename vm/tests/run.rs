@@ -6,13 +6,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use opal_core::agreed::Runnable;
 use opal_core::decorators::params;
 use opal_core::plan::Scalar;
 use opal_core::recorder::{NoRecord, Recorder};
 use opal_exec::run::{FailureCause, Outcome, RunError};
 use opal_format::kind::{NodeKind, Position};
 use support::plan::{Arg, Part, Tree, block, let_, plan_of, sh, shell, with};
-use support::{Marker, Ran, Setup, run, run_with};
+use support::{Marker, Ran, Setup, direct, run, run_with};
 
 use Position::{Assignment, DoubleQuoted, HereDocument, Word};
 
@@ -447,6 +448,61 @@ fn detached_processes_live_until_their_block_ends() {
 }
 
 #[test]
+fn what_no_digest_of_the_work_covers_changes_no_run() {
+    let marker = Marker::new();
+    let alive = |n: u32| sh(&format!("test $(grep -lsz {} /proc/[0-9]*/environ | wc -l) -eq {n}", marker.0));
+    let server = block(NodeKind::Detach, vec![sh(&format!("{} sleep 600 & echo started", marker.0))]);
+    // Its text is that of the value, and not what it is replaced by.
+    let slot = shell(vec![Part::Text("printf '%s\\n' "), Part::Slot(0, Word), Part::Text(" | tr a-z b-za")]);
+    let tree = vec![
+        sh("echo a"),
+        block(NodeKind::Parallel, vec![sh("sleep 0.2; echo b"), sh("echo c"), block(NodeKind::Group, vec![sh("echo d"), sh("echo e")])]),
+        block(NodeKind::Or, vec![sh("false"), sh("echo f"), sh("echo never")]),
+        block(NodeKind::Or, vec![block(NodeKind::And, vec![sh("true"), sh("false"), sh("echo never")]), sh("echo g")]),
+        block(NodeKind::Seq, vec![sh("false"), sh("echo h")]),
+        block(NodeKind::Pipe, vec![sh("echo i"), sh("tr i j")]),
+        try_(vec![sh("echo k"), sh("false"), sh("echo never")], Some(vec![sh("echo l")]), Some(vec![sh("echo m"), sh("echo n")])),
+        block(NodeKind::Group, vec![server, alive(1), slot]),
+        alive(0),
+        sh("exit 3"),
+        sh("echo never"),
+    ];
+    let secret = (Scalar::String(zeroize::Zeroizing::new(b"a-long-secret".to_vec())), false);
+    let hash = |plan: &opal_core::plan::Plan| {
+        let algorithm = opal_format::hash::HashAlgorithm::Sha256;
+        let setting = opal_format::terms::Setting { target: "t", arguments: &[], shell: "/bin/bash", umask: 0o022, directory: "" };
+        opal_format::plan_hash::plan_hash(algorithm, &setting, plan.steps.view(), plan.slots.view()).unwrap()
+    };
+    let plain = plan_of(tree.clone(), std::slice::from_ref(&secret));
+    let name = hash(&plain);
+    let said = |ran: &Ran| {
+        let text = ran.stdout.replace(|character: char| !character.is_ascii_alphabetic() && character != '\n', "");
+        (text, ran.report.exit(), ran.report.failures.len())
+    };
+    let ran = run_with(plain, |_| {}, &mut NoRecord);
+    let expected = said(&ran);
+    assert_eq!(expected.1, 1, "{ran:?}");
+    for (each, all) in [(true, false), (false, true), (true, true)] {
+        let plan = plan_of(support::plan::under_control_flow(&tree, each, all), std::slice::from_ref(&secret));
+        assert_eq!(hash(&plan), name, "control flow is not part of the work");
+        assert_eq!(said(&run_with(plan, |_| {}, &mut NoRecord)), expected, "each {each}, all {all}");
+    }
+    let mut claims = plan_of(tree, &[secret]);
+    let header = opal_format::record::TextRef::new(0, 4);
+    let span = opal_format::record::Span::new(7, 9, 3, 5);
+    claims.steps.nodes.iter_mut().for_each(|node| (node.header, node.span) = (header, span));
+    let text = &mut claims.slots.text;
+    let display = opal_format::record::TextRef::new(u32::try_from(text.len()).unwrap(), 8);
+    text.extend_from_slice(b"22222222");
+    claims.slots.slots.iter_mut().for_each(|slot| {
+        (slot.display, slot.span, slot.commitment) = (display, span, [9; 32]);
+        (slot.decorator, slot.flags) = (7.into(), (slot.flags.to_native() | opal_format::slots::SLOT_SHAPES).into());
+    });
+    assert_eq!(hash(&claims), name, "headers, spans, ids and uses are not part of the work");
+    assert_eq!(said(&run_with(claims, |_| {}, &mut NoRecord)), expected);
+}
+
+#[test]
 fn a_sleep_waits_and_a_timeout_cuts_it_short() {
     let sleep = |ms: i64| with(NodeKind::Sleep, vec![(params::SLEEP_DURATION, Arg::Duration(ms * 1_000_000))], vec![]);
     assert_eq!(ok(vec![sleep(10), sleep(-5), sh("echo up")]), "up\n");
@@ -473,10 +529,10 @@ fn blocks_that_cannot_be_run_are_refused_before_anything_runs() {
     let setup = Setup::new();
     let nested = |depth| (0..depth).fold(sh("echo b"), |inner, _| block(NodeKind::IsolatedFilesystem, vec![inner]));
     let plan = plan_of(vec![sh("echo a"), nested(13)], &[]);
-    let refused = opal_exec::run::run(&plan, &setup.options(), &mut NoRecord);
+    let refused = opal_exec::run::run(Runnable::Direct(&direct(plan)), &setup.options(), &mut NoRecord);
     assert!(matches!(refused, Err(RunError::Unenforceable { kind: "@isolated.filesystem", .. })), "{refused:?}");
     let plan = plan_of(vec![sh("echo a"), block(NodeKind::Tty, vec![sh("echo b")])], &[]);
-    let refused = opal_exec::run::run(&plan, &setup.options(), &mut NoRecord);
+    let refused = opal_exec::run::run(Runnable::Direct(&direct(plan)), &setup.options(), &mut NoRecord);
     assert!(matches!(refused, Err(RunError::NoTerminal { path }) if path == "2"));
 }
 

@@ -245,10 +245,12 @@ impl Authenticated {
             std::str::from_utf8(located.bytes).map_err(|_| FormatError::NotUtf8 { what: "provenance", offset: located.start })?;
         let contract_hash = self.contract_hash;
         let envelope = envelope.bytes;
+        let program_bytes = located_program.bytes;
         Ok(Contract {
             header,
             terms,
             program,
+            program_bytes,
             steps,
             slots,
             sources,
@@ -277,6 +279,8 @@ pub struct Contract<'a> {
     pub terms: Terms,
     /// The program, not yet verified.
     pub program: ProgramView<'a>,
+    /// The bytes of PROGRAM, for a process that verifies it.
+    pub program_bytes: &'a [u8],
     /// The steps that were planned.
     pub steps: StepsView<'a>,
     /// The values that they were planned with.

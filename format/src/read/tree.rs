@@ -54,6 +54,13 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// The executing nodes inside a node, or at the top, with no other executing node between. Control flow around them is as if it were not there:
+    /// it says how planning got here, `plan_hash` leaves it out, and nothing about it decides how a plan runs.
+    pub fn executing(self, parent: Option<usize>) -> impl Iterator<Item = usize> + Clone + use<'a> {
+        let Children { at, end, .. } = self.children(parent);
+        Executing { tree: self, at, end }
+    }
+
     /// The nodes around a node, outermost first.
     pub fn ancestors(self, index: usize) -> impl Iterator<Item = usize> {
         (0..index.min(self.nodes.len())).filter(move |around| self.end(*around) > index)
@@ -72,6 +79,27 @@ impl Iterator for Children<'_> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
+        let at = Some(self.at).filter(|at| *at < self.end)?;
+        self.at = self.tree.end(at);
+        Some(at)
+    }
+}
+
+/// See [`Tree::executing`].
+#[derive(Clone, Debug)]
+struct Executing<'a> {
+    tree: Tree<'a>,
+    at: usize,
+    end: usize,
+}
+
+impl Iterator for Executing<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        while self.at < self.end && self.tree.kind(self.at).is_some_and(NodeKind::is_flow) {
+            self.at = self.at.saturating_add(1);
+        }
         let at = Some(self.at).filter(|at| *at < self.end)?;
         self.at = self.tree.end(at);
         Some(at)

@@ -1,12 +1,12 @@
 //! Compares a contract with a fresh plan and says what moved (spec/language.md, "Drift").
 //!
 //! Commitments are compared in constant time. The report puts the inputs that moved first, each with the steps that it reaches, and the
-//! change of structure after them. It shows placeholders and public values only.
+//! change of structure after them. It shows placeholders and public values only. What comes of it is a [`Comparison`], the only way to an
+//! [`Agreed`](crate::agreed::Agreed).
 
 use crate::decorators::{self, ValueSource};
-use crate::plan::{Cause, Plan, Stopped};
+use crate::plan::{Cause, Plan};
 use crate::show::{PathTable, PlanView, Style, escape, node as shown_node, path_of};
-use opal_format::hash::Digest;
 use opal_format::reader::Contract;
 use opal_format::record::Span;
 use opal_format::seed::same_commitment;
@@ -28,6 +28,8 @@ pub enum DriftCode {
     ValueChanged,
     /// The steps are different.
     StructureChanged,
+    /// The contract shows its steps or values otherwise than its program gives them.
+    ShownDiffers,
     /// The source file is different.
     SourceChanged,
     /// The source file is not there, and nothing stands in for it.
@@ -44,6 +46,7 @@ impl DriftCode {
             Self::InfraMutated => "infra_mutated",
             Self::ValueChanged => "value_changed",
             Self::StructureChanged => "structure_changed",
+            Self::ShownDiffers => "shown_differs",
             Self::SourceChanged => "source_changed",
             Self::SourceMissing => "source_missing",
         }
@@ -115,28 +118,47 @@ impl Drift {
     }
 }
 
-/// The differences between a contract and a fresh plan, none if they are the same.
-#[must_use]
-pub fn compare(contract: &Contract<'_>, fresh: &Plan, fresh_hash: Digest) -> Vec<Drift> {
+/// What moved, by kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moved {
+    /// Values that were read or generated.
+    pub(crate) values: Vec<Drift>,
+    /// Values that were computed. They move only with what they are computed from, which says more.
+    pub(crate) computed: Vec<Drift>,
+    /// Steps, or how they are shown.
+    pub(crate) structure: Vec<Drift>,
+}
+
+/// The differences between a contract and a plan of its program.
+pub(crate) fn differences(contract: &Contract<'_>, fresh: &Plan, digests: Digests) -> Moved {
     let expected = view(contract.header.target, contract.steps, contract.slots);
     let actual = view(contract.header.target, fresh.steps.view(), fresh.slots.view());
-    let structure = fresh_hash != contract.header.plan_hash;
     let reach = || {
         let aligned = first_difference(&expected, &actual).unwrap_or(expected.steps.nodes.len());
         Reach::new(expected, Some((actual, aligned)))
     };
-    let mut drifts = moved(&expected, &actual, reach);
-    if structure {
-        drifts.push(structure_drift(&expected, &actual));
+    let mut moved = moved(&expected, &actual, reach);
+    if !digests.same_work {
+        moved.structure.push(structure_drift(&expected, &actual));
+    } else if !digests.same_show {
+        moved.structure.push(shown_drift(&expected, &actual));
     }
-    drifts
+    moved
+}
+
+/// Whether digests of a contract are those of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Digests {
+    /// `plan_hash`.
+    pub(crate) same_work: bool,
+    /// `shown_hash`.
+    pub(crate) same_show: bool,
 }
 
 /// The values that moved.
-fn moved<'a>(expected: &PlanView<'a>, actual: &PlanView<'_>, new_reach: impl Fn() -> Reach<'a>) -> Vec<Drift> {
+fn moved<'a>(expected: &PlanView<'a>, actual: &PlanView<'_>, new_reach: impl Fn() -> Reach<'a>) -> Moved {
     let now: HashMap<&[u8], &Slot> = actual.slots.slots.iter().filter_map(|slot| Some((slot.key.of(actual.slots.text)?, slot))).collect();
-    let mut drifts = Vec::new();
-    let mut computed = Vec::new();
+    let mut moved = Moved::default();
     let mut reach = None;
     for (number, slot) in expected.slots.slots.iter().enumerate() {
         let Some(key) = slot.key.of(expected.slots.text) else { continue };
@@ -146,29 +168,52 @@ fn moved<'a>(expected: &PlanView<'a>, actual: &PlanView<'_>, new_reach: impl Fn(
             continue;
         }
         let drift = changed(expected, actual, number, slot, fresh_slot, key, reach.get_or_insert_with(&new_reach));
-        if slot.decorator.to_native() == 0 { computed.push(drift) } else { drifts.push(drift) }
+        if slot.decorator.to_native() == 0 { moved.computed.push(drift) } else { moved.values.push(drift) }
     }
-    // A computed value moves only with what it was computed from, which says more.
-    if drifts.is_empty() { computed } else { drifts }
+    moved
+}
+
+/// Why there is no fresh plan, as far as the report of drift goes.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// What happened.
+    pub message: String,
+    /// Key of the value on which it failed, if it was one.
+    pub key: Option<String>,
+    /// Whether an object is not there.
+    pub missing: bool,
+    /// Whether it was an object that could not be had as it was.
+    pub object: bool,
+    /// Whether a variable is not set.
+    pub unset: bool,
+    /// Where.
+    pub span: Span,
+}
+
+impl Failed {
+    /// As the planner of this process says it.
+    #[must_use]
+    pub fn new(cause: &Cause, span: Span) -> Self {
+        let key = match cause {
+            Cause::EnvUnset(name) => Some(format!("env.{name}")),
+            Cause::File { path: key, .. } | Cause::Unreadable { key, .. } | Cause::NulByte(key) | Cause::ValueTooLong(key) => {
+                Some(key.clone())
+            }
+            _ => None,
+        };
+        let missing = matches!(cause, Cause::File { missing: true, .. });
+        let (object, unset) = (matches!(cause, Cause::File { .. }), matches!(cause, Cause::EnvUnset(_)));
+        Self { message: cause.to_string(), key, missing, object, unset, span }
+    }
 }
 
 /// A replan that failed where planning succeeded before: the values that moved until then, then what it failed on.
-#[must_use]
-pub fn failed(contract: &Contract<'_>, stopped: &Stopped) -> Vec<Drift> {
+pub(crate) fn failed(contract: &Contract<'_>, slots: SlotsView<'_>, failed: &Failed) -> Moved {
     let none = Steps::default();
     let expected = view(contract.header.target, contract.steps, contract.slots);
-    let actual = view(contract.header.target, none.view(), stopped.slots.view());
-    let mut drifts = moved(&expected, &actual, || Reach::new(expected, None));
-    let cause = &stopped.error.cause;
-    let unset;
-    let key = match cause {
-        Cause::EnvUnset(name) => {
-            unset = format!("env.{name}");
-            Some(&unset)
-        }
-        Cause::File { path: key, .. } | Cause::Unreadable { key, .. } | Cause::NulByte(key) | Cause::ValueTooLong(key) => Some(key),
-        _ => None,
-    };
+    let actual = view(contract.header.target, none.view(), slots);
+    let mut moved = moved(&expected, &actual, || Reach::new(expected, None));
+    let key = failed.key.as_ref();
     let slots = contract.slots;
     let name = |slot: &Slot| escape(slot.key.of(slots.text).unwrap_or_default(), false);
     let found = key.and_then(|key| {
@@ -180,22 +225,28 @@ pub fn failed(contract: &Contract<'_>, stopped: &Stopped) -> Vec<Drift> {
         };
         slots.slots.iter().enumerate().find(|(_, slot)| same(slot))
     });
-    let code = match (cause, found) {
-        (Cause::File { missing: true, .. }, _) => DriftCode::InfraMissing,
-        (Cause::File { .. }, _) => DriftCode::InfraMutated,
-        (_, Some((_, slot))) => code_of(slot),
-        (Cause::EnvUnset(_), None) => DriftCode::EnvChanged,
-        _ => DriftCode::StructureChanged,
+    let code = match found {
+        _ if failed.missing => DriftCode::InfraMissing,
+        _ if failed.object => DriftCode::InfraMutated,
+        Some((_, slot)) => code_of(slot),
+        None if failed.unset => DriftCode::EnvChanged,
+        None => DriftCode::StructureChanged,
     };
-    let key = found.map(|(_, slot)| name(slot)).or_else(|| key.cloned());
-    let mut drift = Drift { span: stopped.error.span, ..Drift::plain(code, key, stopped.error.to_string()) };
+    let key = found.map(|(_, slot)| name(slot)).or_else(|| key.map(|key| escape(key.as_bytes(), false)));
+    let mut drift = Drift { span: failed.span, ..Drift::plain(code, key, failed.message.clone()) };
     if let Some((number, _)) = found {
         Reach::new(expected, None).list(&mut drift, number);
     }
     // What was read, and only then failed, is said once.
-    drifts.retain(|other| drift.key.is_none() || other.key != drift.key);
-    drifts.push(drift);
-    drifts
+    let other = |other: &Drift| drift.key.is_none() || other.key != drift.key;
+    moved.values.retain(other);
+    moved.computed.retain(other);
+    if code == DriftCode::StructureChanged {
+        moved.structure.push(drift)
+    } else {
+        moved.values.push(drift)
+    }
+    moved
 }
 
 fn view<'a>(target: &'a str, steps: StepsView<'a>, slots: SlotsView<'a>) -> PlanView<'a> {
@@ -337,6 +388,37 @@ fn skeleton(steps: StepsView<'_>, node: &Node) -> Vec<u8> {
         }
     }
     out
+}
+
+/// How a contract shows what is the same work.
+fn shown_drift(expected: &PlanView<'_>, actual: &PlanView<'_>) -> Drift {
+    let (old, new) = (expected.steps, actual.steps);
+    let args = |steps: StepsView<'_>, node: &Node| node.args.of(steps.args).map(<[_]>::to_vec);
+    let differs = |(a, b): (&Node, &Node)| {
+        (a.kind, a.subtree, a.flags) != (b.kind, b.subtree, b.flags)
+            || args(old, a).map(|args| args.len()) != args(new, b).map(|args| args.len())
+            || skeleton(old, a) != skeleton(new, b)
+    };
+    let first = old.nodes.iter().zip(new.nodes).position(differs);
+    let first = first.or_else(|| (old.nodes.len() != new.nodes.len()).then(|| old.nodes.len().min(new.nodes.len())));
+    if let Some(index) = first {
+        let message = "the contract shows its steps under other control flow than its program has here".to_owned();
+        let mut drift = Drift::plain(DriftCode::ShownDiffers, None, message);
+        let node = |plan: &PlanView<'_>| plan.steps.nodes.get(index).map(|node| shown_node(plan, node, Style::Plain).to_string());
+        let span = old.nodes.get(index).or_else(|| new.nodes.get(index)).map_or(Span::NONE, |node| node.span);
+        let nodes = if index < old.nodes.len() { old.nodes } else { new.nodes };
+        drift.span = span;
+        drift.reached.push(Reached { path: path_of(nodes, index), span, expected: node(expected), actual: node(actual) });
+        return drift;
+    }
+    let uses = |slot: &Slot| (slot.flags, slot.decorator);
+    let slot = expected.slots.slots.iter().zip(actual.slots.slots).find(|(a, b)| uses(a) != uses(b)).map(|(slot, _)| slot);
+    let key = slot.map(|slot| escape(slot.key.of(expected.slots.text).unwrap_or_default(), false));
+    let message = match &key {
+        Some(key) => format!("the contract says of `{key}` what its program does not do with it"),
+        None => "the contract shows itself otherwise than its program gives it".to_owned(),
+    };
+    Drift { span: slot.map_or(Span::NONE, |slot| slot.span), ..Drift::plain(DriftCode::ShownDiffers, key, message) }
 }
 
 fn structure_drift(expected: &PlanView<'_>, actual: &PlanView<'_>) -> Drift {

@@ -23,6 +23,7 @@
     )
 )]
 
+pub mod agreed;
 pub mod compare;
 pub mod decorators;
 pub mod duration;

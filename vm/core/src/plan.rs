@@ -23,7 +23,9 @@ mod splice;
 mod value;
 
 pub use emit::{PROCESS_STRING_MAX, quote, quoted};
-pub use error::{Cause, PlanError};
+pub use error::{Cause, PlanError, STOPS};
+pub use finish::{encode, seal_values};
+pub use imports::written_key;
 pub use machine::{draft, plan, plan_or_slots};
 pub use reality::{FILE_MAX, FileFailure, Reality};
 pub use resolve::{Asked, Given, Here, Request, Resolved, Resolver};
@@ -104,8 +106,6 @@ pub struct Draft {
     pub values: Vec<DraftValue>,
     /// See [`Plan::undecided`].
     pub undecided: BTreeMap<u32, u32>,
-    /// Its shape.
-    pub plan_type: PlanType,
 }
 
 /// One value of a draft.

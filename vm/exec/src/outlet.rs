@@ -371,7 +371,7 @@ impl Outlet {
     }
 }
 
-/// Writes all of `bytes`, however long that takes; once the run is to stop, for [`READER_MAX`] at most.
+/// Writes all of `bytes`, however long that takes; once the run is to stop, for two seconds at most.
 ///
 /// # Errors
 /// Those of writing; `TimedOut`, or `Interrupted` by a signal that kills.

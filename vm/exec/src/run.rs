@@ -37,6 +37,7 @@ use crate::confine::probe;
 use crate::scrub::Secrets;
 use crate::supervise::lane::{Lane, LaneError, LaneOptions, Stream};
 use crate::supervise::signals::Signals;
+use opal_core::agreed::Runnable;
 use opal_core::history::History;
 use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
@@ -88,8 +89,6 @@ pub struct RunOptions<'a> {
     pub progress: Option<Arc<dyn Progress>>,
     /// What is replaced in everything that leaves; the run adds the values of its plan and what its bindings come to hold.
     pub secrets: Arc<Secrets>,
-    /// The drift that `--force` accepted; null where there was none.
-    pub forced: &'a Value,
     /// Who says that the run is to stop. Installed before any thread was started.
     pub signals: Arc<Signals>,
     /// Where it begins, and what is said about that.
@@ -144,11 +143,12 @@ pub fn check_supported(plan: &Plan, terminal: bool) -> Result<(), RunError> {
     })
 }
 
-/// Runs a plan.
+/// Runs agreed or direct work; there is no other way to run anything.
 ///
 /// # Errors
 /// A [`RunError`], after which nothing was run. How the steps fare is in the report.
-pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -> Result<RunReport, RunError> {
+pub fn run(work: Runnable<'_>, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -> Result<RunReport, RunError> {
+    let plan = work.plan();
     check_supported(plan, options.terminal.is_some())?;
     check_confinement(plan, &options.sandbox, probe())?;
     let started = Instant::now();
@@ -157,8 +157,9 @@ pub fn run(plan: &Plan, options: &RunOptions<'_>, recorder: &mut dyn Recorder) -
         let mut event = options.start.labels.to_json();
         event.insert("schema".to_owned(), json!("opal/events/v1"));
         event.insert("steps".to_owned(), json!(opal_core::show::step_count(plan.steps.view())));
-        event.insert("forced".to_owned(), json!(!options.forced.is_null()));
-        event.insert("accepted_drift".to_owned(), options.forced.clone());
+        let accepted = work.accepted_drift();
+        event.insert("forced".to_owned(), json!(!accepted.is_null()));
+        event.insert("accepted_drift".to_owned(), accepted);
         Value::Object(event)
     });
     let deadline = options.timeout.and_then(|limit| started.checked_add(limit));

@@ -1,12 +1,7 @@
 //! `--force`: runs the fresh plan in spite of values that moved, where the work itself is the agreed one (spec/language.md, "Drift").
 
-use crate::admission::Replanned;
-use opal_core::compare::{Drift, DriftCode};
+use opal_core::agreed::Consent;
 use opal_core::refusal::Refusal;
-use opal_core::show::escape;
-use opal_format::reader::Contract;
-use opal_format::slots::SlotsView;
-use serde_json::{Value, json};
 use std::io::IsTerminal as _;
 
 /// The keys that `--force` names: `None` without the option, nothing for a bare `--force`, which asks.
@@ -51,45 +46,13 @@ fn split(list: &str) -> Vec<String> {
     list.split(ends).map(|name| name.trim().to_owned()).collect()
 }
 
-/// Whether drift is of values alone: there is a fresh plan, and it does the work that was agreed.
-pub(super) fn possible(replanned: &Replanned) -> bool {
-    use DriftCode::{EnvChanged, InfraMissing, InfraMutated, ValueChanged};
-    let of_a_value = |drift: &Drift| matches!(drift.code, EnvChanged | InfraMissing | InfraMutated | ValueChanged) && drift.key.is_some();
-    replanned.plan.is_some() && replanned.drift.iter().all(of_a_value)
-}
-
-/// Whether `--force`, which named these keys or asks, covers all that moved.
-pub(super) fn accepted(names: Option<&[String]>, replanned: &Replanned) -> bool {
-    possible(replanned) && names.is_some_and(|names| not_accepted(names, &replanned.drift).is_empty())
-}
-
-/// The keys that moved and that `names` does not name.
-pub(super) fn not_accepted<'a>(names: &[String], drift: &'a [Drift]) -> Vec<&'a str> {
-    let keys = drift.iter().filter_map(|drift| drift.key.as_deref());
-    keys.filter(|key| !names.is_empty() && !names.iter().any(|name| accepts(name, key))).collect()
-}
-
-/// A key is named with or without its options; a bare name is that of a variable, promised or not. Nothing names several files at once.
-pub(super) fn accepts(name: &str, key: &str) -> bool {
-    let variable = if name.contains('.') { name.strip_prefix("env.") } else { Some(name) };
-    let is = |name: String| key.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('('));
-    // `file.read("f")` stands for `file.read("f", public=true)`.
-    let argument = name.strip_suffix(')').and_then(|name| key.strip_prefix(name)).is_some_and(|rest| rest.starts_with(", "));
-    name == key || argument || variable.is_some_and(|name| is(format!("env.{name}")) || is(format!("pass_env.{name}")))
-}
-
-/// What the record and the event stream say of a forced run: each key with the ids of its value before and now.
-pub(super) fn record(contract: &Contract<'_>, replanned: &Replanned) -> Value {
-    let id = |slots: SlotsView<'_>, key: &str| {
-        let slot = slots.slots.iter().find(|slot| slot.key.of(slots.text).is_some_and(|bytes| escape(bytes, false) == key))?;
-        Some(format!("opal:secret:{}", escape(slot.display.of(slots.text)?, false)))
-    };
-    let now = |key: &str| id(replanned.plan.as_ref()?.slots.view(), key);
-    let one = |drift: &Drift| {
-        let key = drift.key.as_deref().unwrap_or_default();
-        json!({ "key": key, "code": drift.code.name(), "was": id(contract.slots, key), "now": now(key) })
-    };
-    replanned.drift.iter().map(one).collect()
+/// Who accepts what moved, with these names.
+pub(super) fn consent(names: Option<&[String]>) -> Consent<'_> {
+    match names {
+        None => Consent::None,
+        Some([]) => Consent::Asked,
+        Some(names) => Consent::Named(names),
+    }
 }
 
 #[cfg(test)]
@@ -102,29 +65,5 @@ mod tests {
         assert_eq!(split("env.P(default=1, public=true),B"), ["env.P(default=1, public=true)", "B"]);
         assert_eq!(split("file.read(\"a,)b\\\",c\"),X"), ["file.read(\"a,)b\\\",c\")", "X"]);
         assert_eq!(split("A,,B"), ["A", "", "B"]);
-    }
-
-    #[test]
-    fn a_name_accepts_its_own_key_only() {
-        for (name, key, yes) in [
-            ("A", "env.A", true),
-            ("A", "env.A(default=1)", true),
-            ("A", "pass_env.A", true),
-            ("A", "env.AB", false),
-            ("A", "file.A", false),
-            ("env.A", "env.A(default=1)", true),
-            ("env.A", "pass_env.A", true),
-            ("env.A(default=1)", "env.A(default=1)", true),
-            ("env.A(default=2)", "env.A(default=1)", false),
-            ("env", "env.A", false),
-            ("file.read(\"a\")", "file.read(\"a\")", true),
-            ("file.read(\"a\")", "file.read(\"a\", public=true)", true),
-            ("file.read(\"a\")", "file.read(\"ab\")", false),
-            ("file.read", "file.read(\"a\")", false),
-            ("pass_env", "pass_env.A", false),
-            ("", "env.A", false),
-        ] {
-            assert_eq!(accepts(name, key), yes, "{name} {key}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 use super::boundary::{self, Keep};
 use super::output::{Output, own_end, to_stderr};
 use crate::admission::Site;
+use opal_core::agreed::Runnable;
 use opal_core::failure::Failure as _;
 use opal_core::plan::{Plan, os_reason};
 use opal_core::recorder::{NoRecord, Recorder};
@@ -40,8 +41,8 @@ const RECORD_HELP: &str = "make room where records are kept, or name another pla
 
 /// A plan that may run.
 pub struct Job<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
+    /// What runs.
+    pub work: Runnable<'a>,
     /// Its seed, under which the record is authentic.
     pub seed: &'a Seed,
     /// Its target.
@@ -64,8 +65,6 @@ pub struct Job<'a> {
     pub ledger: Option<&'a Ledger>,
     /// What steps get of this process's terminal and input.
     pub console: Console,
-    /// The drift that `--force` accepted, for the record; null where there was none.
-    pub forced: Value,
     /// Where a receipt goes, and who signs it.
     pub receipt: Option<(&'a ResultPlace, &'a Identity)>,
     /// What the caller wants.
@@ -164,13 +163,13 @@ pub fn perform(
     signals: &Arc<Signals>,
     out: &Output,
 ) -> Result<u8, Refusal> {
-    learn(&out.secrets, job.plan);
-    check_supported(job.plan, job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
+    learn(&out.secrets, job.work.plan());
+    check_supported(job.work.plan(), job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
     if !Path::new("/proc/self/task").exists() {
         return Err(Refusal::new("no_proc", 69, "`/proc` is not there, without which the processes of a step cannot be found and ended")
             .help("mount it: `mount -t proc proc /proc`"));
     }
-    for warning in unconfined(job.plan, job.site)? {
+    for warning in unconfined(job.work.plan(), job.site)? {
         out.say(&warning);
     }
     let Begin { record: earlier, mut start } = begin;
@@ -180,7 +179,7 @@ pub fn perform(
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals, out)? {
         out.say("effects: none (not confirmed: nothing was run)\n");
         signals.end_by_first();
-        return Ok(if job.forced.is_null() { 1 } else { super::DRIFT });
+        return Ok(if job.work.accepted_drift().is_null() { 1 } else { super::DRIFT });
     }
     if signals.check() > Phase::Run {
         out.say("effects: none (stopped by a signal before anything was run)\n");
@@ -263,7 +262,7 @@ fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
     PlanView {
         plan_hash: Some(job.plan_hash),
         contract_hash: job.contract_hash,
-        ..PlanView::of(job.target, job.plan.steps.view(), job.plan.slots.view())
+        ..PlanView::of(job.target, job.work.plan().steps.view(), job.work.plan().slots.view())
     }
 }
 
@@ -337,8 +336,8 @@ fn about(job: &Job<'_>, start: &Start) -> Value {
     let host = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
     json!({
         "run_id": job.run_id, "contract_hash": job.contract_hash.map(|hash| hash.to_string()), "plan_hash": job.plan_hash.to_string(),
-        "target": job.target, "source": job.source_name, "steps": opal_core::show::step_count(job.plan.steps.view()), "host": host,
-        "uid": job.site.paths.euid.as_raw(), "forced": !job.forced.is_null(), "resumed": start.labels.resumed, "from": start.labels.from, "vm": concat!("opal-vm ", env!("CARGO_PKG_VERSION")),
+        "target": job.target, "source": job.source_name, "steps": opal_core::show::step_count(job.work.plan().steps.view()), "host": host,
+        "uid": job.site.paths.euid.as_raw(), "forced": !job.work.accepted_drift().is_null(), "resumed": start.labels.resumed, "from": start.labels.from, "vm": concat!("opal-vm ", env!("CARGO_PKG_VERSION")),
     })
 }
 
@@ -362,10 +361,10 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
         contract_hash: contract_hash.as_deref(),
         plan_hash: &job.plan_hash.to_string(),
         plan: &plan,
-        forced: &job.forced,
+        forced: &job.work.accepted_drift(),
         seed: job.seed,
         start: &serde_json::json!({
-            "values": journal::commitments(job.plan),
+            "values": journal::commitments(job.work.plan()),
             "base": job.site.base.to_string_lossy(),
             "from": start.labels.from,
             "environment": if job.site.policy.clean_environment(job.site.is_guarded()) { "clean" } else { "inherited, not verified" },
@@ -425,7 +424,7 @@ fn execute(
         shell: PathBuf::from(job.shell),
         umask: job.umask,
         base_dir: site.base.clone(),
-        environment: environment(job.plan, &env, host),
+        environment: environment(job.work.plan(), &env, host),
         grace,
         timeout: policy.timeout_ns().map(nanoseconds),
         max_parallel: if most == u32::MAX { None } else { usize::try_from(most).ok() },
@@ -438,11 +437,10 @@ fn execute(
         json: out.json,
         progress: out.progress.clone().filter(|_| !out.json && !job.wishes.quiet),
         secrets: Arc::clone(&out.secrets),
-        forced: &job.forced,
         signals: Arc::clone(signals),
         start,
     };
-    opal_exec::run::run(job.plan, &options, recorder).map_err(|error| refuse_run(&error))
+    opal_exec::run::run(job.work, &options, recorder).map_err(|error| refuse_run(&error))
 }
 
 /// What the account database says of this user, for a clean environment. Who is not in it has no name, and no place of their own.
@@ -501,7 +499,7 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
         let _ = writeln!(text, "record: {}", opal_core::show::escape(kept.as_bytes(), false));
     }
     if let Some(command) = job.resume.as_ref().filter(|_| report.is_resumable()) {
-        let _ = writeln!(text, "help: to go on with it: `{}`", opal_core::show::escape(command.as_bytes(), false));
+        let _ = writeln!(text, "help: to go on with it: `{}`", opal_core::show::visible(command));
     }
     let _ = duplicate(&std::io::stderr()).map(|stderr| say_last(stderr, &out.clean(&text), signals));
 }

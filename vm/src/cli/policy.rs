@@ -5,11 +5,13 @@ use super::output::{Output, to_stdout};
 use super::request::{self, Check};
 use super::verify::basis;
 use crate::admission::{Request, Site, check_expiry, policy_verdicts, read, source_here, trust_of};
+use crate::planner::NO_FILTERS;
 use clap::ArgMatches;
 use jiff::Timestamp;
 use opal_core::program::verify::verify;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
+use opal_exec::confine::probe;
 use opal_trust::guard::Caller;
 use opal_trust::input::Input;
 use opal_trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
@@ -28,6 +30,7 @@ const JUDGING: &[&str] = &[
     "run.shell",
     "run.max_steps",
     "sandbox.level",
+    "sandbox.planner",
 ];
 
 /// One decision.
@@ -142,6 +145,7 @@ fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &S
     let mut refused: Vec<Refused> = policy_verdicts(&contract, site)?.into_iter().filter_map(Result::err).collect();
     let source = source_here(&contract, request, site);
     refused.extend(site.policy.check_source(source).err());
+    refused.extend(site.policy.check_planner((!probe().seccomp).then_some(NO_FILTERS)).err());
     let set: Vec<_> = site.policy.explain().collect();
     for key in KEYS {
         let setting = set.iter().find(|(set, _)| set.name == key.name).map(|(_, setting)| setting.clone());

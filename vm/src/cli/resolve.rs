@@ -5,11 +5,11 @@ use super::output::Output;
 use super::policy::{small_file, unreadable};
 use super::request::{Recipient, Resolve};
 use super::verify::{count, drift_text, report_drift, warnings};
-use crate::admission::{Site, admit, plan_here, read, replan};
+use crate::admission::{Replanned, Site, admit, read, replan};
+use crate::planner::{Planner, Replanning};
 use clap::ArgMatches;
 use jiff::Timestamp;
-use opal_core::decorators::{ENV, FILE_READ, FILE_SHA256, PASS_ENV};
-use opal_core::plan::{Plan, Scalar, os_reason};
+use opal_core::plan::{Plan, os_reason};
 use opal_core::refusal::Refusal;
 use opal_format::identity::PublicKey;
 use opal_format::reader::Contract;
@@ -38,24 +38,24 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         recipients.extend(keys_of(one)?);
     }
     let plan = read(&request)?;
-    let admitted = admit(&plan, &request, &site)?;
+    let mut planner = super::planner()?;
+    let admitted = admit(&plan, &request, &site, &mut planner)?;
     enter(&mut site, "")?;
     for warning in warnings(&admitted, &site) {
         out.say(&warning);
     }
     let contract = &admitted.contract;
-    let replanned = replan(&admitted, &request, &site)?;
-    let Some(compared) = &replanned.plan else { return report_drift(&admitted, &replanned, &request, None, out) };
     let no_random = |error: &dyn std::fmt::Display| Refusal::new("no_random", 69, error.to_string());
     let seed = Seed::generate().map_err(|error| no_random(&error))?;
-    let moved = || {
-        Refusal::new("reality_moved", 3, "what planning reads changed while it was read")
-            .help("wait until nobody writes to it, then resolve again")
+    // What was compared is what is written: each thing was read once.
+    let again = |replanned: &Replanned, replanning: &Replanning<'_>, planner: &mut Planner| match replanned.comparison.plan() {
+        Some(_) => replanning.whole(planner, &seed, &replanned.sub_keys),
+        None => Ok(None),
     };
-    let fresh = plan_here(&admitted, &site, &seed, &replanned.sub_keys)?.map_err(|_| moved())?;
-    if !same_inputs(compared, &fresh) {
-        return Err(moved());
-    }
+    let (replanned, fresh) = replan(&admitted, &request, &site, &mut planner, again)?;
+    drop(planner);
+    let drift = replanned.comparison.drift();
+    let Some(fresh) = fresh else { return report_drift(&admitted, &replanned.comparison, &request, None, out) };
     recipients.extend(&contract.recipients);
     recipients.sort_unstable();
     recipients.dedup();
@@ -68,18 +68,18 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     })?;
     let (from, new) = (contract.contract_hash, file.contract_hash());
     let plan_hash = file.plan_hash().map(|hash| hash.to_string()).unwrap_or_default();
-    let same = replanned.drift.is_empty();
+    let same = replanned.comparison.is_same();
     let end = terms.not_after.and_then(|end| Timestamp::from_second(end).ok()).map(|end| end.to_string());
     if out.json {
         out.document(&json!({
             "schema": "opal/resolve/v1", "verdict": if same { "same" } else { "drift" }, "effects": "none",
-            "drift": replanned.drift.iter().map(opal_core::compare::Drift::to_json).collect::<Vec<_>>(),
+            "drift": drift.iter().map(|drift| drift.to_json()).collect::<Vec<_>>(),
             "file": shown, "from": from.to_string(), "contract_hash": new.to_string(), "plan_hash": plan_hash,
             "target": contract.header.target, "not_after": end, "once": terms.once,
             "recipients": recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }))?;
     }
-    let mut text = drift_text("drift", contract, &replanned.drift);
+    let mut text = drift_text("drift", contract, &drift);
     if same {
         let _ = writeln!(text, "no value that was read here differs ({})", count(contract));
     }
@@ -92,16 +92,6 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     text.push_str("effects: none (nothing was run)\n");
     out.say(&text);
     Ok(0)
-}
-
-/// Whether two plans of one program, under different seeds, read the same: what was shown is then what is written.
-fn same_inputs(a: &Plan, b: &Plan) -> bool {
-    let read = |plan: &Plan| -> Vec<(Vec<u8>, Option<Scalar>)> {
-        let slots = plan.slots.slots.iter().zip(&plan.values);
-        let read = slots.filter(|(slot, _)| matches!(slot.decorator.to_native(), ENV | PASS_ENV | FILE_READ | FILE_SHA256));
-        read.map(|(slot, value)| (slot.key.of(&plan.slots.text).unwrap_or_default().to_vec(), value.clone())).collect()
-    };
-    a.steps.nodes.len() == b.steps.nodes.len() && read(a) == read(b)
 }
 
 /// The new contract: the same program and terms, its time counted anew from `now`.

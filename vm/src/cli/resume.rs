@@ -4,19 +4,17 @@ use super::boundary::Keep;
 use super::job::{Begin, refuse_record};
 use super::request::{Resume, Run};
 use crate::admission::{Replanned, Site};
-use opal_core::compare::{Drift, DriftCode};
 use opal_core::plan::Plan;
 use opal_core::refusal::{Refusal, place};
-use opal_core::show::{Paths, PlanView, Style, escape, path_of, step_count, step_text};
+use opal_core::show::{Paths, PlanView, Style, path_of, step_count, step_text};
 use opal_exec::run::{Labels, Start};
 use opal_format::hash::Digest;
 use opal_format::kind::NodeKind;
 use opal_format::reader::Contract;
-use opal_format::slots::SLOT_COMPUTED;
 use opal_format::steps::{Node, PartKind};
 use opal_format::tree::Tree;
 use opal_record::history::{self, Reading};
-use opal_record::journal::{Earlier, Genuine, commitments};
+use opal_record::journal::{Earlier, Genuine};
 use opal_record::shelf;
 use opal_trust::ledger::{Entry, LedgerError};
 use opal_trust::safe_path::SafeDir;
@@ -73,39 +71,10 @@ pub(super) fn refuse_used(error: LedgerError, asked: &Run, site: &Site) -> Refus
 /// Checks that a record is genuine, and puts in place of the drift what moved since the run started.
 pub(super) fn verify(earlier: Earlier, replanned: &mut Replanned) -> Result<Genuine, Refusal> {
     let genuine = earlier.verify(&replanned.seed).map_err(|error| refuse_record(error, false))?;
-    let structure = replanned.drift.iter().any(|drift| drift.code == DriftCode::StructureChanged);
-    if let Some(plan) = replanned.plan.as_ref().filter(|_| !structure) {
-        replanned.drift = drift_since(genuine.head(), plan, std::mem::take(&mut replanned.drift));
-    }
+    let recorded = genuine.head().get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let recorded: Vec<&str> = recorded.iter().map(|value| value.as_str().unwrap_or_default()).collect();
+    replanned.comparison.since(&recorded);
     Ok(genuine)
-}
-
-fn drift_since(head: &Value, plan: &Plan, drift: Vec<Drift>) -> Vec<Drift> {
-    let recorded = head.get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let source = |drift: &Drift| matches!(drift.code, DriftCode::SourceChanged | DriftCode::SourceMissing);
-    let (source, values): (Vec<Drift>, Vec<Drift>) = drift.into_iter().partition(source);
-    let slots = &plan.slots;
-    let fresh = commitments(plan);
-    let moved =
-        fresh.iter().zip(&slots.slots).enumerate().filter(|(at, (fresh, _))| recorded.get(*at).and_then(Value::as_str) != Some(fresh));
-    let moved: Vec<_> = moved.map(|(_, (_, slot))| slot).collect();
-    let computed = |slot: &opal_format::slots::Slot| slot.flags.to_native() & SLOT_COMPUTED != 0;
-    // A computed value moves with what it is computed from.
-    let only_computed = moved.iter().all(|slot| computed(slot));
-    let mut out: Vec<Drift> = moved
-        .into_iter()
-        .filter(|slot| only_computed || !computed(slot))
-        .map(|slot| {
-            let key = escape(slot.key.of(&slots.text).unwrap_or_default(), false);
-            let known = values.iter().find(|drift| drift.key.as_ref() == Some(&key));
-            known.cloned().unwrap_or_else(|| {
-                let code = if key.starts_with("env.") { DriftCode::EnvChanged } else { DriftCode::ValueChanged };
-                Drift::plain(code, Some(key.clone()), format!("`{key}` is not what it was when the run started"))
-            })
-        })
-        .collect();
-    out.extend(source);
-    out
 }
 
 /// Reads how far a run came, and refuses what cannot be gone on with.

@@ -1,4 +1,4 @@
-//! `opal-vm run`: verifies a contract and runs the fresh plan.
+//! `opal-vm run`: verifies a contract and runs the work that it and this host agree on.
 
 use super::boundary;
 use super::force;
@@ -7,12 +7,12 @@ use super::output::Output;
 use super::request::Run;
 use super::resume;
 use super::verify::{drift_text, report_drift, vouch_lines, warnings};
-use crate::admission::{admit, read, replan};
+use crate::admission::{Replanned, admit, read, replan};
 use clap::ArgMatches;
+use opal_core::agreed::Runnable;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::ledger::Ledger;
-use serde_json::Value;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
     let mut site = super::site()?;
@@ -20,7 +20,8 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let request = &asked.contract;
     let force = asked.force.as_deref();
     let file = read(request)?;
-    let admitted = admit(&file, request, &site)?;
+    let mut planner = super::planner()?;
+    let admitted = admit(&file, request, &site, &mut planner)?;
     boundary::enter(&mut site, "")?;
     for line in vouch_lines(&admitted.vouches, &admitted.vouchers) {
         out.say(&format!("vouched: {line}\n"));
@@ -47,28 +48,30 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         let resumed = earlier.as_ref().map(|_| run_id.as_str());
         ledger.check_unused(&contract.contract_hash, resumed).map_err(|error| resume::refuse_used(error, &asked, &site))?;
     }
-    let mut replanned = replan(&admitted, request, &site)?;
+    let (mut replanned, ()) = replan(&admitted, request, &site, &mut planner, |_, _, _| Ok(()))?;
+    drop(planner);
     let earlier = match earlier {
         Some(earlier) => Some(resume::verify(earlier, &mut replanned)?),
         None => None,
     };
-    let forced = !replanned.drift.is_empty();
+    let Replanned { comparison, seed, opened_by, .. } = replanned;
+    let moved = drift_text("drift", contract, &comparison.drift());
+    let agreed = match comparison.agree(force::consent(force)) {
+        Ok(agreed) => agreed,
+        Err(comparison) => return report_drift(&admitted, &comparison, request, force, out),
+    };
+    let forced = !agreed.accepted().is_empty();
     if forced {
-        if !force::accepted(force, &replanned) {
-            return report_drift(&admitted, &replanned, request, force, out);
-        }
-        let text = drift_text("drift", contract, &replanned.drift);
-        out.say(&format!("{text}forced: the fresh plan runs with the values that this host has now\n"));
+        out.say(&format!("{moved}forced: the agreed work runs with the values that this host has now\n"));
     }
-    let accepted = if forced { force::record(contract, &replanned) } else { Value::Null };
-    let plan = replanned.plan.ok_or_else(|| Refusal::new("internal", 70, "a plan without drift is missing"))?;
+    let plan = agreed.plan();
     let begin = match earlier {
-        Some(earlier) => resume::begin(earlier, &asked, contract, &plan, &site)?,
-        None => Begin { record: None, start: resume::partial(asked.from.as_deref(), &plan, &site)? },
+        Some(earlier) => resume::begin(earlier, &asked, contract, plan, &site)?,
+        None => Begin { record: None, start: resume::partial(asked.from.as_deref(), plan, &site)? },
     };
     let job = Job {
-        plan: &plan,
-        seed: &replanned.seed,
+        work: Runnable::Agreed(&agreed),
+        seed: &seed,
         target: contract.header.target,
         plan_hash: contract.header.plan_hash,
         contract_hash: Some(contract.contract_hash),
@@ -79,8 +82,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         run_id: &run_id,
         ledger: ledger.as_ref(),
         console: Console::default(),
-        receipt: asked.receipt.as_ref().map(|place| (place, &replanned.opened_by)),
-        forced: accepted,
+        receipt: asked.receipt.as_ref().map(|place| (place, &opened_by)),
         wishes: Wishes {
             record: asked.record.clone(),
             confirm: asked.confirm || (forced && force::on_terminal()),

@@ -2,12 +2,12 @@
 
 use super::DRIFT;
 use super::boundary;
-use super::force;
 use super::job::unconfined;
 use super::output::{Output, to_stdout};
 use super::request::Verify;
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use clap::ArgMatches;
+use opal_core::agreed::{Comparison, accepts};
 use opal_core::compare::{Drift, DriftCode};
 use opal_core::refusal::{Refusal, place};
 use opal_core::show::escape;
@@ -30,34 +30,36 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
         return Err(Refusal::new("no_terminal", 64, "`--reveal` shows a value on a terminal only, and standard output is none"));
     }
     let plan = read(&request)?;
-    let admitted = admit(&plan, &request, &site)?;
+    let mut planner = super::planner()?;
+    let admitted = admit(&plan, &request, &site, &mut planner)?;
     boundary::enter(&mut site, "")?;
     for warning in warnings(&admitted, &site) {
         out.say(&warning);
     }
-    let replanned = replan(&admitted, &request, &site)?;
+    let (replanned, ()) = replan(&admitted, &request, &site, &mut planner, |_, _, _| Ok(()))?;
+    let comparison = &replanned.comparison;
     if let Some(key) = &revealed {
-        reveal(key, &replanned)?;
+        reveal(key, comparison)?;
     }
-    if !replanned.drift.is_empty() {
-        return report_drift(&admitted, &replanned, &request, None, out);
+    if !comparison.is_same() {
+        return report_drift(&admitted, comparison, &request, None, out);
     }
-    for warning in replanned.plan.as_ref().map(|plan| unconfined(plan, &site)).transpose()?.unwrap_or_default() {
+    for warning in comparison.plan().map(|plan| unconfined(plan, &site)).transpose()?.unwrap_or_default() {
         out.say(&warning);
     }
     succeed(&admitted, &replanned, &site, out)
 }
 
 /// Shows one value of the fresh plan.
-fn reveal(key: &str, replanned: &Replanned) -> Result<(), Refusal> {
+fn reveal(key: &str, comparison: &Comparison) -> Result<(), Refusal> {
     let unknown = || {
         Refusal::new("usage", 64, format!("the fresh plan holds no value `{}`", escape(key.as_bytes(), false)))
             .help("give a key as the report of drift or `opal-vm inspect` prints it")
     };
-    let plan = replanned.plan.as_ref().ok_or_else(unknown)?;
+    let plan = comparison.plan().ok_or_else(unknown)?;
     let keys: Vec<_> = plan.slots.slots.iter().map(|slot| escape(slot.key.of(&plan.slots.text).unwrap_or_default(), false)).collect();
     let exactly = keys.iter().position(|other| other == key);
-    let at = exactly.or_else(|| keys.iter().position(|other| force::accepts(key, other))).ok_or_else(unknown)?;
+    let at = exactly.or_else(|| keys.iter().position(|other| accepts(key, other))).ok_or_else(unknown)?;
     let value = plan.values.get(at).and_then(Option::as_ref).ok_or_else(unknown)?;
     let key = keys.get(at).map_or(key, String::as_str);
     let shown = Zeroizing::new(format!("{key} = {}\n", *Zeroizing::new(escape(&value.text(), false))));
@@ -138,6 +140,9 @@ pub(super) fn warnings(admitted: &Admitted<'_>, site: &Site) -> Vec<String> {
     if matches!(admitted.trust.basis, Basis::Unsigned) {
         out.push("warning: nobody trusted has signed this contract\n".to_owned());
     }
+    if let Some(missing) = admitted.unheld {
+        out.push(format!("warning: not enforced: the process that plans is not confined: {missing}\n"));
+    }
     if !site.policy.clean_environment(site.is_guarded()) {
         out.push("environment: inherited, not verified\n".to_owned());
     }
@@ -147,18 +152,18 @@ pub(super) fn warnings(admitted: &Admitted<'_>, site: &Site) -> Vec<String> {
 /// Shows what moved and returns the exit status of drift. `force` is what `--force` named, which does not cover it all.
 pub(super) fn report_drift(
     admitted: &Admitted<'_>,
-    replanned: &Replanned,
+    comparison: &Comparison,
     request: &Request,
     force: Option<&[String]>,
     out: &Output,
 ) -> Result<u8, Refusal> {
     let contract = &admitted.contract;
     let command = new_plan_command(admitted, &request.plan.path().display().to_string());
-    let drift = &replanned.drift;
-    let forcible = force::possible(replanned);
-    let missing = force.map_or_else(Vec::new, |names| force::not_accepted(names, drift));
+    let drift = &comparison.drift();
+    let forcible = comparison.is_forcible();
+    let missing = force.filter(|names| !names.is_empty()).map_or_else(Vec::new, |names| comparison.not_named(names));
     if out.json {
-        let drift: Vec<_> = drift.iter().map(Drift::to_json).collect();
+        let drift: Vec<_> = drift.iter().map(|drift| drift.to_json()).collect();
         out.document(&json!({
             "schema": "opal/verify/v1", "verdict": "drift", "effects": "none", "drift": drift,
             "forcible": forcible, "not_accepted": missing,
@@ -183,7 +188,7 @@ pub(super) fn report_drift(
 }
 
 /// The report of drift; `label` begins each difference.
-pub(super) fn drift_text(label: &str, contract: &Contract<'_>, drift: &[Drift]) -> String {
+pub(super) fn drift_text(label: &str, contract: &Contract<'_>, drift: &[&Drift]) -> String {
     let mut text = String::new();
     for one in drift {
         let _ = writeln!(text, "{label}[{}]: {}", one.code.name(), one.message);
@@ -224,7 +229,7 @@ fn new_plan_command(admitted: &Admitted<'_>, plan: &str) -> String {
     let contract = &admitted.contract;
     let quote = |text: &str| {
         let quoted = opal_core::plan::quoted(text.as_bytes(), opal_format::kind::Position::Word, true);
-        escape(&quoted, false)
+        opal_core::show::visible(&String::from_utf8_lossy(&quoted))
     };
     let terms = &contract.terms;
     let mut out = format!("opalc {}", quote(&terms.source_name));

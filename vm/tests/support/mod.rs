@@ -17,6 +17,7 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
+use opal_core::agreed::{Direct, Runnable};
 use opal_core::plan::Plan;
 use opal_core::recorder::{NoRecord, Recorder};
 use opal_exec::run::{RunOptions, RunReport, Start};
@@ -74,7 +75,6 @@ impl Setup {
             json: self.json,
             progress: None,
             secrets: Arc::default(),
-            forced: &serde_json::Value::Null,
             signals: Arc::clone(&self.signals),
             start: Start::default(),
         }
@@ -89,6 +89,11 @@ pub struct Ran {
     pub stderr: String,
 }
 
+/// As the policy of a host without a policy file lets it run.
+pub fn direct(plan: Plan) -> Direct {
+    Direct::new(plan, opal_trust::policy::Policy::default().check_direct().unwrap())
+}
+
 pub fn run(tree: Vec<Tree>) -> Ran {
     run_with(plan::plan_of(tree, &[]), |_| {}, &mut NoRecord)
 }
@@ -96,7 +101,7 @@ pub fn run(tree: Vec<Tree>) -> Ran {
 pub fn run_with(plan: Plan, change: impl FnOnce(&mut Setup), recorder: &mut dyn Recorder) -> Ran {
     let mut setup = Setup::new();
     change(&mut setup);
-    let report = opal_exec::run::run(&plan, &setup.options(), recorder).unwrap();
+    let report = opal_exec::run::run(Runnable::Direct(&direct(plan)), &setup.options(), recorder).unwrap();
     let [stdout, stderr] = setup.files.each_mut().map(|file| {
         let mut bytes = Vec::new();
         std::io::Seek::rewind(file).unwrap();
@@ -119,7 +124,7 @@ pub fn play(plan: Plan) {
     let own = |fd: std::os::fd::BorrowedFd<'_>| File::from(fd.try_clone_to_owned().unwrap());
     options.stdout = own(std::os::fd::AsFd::as_fd(&std::io::stdout()));
     options.stderr = own(std::os::fd::AsFd::as_fd(&std::io::stdout()));
-    let report = opal_exec::run::run(&plan, &options, &mut NoRecord).unwrap();
+    let report = opal_exec::run::run(Runnable::Direct(&direct(plan)), &options, &mut NoRecord).unwrap();
     println!("skipped {:?}", report.cleanup_skipped);
     setup.signals.end_by_first();
 }

@@ -67,6 +67,20 @@ pub fn let_(name: &str, text: &str) -> Tree {
     Tree { kind: NodeKind::Let, args, ..sh(text) }
 }
 
+/// The same work with other control flow around it, at every place at once: each step in an arm of its own, all steps of a block in one, or both.
+pub fn under_control_flow(trees: &[Tree], each: bool, all: bool) -> Vec<Tree> {
+    let handler = |tree: &Tree| matches!(tree.kind, NodeKind::Catch | NodeKind::Finally);
+    let inner = |tree: &Tree| Tree { inside: under_control_flow(&tree.inside, each, all), ..tree.clone() };
+    let (handlers, steps): (Vec<&Tree>, Vec<&Tree>) = trees.iter().partition(|tree| handler(tree));
+    let arm = |tree: &Tree| if each { block(NodeKind::If, vec![inner(tree)]) } else { inner(tree) };
+    let mut out: Vec<Tree> = steps.into_iter().map(arm).collect();
+    if all && !out.is_empty() {
+        out = vec![block(NodeKind::For, vec![block(NodeKind::When, out)])];
+    }
+    out.extend(handlers.into_iter().map(inner));
+    out
+}
+
 fn number(n: usize) -> u32 {
     u32::try_from(n).unwrap()
 }

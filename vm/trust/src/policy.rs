@@ -14,6 +14,7 @@ use toml::{Table, Value};
 use super::locations::HostPaths;
 use super::pattern::matches;
 use super::safe_path::SafePathError;
+use opal_core::agreed::DirectAllowed;
 use opal_core::decorators::{NODE_DECORATORS, OPERATIONS, VALUE_DECORATORS};
 use opal_core::duration;
 use opal_core::failure::{Failure, Report, exit};
@@ -89,6 +90,8 @@ const fn key(name: &'static str, kind: Kind, tighter: Tighter, default: &'static
 const ENV_MODES: &[&str] = &["inherit", "clean"];
 /// `sandbox.level`, the loosest first.
 const SANDBOX_LEVELS: &[&str] = &["none", "best-effort", "required"];
+/// `sandbox.planner`, the loosest first.
+const PLANNER_LEVELS: &[&str] = &["best-effort", "required"];
 
 /// Every key except those of `[[signer]]`.
 pub const KEYS: &[Key] = &[
@@ -121,6 +124,7 @@ pub const KEYS: &[Key] = &[
     key("sandbox.level", Kind::Choice(SANDBOX_LEVELS), Tighter::Larger, "none", "confinement of the steps"),
     key("sandbox.read", Kind::Paths, Tighter::Fewer, "everywhere", "where confined steps may read"),
     key("sandbox.write", Kind::Paths, Tighter::Fewer, "everywhere", "where confined steps may write"),
+    key("sandbox.planner", Kind::Choice(PLANNER_LEVELS), Tighter::Larger, "best-effort", "whether a planner that nothing holds may plan"),
     key("sandbox.network", Kind::Bool, Tighter::False, "true", "confined steps may use the network"),
 ];
 
@@ -407,7 +411,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Refused`] by the first of these keys, without `trust.direct`.
-    pub fn check_direct(&self) -> Result<(), Refused> {
+    pub fn check_direct(&self) -> Result<DirectAllowed, Refused> {
         let more_than_one = self.count("trust.threshold").is_some_and(|need| need > 1);
         let demands = [
             ("trust.require_signature", self.is_set("trust.require_signature", false)),
@@ -418,7 +422,8 @@ impl Policy {
             ("plan.max_age", self.number("plan.max_age").is_some()),
         ];
         let demanded = demands.into_iter().find(|(_, demanded)| *demanded).filter(|_| !self.is_set("trust.direct", false));
-        demanded.map_or(Ok(()), |(key, _)| refuse_if(true, key, || "this run has no contract".to_owned()))
+        let verdict = demanded.map_or(Ok(()), |(key, _)| refuse_if(true, key, || "this run has no contract".to_owned()));
+        DirectAllowed::judged(verdict)
     }
 
     /// Judges whether a contract may be without an end, by `plan.require_expiry` (default yes).
@@ -592,6 +597,17 @@ impl Policy {
     pub fn check_sandbox(&self, host: Host) -> Result<(), Refused> {
         let missing = self.sandbox().missing(host).filter(|_| self.sandbox_level() == SandboxLevel::Required);
         refuse_if(missing.is_some(), "sandbox.level", || format!("the steps would run unconfined ({})", missing.unwrap_or_default()))
+    }
+
+    /// Refuses every contract where `sandbox.planner` is `required` and something that holds the planner is `missing` here.
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_planner(&self, missing: Option<&str>) -> Result<(), Refused> {
+        let required = self.number("sandbox.planner") == Some(1);
+        refuse_if(required && missing.is_some(), "sandbox.planner", || {
+            format!("nothing would hold the process that plans ({})", missing.unwrap_or_default())
+        })
     }
 
     /// `[sandbox]`: what confines every step, by default nothing.
@@ -768,6 +784,7 @@ mod tests {
         level = "best-effort"
         read = ["/usr"]
         write = ["/srv/app"]
+        planner = "required"
         network = false
     "#;
 
@@ -805,7 +822,7 @@ mod tests {
         let now = time("2026-01-01T00:00:00Z");
         assert_eq!(built_in.check_age(time("1999-01-01T00:00:00Z"), now), Ok(()));
         assert_eq!(built_in.check_end(None), Ok(()));
-        assert_eq!(built_in.check_direct(), Ok(()));
+        assert!(built_in.check_direct().is_ok());
         assert_eq!(built_in.check_source(false), Ok(()));
         assert_eq!(built_in.check_force(false), Ok(()));
         assert_eq!(refuser(built_in.check_force(true)), "plan.force");
@@ -849,7 +866,7 @@ mod tests {
         assert_eq!(refuser(full.check_shell("/tmp/bash")), "run.shell");
         assert_eq!(full.check_steps(10), Ok(()));
         assert_eq!(refuser(full.check_steps(11)), "run.max_steps");
-        assert_eq!(full.check_direct(), Ok(()));
+        assert!(full.check_direct().is_ok());
         assert_eq!(full.start_directory(""), Ok(Some("/srv/app")));
         assert_eq!(full.start_directory("/srv/app"), Ok(Some("/srv/app")));
         assert_eq!(full.start_directory("/srv/other").expect_err("refused").key, "run.directory");
@@ -868,10 +885,10 @@ mod tests {
             ("plan.require_expiry", "true"),
             ("plan.max_age", "\"1h\""),
         ] {
-            assert_eq!(refuser(policy(&format!("{key} = {value}")).check_direct()), key);
-            assert_eq!(policy(&format!("{key} = {value}\ntrust.direct = true")).check_direct(), Ok(()));
+            assert_eq!(refuser(policy(&format!("{key} = {value}")).check_direct().map(drop)), key);
+            assert!(policy(&format!("{key} = {value}\ntrust.direct = true")).check_direct().is_ok());
         }
-        assert_eq!(policy("trust.threshold = 1\nplan.require_expiry = false").check_direct(), Ok(()));
+        assert!(policy("trust.threshold = 1\nplan.require_expiry = false").check_direct().is_ok());
         assert_eq!(refuser(policy("decorators.deny = [\"env\"]").check_decorator("pass_env")), "decorators.deny");
         assert_eq!(refuser(policy("decorators.deny = [\"pass_env\"]").check_decorator("pass_env")), "decorators.deny");
         assert!(full.passes_variable("LC_ALL") && full.passes_variable("CI") && !full.passes_variable("HOME"));
@@ -885,6 +902,10 @@ mod tests {
         let required = policy("sandbox.level = \"required\"");
         assert_eq!((required.check_sandbox(new), required.check_sandbox(old)), (Ok(()), Ok(())));
         assert_eq!(refuser(required.check_sandbox(none)), "sandbox.level");
+        let built_in = Policy::default();
+        assert_eq!((built_in.check_planner(Some("nothing")), built_in.check_planner(None)), (Ok(()), Ok(())));
+        let held = policy("sandbox.planner = \"required\"");
+        assert_eq!((held.check_planner(None), refuser(held.check_planner(Some("nothing")))), (Ok(()), "sandbox.planner"));
         assert_eq!(refuser(required.check_sandbox(Host { seccomp: false, ..new })), "sandbox.level");
         assert_eq!(refuser(policy("sandbox = { level = \"required\", write = [] }").check_sandbox(old)), "sandbox.level");
         let sandbox = full.sandbox();

@@ -9,7 +9,8 @@ use crate::lower::Entry;
 use crate::source::Source;
 use crate::syntax::Parsed;
 use clap::ArgMatches;
-use opal_core::plan::{Cause, Mode, Plan, PlanError};
+use opal_core::agreed::{Direct, Runnable};
+use opal_core::plan::{Cause, Mode, PlanError};
 use opal_core::refusal::Refusal;
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::NodeKind;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 /// A plan that is to run.
 pub(super) struct Ready {
-    plan: Plan,
+    work: Direct,
     seed: Seed,
     target: String,
     plan_hash: Digest,
@@ -48,7 +49,7 @@ pub(super) fn prepare(
 ) -> Result<Ready, Failure> {
     let refused = |refusal: Refusal| Failure::vm(&refusal);
     let mut site = Site::here(HostPaths::from_environment(), &Caller::from_environment(), jiff::Timestamp::now()).map_err(refused)?;
-    site.policy.check_direct().map_err(|error| Failure::host(&error))?;
+    let allowed = site.policy.check_direct().map_err(|error| Failure::host(&error))?;
     let record = boundary::record(&site, matches.get_one::<PathBuf>("record").map(PathBuf::as_path)).map_err(refused)?;
     boundary::enter(&mut site, "").map_err(refused)?;
     let compiled = compile::compile_parsed(&source, parsed, entry, &|_| false)?;
@@ -68,7 +69,7 @@ pub(super) fn prepare(
     check_terminal(&planned.steps.nodes)?;
     Ok(Ready {
         plan_hash: plan::plan_hash(&work, &planned, HashAlgorithm::Sha256, Place { shell: &shell, umask, directory: "" })?,
-        plan: planned,
+        work: Direct::new(planned, allowed),
         seed,
         target: compiled.target.clone(),
         source_name: host::source_name(path),
@@ -135,7 +136,7 @@ impl Ready {
         let run_id = job::run_id(&self.site)?;
         let lock = job::take_lock(&self.site, &self.lock_name(), &run_id, false, &self.out)?;
         let job = Job {
-            plan: &self.plan,
+            work: Runnable::Direct(&self.work),
             seed: &self.seed,
             target: &self.target,
             plan_hash: self.plan_hash,
@@ -148,7 +149,6 @@ impl Ready {
             ledger: None,
             console: Console::direct(),
             receipt: None,
-            forced: serde_json::Value::Null,
             wishes: self.wishes.clone(),
             // What was planned is in no contract that a later run could be compared with.
             resume: None,

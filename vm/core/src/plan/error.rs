@@ -205,6 +205,59 @@ impl Cause {
     }
 }
 
+/// The codes of causes, each with what is said where nothing but the code is known: of a planner in another process, which gives no text. The
+/// place of a code is its number between processes.
+pub const STOPS: &[(&str, &str)] = &[
+    ("internal", "internal error in the planner"),
+    ("env_unset", "an environment variable is not set"),
+    ("value_unreadable", "a value does not read as the type that is wanted"),
+    ("type_mismatch", "a value has another type than the operation takes"),
+    ("argument_out_of_bounds", "an argument is outside its bounds"),
+    ("overflow", "a calculation overflows"),
+    ("division_by_zero", "division by zero"),
+    ("not_finite", "a calculation gives no finite number"),
+    ("index_out_of_range", "an index is outside its collection"),
+    ("no_such_key", "a Map has no such key"),
+    ("duplicate_key", "a Map has two values for one key"),
+    ("backward_range", "a range runs backwards"),
+    ("not_a_word", "a collection stands where one value must"),
+    ("not_an_integer", "only an Int can stand where the shell evaluates arithmetic"),
+    ("network_redirect", "a value makes a redirection open a network connection"),
+    ("nul_byte", "a value holds a NUL byte"),
+    ("value_too_long", "a value is longer than the 128 KiB that a process can be given"),
+    ("script_too_long", "a command is longer than the 128 KiB that a process can be given"),
+    ("secret_structure", "a secret decides what must not depend on one"),
+    ("file_unreadable", "a file cannot be read"),
+    ("no_regen_root", "`regen_key` needs a regen root, and there is none"),
+    ("argument_invalid", "an argument of a value decorator is not one that it takes"),
+    ("variable_unset", "a variable is used before it has a value"),
+    ("regex_invalid", "a regular expression is not valid"),
+    ("public_secret", "`public=true` on what looks like a secret"),
+    ("value_needs_itself", "a value needs itself"),
+    ("limit_exceeded", "the plan exceeds a limit of the planner"),
+];
+
+impl Cause {
+    /// Its number between processes.
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        STOPS.iter().position(|(code, _)| *code == self.code()).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
+    }
+
+    /// Key of the value that it is about, if it is about one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { key, .. }
+            | Self::SecretStructure { key, .. }
+            | Self::File { path: key, .. }
+            | Self::NulByte(key)
+            | Self::ValueTooLong(key) => Some(key),
+            _ => None,
+        }
+    }
+}
+
 /// A cause and where in the source it arose.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]

@@ -1,5 +1,6 @@
 //! Turns the candidates that were used into the slot tables.
 
+use super::Unscrubbed;
 use super::candidates::Candidates;
 use super::emit::Emitter;
 use super::error::Cause;
@@ -12,8 +13,10 @@ use opal_format::plan_type::derive_plan_type;
 use opal_format::program::ProgramView;
 use opal_format::record::{TextRef, u16_le};
 use opal_format::regen::SubKeys;
-use opal_format::seed::Seed;
+use opal_format::seed::{Seed, SlotKeys};
 use opal_format::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
+use opal_format::steps::Steps;
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// Takes the values that were used, in the order of their slots.
@@ -37,8 +40,7 @@ pub(super) fn values(candidates: &mut Candidates) -> Result<Vec<DraftValue>, Cau
 
 pub(super) fn draft(out: Emitter, values: Vec<DraftValue>) -> Draft {
     let Emitter { steps, undecided, .. } = out;
-    let plan_type = derive_plan_type(steps.view());
-    Draft { steps, values, undecided, plan_type }
+    Draft { steps, values, undecided }
 }
 
 impl Draft {
@@ -47,46 +49,76 @@ impl Draft {
     /// # Errors
     /// Where the tables grow beyond what a plan can hold.
     pub fn seal(self, program: ProgramView<'_>, seed: &Seed) -> Result<Plan, Cause> {
-        let slots = seal(&self.values, seed)?;
-        let constants = Constants::of(program);
-        let unscrubbed = self.values.iter().map(|value| constants.unscrubbed(value.value.as_ref(), value.public)).collect();
+        let (slots, unscrubbed) = seal_values(&self.values, program, seed)?;
         let values = self.values.into_iter().map(|value| value.value).collect();
-        let Self { steps, undecided, plan_type, .. } = self;
-        Ok(Plan { steps, slots, values, unscrubbed, undecided, plan_type, sub_keys: SubKeys::default() })
+        Ok(Plan { undecided: self.undecided, ..Plan::of(self.steps, slots, values, unscrubbed) })
+    }
+
+    /// The slot tables without what depends on a seed: enough for every digest of the work.
+    ///
+    /// # Errors
+    /// As [`Draft::seal`].
+    pub fn bare_slots(&self) -> Result<Slots, Cause> {
+        let mut slots = Slots::default();
+        for entry in &self.values {
+            add(&mut slots, entry, &encoded(entry)?, None)?;
+        }
+        Ok(slots)
     }
 }
 
-/// Slot tables under a seed.
-pub(super) fn seal(values: &[DraftValue], seed: &Seed) -> Result<Slots, Cause> {
-    let mut slots = Slots::default();
-    let keys = seed.keys();
-    for entry in values {
-        let encoded = match &entry.value {
-            Some(scalar) => encode(scalar)?,
-            None => Zeroizing::new(Vec::new()),
-        };
-        let mut flags = 0;
-        for (set, bit) in [(entry.public, SLOT_PUBLIC), (entry.shapes, SLOT_SHAPES), (entry.decorator == 0, SLOT_COMPUTED)] {
-            flags |= if set { bit } else { 0 };
-        }
-        let value_type = entry.value.as_ref().map_or(ValueType::String, Scalar::value_type);
-        let display = keys.display_id(entry.key.as_bytes(), &encoded);
-        let key = put(&mut slots.text, entry.key.as_bytes())?;
-        let display = put(&mut slots.text, display.as_bytes())?;
-        let value = if entry.public { put(&mut slots.text, &encoded)? } else { TextRef::EMPTY };
-        slots.slots.push(Slot {
-            key,
-            display,
-            value,
-            commitment: keys.commit(entry.key.as_bytes(), value_type, &encoded),
-            decorator: u16_le::from_native(entry.decorator),
-            flags: u16_le::from_native(flags),
-            value_type: value_type.number(),
-            reserved: [0; 3],
-            span: entry.span,
-        });
+impl Plan {
+    /// A resolved plan of these tables.
+    #[must_use]
+    pub fn of(steps: Steps, slots: Slots, values: Vec<Option<Scalar>>, unscrubbed: Vec<Unscrubbed>) -> Self {
+        let plan_type = derive_plan_type(steps.view());
+        Self { steps, slots, values, unscrubbed, undecided: BTreeMap::new(), plan_type, sub_keys: SubKeys::default() }
     }
-    Ok(slots)
+}
+
+/// Slot tables under a seed, and why each value is not replaced in output.
+///
+/// # Errors
+/// Where the tables grow beyond what a plan can hold.
+pub fn seal_values(values: &[DraftValue], program: ProgramView<'_>, seed: &Seed) -> Result<(Slots, Vec<Unscrubbed>), Cause> {
+    let constants = Constants::of(program);
+    let keys = seed.keys();
+    let mut slots = Slots::default();
+    let mut reasons = Vec::with_capacity(values.len());
+    for entry in values {
+        add(&mut slots, entry, &encoded(entry)?, Some(&keys))?;
+        reasons.push(constants.unscrubbed(entry.value.as_ref(), entry.public));
+    }
+    Ok((slots, reasons))
+}
+
+fn encoded(entry: &DraftValue) -> Result<Zeroizing<Vec<u8>>, Cause> {
+    entry.value.as_ref().map_or_else(|| Ok(Zeroizing::new(Vec::new())), encode)
+}
+
+/// Adds the record of one value; its commitment and its display id under keys, or none.
+fn add(slots: &mut Slots, entry: &DraftValue, encoded: &[u8], keys: Option<&SlotKeys>) -> Result<(), Cause> {
+    let mut flags = 0;
+    for (set, bit) in [(entry.public, SLOT_PUBLIC), (entry.shapes, SLOT_SHAPES), (entry.decorator == 0, SLOT_COMPUTED)] {
+        flags |= if set { bit } else { 0 };
+    }
+    let value_type = entry.value.as_ref().map_or(ValueType::String, Scalar::value_type);
+    let display = keys.map_or_else(String::new, |keys| keys.display_id(entry.key.as_bytes(), encoded));
+    let key = put(&mut slots.text, entry.key.as_bytes())?;
+    let display = put(&mut slots.text, display.as_bytes())?;
+    let value = if entry.public { put(&mut slots.text, encoded)? } else { TextRef::EMPTY };
+    slots.slots.push(Slot {
+        key,
+        display,
+        value,
+        commitment: keys.map_or([0; 32], |keys| keys.commit(entry.key.as_bytes(), value_type, encoded)),
+        decorator: u16_le::from_native(entry.decorator),
+        flags: u16_le::from_native(flags),
+        value_type: value_type.number(),
+        reserved: [0; 3],
+        span: entry.span,
+    });
+    Ok(())
 }
 
 fn put(pool: &mut Vec<u8>, bytes: &[u8]) -> Result<TextRef, Cause> {
@@ -97,7 +129,10 @@ fn put(pool: &mut Vec<u8>, bytes: &[u8]) -> Result<TextRef, Cause> {
 }
 
 /// Canonical encoding of a scalar.
-fn encode(scalar: &Scalar) -> Result<Zeroizing<Vec<u8>>, Cause> {
+///
+/// # Errors
+/// A String that has none.
+pub fn encode(scalar: &Scalar) -> Result<Zeroizing<Vec<u8>>, Cause> {
     // Room for all of it, since a buffer that grew would leave secrets behind.
     let mut out = Zeroizing::new(Vec::with_capacity(scalar.text_length().saturating_add(16)));
     match scalar {

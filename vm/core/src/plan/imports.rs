@@ -101,35 +101,53 @@ impl Machine<'_> {
         Ok(candidate)
     }
 
-    /// `env.NAME`, `env.NAME(default=3, public=true)`, `file.read("p")`.
     pub(super) fn import_key(&mut self, row: &decorators::ValueDecorator, arguments: &[Argument], public: bool) -> Result<String, Cause> {
-        let mut key = row.name.to_owned();
-        let mut rest = arguments;
-        if row.shape == decorators::Shape::Key
-            && let [first, others @ ..] = arguments
-        {
-            key.push('.');
-            key.push_str(&first.given.bytes().map_or_else(String::new, |name| name.escape_ascii().to_string()));
-            rest = others;
+        let named = row.shape == decorators::Shape::Key;
+        let mut listed = Vec::with_capacity(arguments.len());
+        for (at, argument) in arguments.iter().enumerate() {
+            let text = if named && at == 0 { String::new() } else { self.key_of(&argument.value)? };
+            listed.push((&argument.given, text));
         }
-        let mut listed = Vec::with_capacity(rest.len());
-        for argument in rest {
-            let value = self.key_of(&argument.value)?;
-            // The first parameter of a call reads well without its name.
-            listed.push(if argument.given.param == 0 {
-                value
-            } else {
-                let name =
-                    row.params.get(usize::from(argument.given.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
-                format!("{name}={value}")
-            });
-        }
-        if public {
-            listed.push("public=true".to_owned());
-        }
-        if !listed.is_empty() || row.shape == decorators::Shape::Call {
-            key.push_str(&format!("({})", listed.join(", ")));
-        }
-        Ok(super::candidates::bounded(key))
+        Ok(key_with(row, &listed, public))
     }
+}
+
+/// The key of an import whose arguments are all written out. No planner is needed to know it.
+#[must_use]
+pub fn written_key(row: &decorators::ValueDecorator, arguments: &[Given], public: bool) -> String {
+    let text = |given: &Given| match &given.value {
+        Scalar::String(bytes) => super::candidates::quote(bytes),
+        other => String::from_utf8_lossy(&other.text()).into_owned(),
+    };
+    let listed: Vec<(&Given, String)> = arguments.iter().map(|given| (given, text(given))).collect();
+    key_with(row, &listed, public)
+}
+
+/// `env.NAME`, `env.NAME(default=3, public=true)`, `file.read("p")`.
+fn key_with(row: &decorators::ValueDecorator, arguments: &[(&Given, String)], public: bool) -> String {
+    let mut key = row.name.to_owned();
+    let mut rest = arguments;
+    if row.shape == decorators::Shape::Key
+        && let [(first, _), others @ ..] = arguments
+    {
+        key.push('.');
+        key.push_str(&first.bytes().map_or_else(String::new, |name| name.escape_ascii().to_string()));
+        rest = others;
+    }
+    let one = |(given, text): &(&Given, String)| {
+        // The first parameter of a call reads well without its name.
+        if given.param == 0 {
+            return text.clone();
+        }
+        let name = row.params.get(usize::from(given.param)).and_then(|param| param.names.first()).copied().unwrap_or_default();
+        format!("{name}={text}")
+    };
+    let mut listed: Vec<String> = rest.iter().map(one).collect();
+    if public {
+        listed.push("public=true".to_owned());
+    }
+    if !listed.is_empty() || row.shape == decorators::Shape::Call {
+        key.push_str(&format!("({})", listed.join(", ")));
+    }
+    super::candidates::bounded(key)
 }

@@ -127,7 +127,7 @@ pub fn plan_or_slots(program: &Verified<'_>, reality: &dyn Reality, options: &Op
     match drafted {
         Ok(draft) => Ok(Plan { sub_keys, ..draft.seal(program.view(), options.seed).map_err(failed)? }),
         Err(unfinished) => {
-            let slots = super::finish::seal(&unfinished.values, options.seed);
+            let slots = super::finish::seal_values(&unfinished.values, program.view(), options.seed).map(|(slots, _)| slots);
             Err(Stopped { error: unfinished.error, slots: Box::new(slots.unwrap_or_default()) })
         }
     }

@@ -39,7 +39,7 @@ impl Given {
 }
 
 /// What a request stands for in the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asked {
     /// An entry of the import table.
     Import(u32),

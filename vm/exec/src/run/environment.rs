@@ -3,7 +3,6 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use opal_core::decorators::PASS_ENV;
 use opal_core::plan::Plan;
 
 /// What an environment is made from.
@@ -190,8 +189,7 @@ pub fn environment(
         set(b"PATH".to_vec(), path.clone().into_bytes());
     }
     for (slot, value) in plan.slots.slots.iter().zip(&plan.values) {
-        if slot.decorator.to_native() == PASS_ENV
-            && let Some(name) = slot.key.of(&plan.slots.text).and_then(|key| key.strip_prefix(b"pass_env."))
+        if let Some(name) = slot.key.of(&plan.slots.text).and_then(|key| key.strip_prefix(b"pass_env."))
             && let Some(value) = value
         {
             set(name.to_vec(), value.text().to_vec());

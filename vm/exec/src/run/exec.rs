@@ -98,7 +98,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         let rules = shared.policy_rules();
         let scope =
             Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run, rules: rules.as_ref(), until: u64::MAX, over: None };
-        match self.block(shared.tree().children(None).collect(), scope) {
+        match self.block(shared.tree().executing(None).collect(), scope) {
             Flow::TimedOut => {
                 let limit = shared.options.timeout.unwrap_or_default();
                 Flow::Failed(shared.fail(None, FailureCause::Timeout(limit), b"", limit))
@@ -156,7 +156,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn enter(&mut self, index: usize, node: &Node, kind: NodeKind, scope: Scope<'_>) -> Flow {
-        let inside = || self.shared.tree().children(Some(index)).collect::<Vec<_>>();
+        let inside = || self.shared.tree().executing(Some(index)).collect::<Vec<_>>();
         match kind {
             NodeKind::Shell => self.shell(index, node, scope),
             NodeKind::Let => self.bind(index, node, scope),
@@ -209,17 +209,16 @@ impl<'s, 'p> Worker<'s, 'p> {
                 self.isolated(index, node, kind, inside(), scope)
             }
             NodeKind::Transform => self.transform(index, &inside(), scope),
-            // What was decided about these is in which nodes stand inside them.
-            NodeKind::Group
-            | NodeKind::Catch
+            NodeKind::Group => self.block(inside(), scope),
+            // The blocks that they belong to take these themselves, and control flow is walked through.
+            NodeKind::Catch
             | NodeKind::Finally
             | NodeKind::For
             | NodeKind::If
             | NodeKind::Else
             | NodeKind::When
-            | NodeKind::While => self.block(inside(), scope),
-            // The reader lets them stand in a pipeline only, which takes them itself.
-            NodeKind::LinesGrep
+            | NodeKind::While
+            | NodeKind::LinesGrep
             | NodeKind::LinesHead
             | NodeKind::LinesTail
             | NodeKind::LinesCount
@@ -581,7 +580,7 @@ impl<'s, 'p> Worker<'s, 'p> {
                 self.shared.note("catch", Some(catch), || json!({}));
             }
             // A failure in `catch` never hides the first one.
-            match self.block(tree.children(Some(catch)).collect(), before_finally) {
+            match self.block(tree.executing(Some(catch)).collect(), before_finally) {
                 Flow::Done => {
                     locked(&self.shared.tally).handled(failure);
                     flow = Flow::Done;
@@ -605,7 +604,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
         // Cleanup that has begun is finished: neither a limit that is up nor a first signal interrupts it.
         let cleanup = Scope { deadline: None, seen: Phase::Cancel, ..scope };
-        let ended = self.block(tree.children(Some(finally)).collect(), cleanup);
+        let ended = self.block(tree.executing(Some(finally)).collect(), cleanup);
         if ended == Flow::Killed {
             let path = self.shared.path(Some(finally));
             locked(&self.shared.tally).cleanup_skipped.push(path);

@@ -9,30 +9,16 @@ use std::sync::{Arc, mpsc};
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
-use opal_format::kind::NodeKind;
-use opal_format::tree::Tree;
 
 use super::exec::{Flow, Scope, Worker};
 use super::output::Buffer;
 use super::report::{FailureCause, Outcome};
 use super::{Pipe, Shared, Target, locked};
 
-/// The branches of a `@parallel`: its statements; of a loop, what its iterations are, one child each.
-fn branches(tree: Tree<'_>, parent: usize) -> Vec<usize> {
-    let mut found = Vec::new();
-    for index in tree.children(Some(parent)) {
-        match tree.kind(index) {
-            Some(NodeKind::For | NodeKind::While) => found.extend(tree.children(Some(index))),
-            _ => found.push(index),
-        }
-    }
-    found
-}
-
 impl Worker<'_, '_> {
     pub(super) fn parallel(&mut self, index: usize, at_once: usize, tolerate: usize, scope: Scope<'_>) -> Flow {
         let shared = self.shared;
-        let mut branches = branches(shared.tree(), index);
+        let mut branches: Vec<usize> = shared.tree().executing(Some(index)).collect();
         let all = branches.len();
         if scope.over.is_some() {
             branches.retain(|branch| shared.happened(*branch, scope));
@@ -132,7 +118,7 @@ impl Worker<'_, '_> {
     /// `@pipe`: all operands at once, stdout of each to stdin of the next. Fails as a shell with `pipefail` does: with the last that failed.
     pub(super) fn pipe(&mut self, index: usize, scope: Scope<'_>) -> Flow {
         let shared = self.shared;
-        let operands = shared.tree().children(Some(index)).collect::<Vec<_>>();
+        let operands = shared.tree().executing(Some(index)).collect::<Vec<_>>();
         let [stdin, stdout] = self.pipes.clone();
         let mut ends: Vec<[Option<Pipe>; 2]> = Vec::new();
         let mut from = stdin;

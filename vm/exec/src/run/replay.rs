@@ -99,7 +99,7 @@ impl Shared<'_> {
 
     /// The scope of an operand of `parent`: where an operand after it was come to, this one had failed unless its history says otherwise.
     pub(super) fn before_next<'a>(&self, parent: usize, operand: usize, scope: Scope<'a>) -> Scope<'a> {
-        let later = || self.tree().children(Some(parent)).any(|other| other > operand && self.happened(other, scope));
+        let later = || self.tree().executing(Some(parent)).any(|other| other > operand && self.happened(other, scope));
         if self.resumed && scope.over.is_none() && later() { Scope { over: Some(Ending::Failed), ..scope } } else { scope }
     }
 
