@@ -495,7 +495,8 @@ fn what_a_contract_shows_is_what_its_program_gives() {
         let contents = PlanContents {
             algorithm: contract.header.algorithm,
             timestamp: contract.header.timestamp,
-            source_hash: contract.header.source_hash.bytes,
+            sources: &contract.sources,
+            audience: &contract.audience,
             target: contract.header.target,
             terms: &contract.terms,
             program: &contract.program.to_program(),

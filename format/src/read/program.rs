@@ -75,7 +75,7 @@ record! {
 record! {
     /// A node that `OPEN` starts: an execution decorator or a control-flow header.
     pub struct NodeUse {
-        /// A [`NodeKind`](crate::read::kind::NodeKind) number.
+        /// A [`NodeKind`] number.
         pub kind: u16_le,
         /// Zero.
         pub reserved: u16_le,

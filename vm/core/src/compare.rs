@@ -1,7 +1,7 @@
 //! Compares a contract with a fresh plan and says what moved (spec/language.md, "Drift").
 //!
 //! Commitments are compared in constant time. The report puts the inputs that moved first, each with the steps that it reaches, and the
-//! change of structure after them. It shows placeholders and public values only. What comes of it is a [`Comparison`], the only way to an
+//! change of structure after them. It shows placeholders and public values only. What comes of it is a [`Comparison`](crate::agreed::Comparison), the only way to an
 //! [`Agreed`](crate::agreed::Agreed).
 
 use crate::decorators::{self, ValueSource};

@@ -10,7 +10,7 @@
 //!   no line, from branches, or from what was buffered before the value was known.
 //! - [`Clean`] is text without the secrets that are known when it is made; nothing else makes one. Messages, lines of progress, events and the
 //!   documents of a record go through it. In JSON the strings are scrubbed before they are escaped, so that no value can break the form, but for fields
-//!   whose words are ours ([`FIXED`]).
+//!   whose words are ours (`FIXED`).
 //!
 //! Not promised: an event is judged when it is noted, though it may be written with the next step.
 

@@ -2,7 +2,7 @@
 //!
 //! On `run`, `verify` and `resolve` of a contract its program is verified and planned in a process of its own: it holds the program, the bound
 //! arguments, the promised names and the values that it asked for, and never steps, seed, keys or policy of the contract. This module is the gate's
-//! side: it starts that process, reads reality in its place ([`answers`]), bounds what it may ask, say and take, and hands on what it says for
+//! side: it starts that process, reads reality in its place (`answers`), bounds what it may ask, say and take, and hands on what it says for
 //! [`opal_core::agreed`] to judge. What the planner cannot do whatever it says is a test: `tests/tests/planner.rs`, and those below.
 
 mod answers;

@@ -10,7 +10,7 @@ use opal_core::plan::Plan;
 pub struct EnvPolicy {
     /// Pass only what was promised, the base list and `pass`; otherwise the rest is inherited.
     pub clean: bool,
-    /// Somebody else than whoever set the variables has a say: none of [`CODE`] is passed on, however it is named, unless it was promised.
+    /// Somebody else than whoever set the variables has a say: none of `CODE` is passed on, however it is named, unless it was promised.
     pub guarded: bool,
     /// Names that the policy passes on.
     pub pass: Vec<String>,
