@@ -29,8 +29,8 @@ pub mod write;
 
 pub use crypto::{attestation, credential, envelope, hash, identity, journal, regen, seed, signature};
 pub use read::{
-    audience, canonical, error, header, kind, limits, packed, plan_hash, plan_type, program, program_hash, read_file, reader, record,
-    section, shown_hash, slots, sources, steps, terms, tree,
+    audience, canonical, error, header, kind, limits, named_text, packed, plan_hash, plan_type, program, program_hash, read_file, reader,
+    record, section, shown_hash, slots, sources, steps, terms, tree,
 };
 pub use write::writer;
 

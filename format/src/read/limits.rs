@@ -30,7 +30,7 @@ pub const STEP_DEPTH: usize = 256;
 pub const STEPS: usize = 1_000_000;
 /// Slots.
 pub const SLOTS: usize = 1_000_000;
-/// Bytes of text that nodes, arguments and commands refer to, all together.
+/// Bytes of text and of public values that nodes, arguments and commands refer to, all together.
 pub const TEXT: usize = 256 << 20;
 /// Bytes of a slot's key.
 pub const KEY_LENGTH: usize = 64 << 10;

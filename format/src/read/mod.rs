@@ -8,6 +8,7 @@ pub mod error;
 pub mod header;
 pub mod kind;
 pub mod limits;
+pub mod named_text;
 pub mod packed;
 pub mod plan_hash;
 pub mod plan_type;

@@ -18,6 +18,7 @@ use crate::read::error::{FormatError, within};
 use crate::read::header::{self, Header, field};
 use crate::read::kind::Section;
 use crate::read::limits;
+use crate::read::named_text::check_named_text;
 use crate::read::plan_hash::plan_hash;
 use crate::read::program::{ArchivedProgram, ProgramView};
 use crate::read::section::{self, FRAME, Located, Sections};
@@ -221,6 +222,12 @@ impl Authenticated {
         check::program_spans(&program, sources.len(), located_program.start)?;
         check::slots(slots, sources.len(), located.start)?;
         check::steps(steps, slots.slots.len(), sources.len(), located_steps.start)?;
+        check_named_text(steps, slots).map_err(|(index, rule)| FormatError::Table {
+            section: Section::Steps,
+            index,
+            rule,
+            offset: located_steps.start,
+        })?;
         check::plan_type(&terms, steps, terms_start)?;
         let audience = match sections.find(Section::Audience) {
             Some(keys) => audience::read(keys.bytes).ok_or(FormatError::Audience { offset: keys.start })?,

@@ -58,7 +58,7 @@ pub enum Place<'a> {
 }
 
 /// What a record begins with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct About<'a> {
     /// Name of the run; see [`run_id`].
     pub run_id: &'a str,
@@ -66,8 +66,8 @@ pub struct About<'a> {
     pub contract_hash: Option<&'a str>,
     /// The work, as text.
     pub plan_hash: &'a str,
-    /// The plan as JSON, without secrets.
-    pub plan: &'a [u8],
+    /// Writes the plan as JSON, without secrets.
+    pub plan: &'a dyn Fn(&mut dyn io::Write) -> io::Result<()>,
     /// The drift that `--force` accepted; null where there was none.
     pub forced: &'a Value,
     /// The plan's seed.
@@ -204,7 +204,7 @@ impl Record {
 
     fn begin(dir: SafeDir, events: File, about: &About<'_>) -> Result<Self, RecordError> {
         lock(&events, about.run_id)?;
-        dir.write_file(PLAN, about.plan, 0o600, true)?;
+        dir.write_file_with(PLAN, 0o600, true, about.plan)?;
         let chain = Chain::new(about.seed, about.run_id);
         let mut head = json!({
             "schema": "opal/events/v1", "event": "record", "run_id": about.run_id, "started": Timestamp::now().to_string(),
@@ -446,7 +446,7 @@ mod tests {
     use super::*;
 
     fn about<'a>(seed: &'a Seed, plan: &'a Value) -> About<'a> {
-        let plan = plan.to_string().into_bytes().leak();
+        let plan = Box::leak(Box::new(move |out: &mut dyn io::Write| write!(out, "{plan}")));
         About {
             run_id: "R1",
             contract_hash: Some("sha256:c"),

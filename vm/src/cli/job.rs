@@ -8,7 +8,7 @@ use opal_core::failure::Failure as _;
 use opal_core::plan::{Plan, os_reason};
 use opal_core::recorder::{NoRecord, Recorder};
 use opal_core::refusal::Refusal;
-use opal_core::show::{PlanView, Style, json_text};
+use opal_core::show::{PlanView, Style, write_json};
 use opal_exec::confine::probe;
 use opal_exec::outlet::{Clean, CleanWriter, learn, say_last};
 use opal_exec::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
@@ -355,7 +355,7 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
         Keep::Usual => Place::State(paths),
     };
     let contract_hash = job.contract_hash.map(|hash| hash.to_string());
-    let plan = json_text(&PlanJson::new(view(job))).into_bytes();
+    let plan = |out: &mut dyn std::io::Write| write_json(out, &PlanJson::new(view(job)));
     let about = About {
         run_id: job.run_id,
         contract_hash: contract_hash.as_deref(),

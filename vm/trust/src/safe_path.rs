@@ -341,11 +341,28 @@ impl SafeDir {
     /// # Errors
     /// [`PathCause::Exists`], or [`PathCause::Write`]; no partial file is left.
     pub fn write_file(&self, name: &str, bytes: &[u8], mode: u32, replace: bool) -> Result<(), SafePathError> {
+        self.write_file_with(name, mode, replace, |out| out.write_all(bytes))
+    }
+
+    /// What [`Self::write_file`] does, with what is written made on the way.
+    ///
+    /// # Errors
+    /// Those of [`Self::write_file`].
+    pub fn write_file_with(
+        &self,
+        name: &str,
+        mode: u32,
+        replace: bool,
+        write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+    ) -> Result<(), SafePathError> {
         let path = self.path.join(name);
         let mode = Mode::from_bits_truncate(mode);
         let written = NewFile::make(&self.handle, OsStr::new(name), mode.bits()).and_then(|mut new| {
             fchmod(&*new.file(), mode)?;
-            new.file().write_all(bytes)?;
+            let mut out = std::io::BufWriter::new(new.file());
+            write(&mut out)?;
+            out.flush()?;
+            drop(out);
             new.put(replace)
         });
         written.map_err(|error| match errno_of(&error) {

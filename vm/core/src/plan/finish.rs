@@ -9,6 +9,8 @@ use super::value::Scalar;
 use super::{Draft, DraftValue, Plan};
 use opal_format::canonical;
 use opal_format::kind::ValueType;
+use opal_format::limits;
+use opal_format::named_text::check_named_text;
 use opal_format::plan_type::derive_plan_type;
 use opal_format::program::ProgramView;
 use opal_format::record::{TextRef, u16_le};
@@ -50,6 +52,8 @@ impl Draft {
     /// Where the tables grow beyond what a plan can hold.
     pub fn seal(self, program: ProgramView<'_>, seed: &Seed) -> Result<Plan, Cause> {
         let (slots, unscrubbed) = seal_values(&self.values, program, seed)?;
+        check_named_text(self.steps.view(), slots.view())
+            .map_err(|_| Cause::Limit { what: "bytes of text and public values", limit: limits::TEXT as u64 })?;
         let values = self.values.into_iter().map(|value| value.value).collect();
         Ok(Plan { undecided: self.undecided, ..Plan::of(self.steps, slots, values, unscrubbed) })
     }
