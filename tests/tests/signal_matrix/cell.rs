@@ -6,6 +6,7 @@ use nix::sys::stat::Mode;
 use nix::sys::termios::{Termios, tcgetattr};
 use nix::unistd::{Pid, mkfifo, tcgetpgrp};
 use opal_tests::{Host, proc, processes_marked};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -524,11 +525,24 @@ impl Run {
         proc_state(self.pid)
     }
 
-    /// Hundredths of a second that the run has computed.
+    /// Hundredths of a second that the run has computed, its helper and its planner included.
     fn processor_ticks(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+        let mut of: HashMap<i32, (i32, u64)> = HashMap::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let fields: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
+            let parent = fields.get(1).and_then(|parent| parent.parse().ok()).unwrap_or_default();
+            of.insert(pid, (parent, fields.iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()));
+        }
+        let is_below = |mut pid: i32| {
+            while pid != self.pid {
+                let Some((parent, _)) = of.get(&pid) else { return false };
+                pid = *parent;
+            }
+            true
+        };
+        of.iter().filter(|(pid, _)| is_below(**pid)).map(|(_, (_, ticks))| ticks).sum()
     }
 
     /// Whether the run is over, as its shell or parent sees it.
