@@ -358,3 +358,23 @@ fn a_program_of_ours_is_executed_once_and_forks_a_helper_only_where_it_may_run_s
     host.run("opal", &["go", "--help"]).expect(0);
     assert_eq!(host.read("went"), "true\n");
 }
+
+#[test]
+fn a_run_leaves_no_zombie_to_whoever_inherits_its_processes() {
+    let host = Host::new();
+    host.contract("echo SITE\ntrue\n", &[]);
+    // The shell inherits what is left, as the first process of a container does, and waits for nothing but the program.
+    let script = "import ctypes, os, subprocess, sys\n\
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n\
+        assert subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0\n\
+        try:\n    print(os.waitpid(-1, 0))\nexcept ChildProcessError:\n    print('nothing')\n";
+    let ours = host.command("opal-vm", ["run", "--plan", "prod.plan"]);
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(ours.get_program()).args(ours.get_args()).current_dir(host.work()).env_clear();
+    python.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let Ok(output) = python.output() else {
+        println!("skipped: python3 is not installed");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "nothing", "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -122,14 +122,15 @@ pub fn end() {
     if let Ok(helper) = helper() {
         let _ = shutdown(helper.socket.as_raw_fd(), Shutdown::Both);
         wake();
-        while waitid(Id::Pid(helper.pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        // Not left as a zombie: the first process of a container may never wait for it.
+        while waitid(Id::Pid(helper.pid), WaitPidFlag::WEXITED) == Err(Errno::EINTR) {}
     }
 }
 
 /// The pid of the helper; `None` where there is none any more, so that what would fall to it falls to this process.
 pub(crate) fn alive() -> Option<Pid> {
     let helper = helper().ok()?;
-    // It is never waited for, so that its pid stays its own.
+    // It is waited for in `end` only, and then is no child any more: until then its pid stays its own.
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
     (waitid(Id::Pid(helper.pid), flags) == Ok(WaitStatus::StillAlive)).then_some(helper.pid)
 }
