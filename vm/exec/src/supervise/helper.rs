@@ -20,7 +20,7 @@
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -29,7 +29,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, sendmsg, shutdown, socketpair};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, pipe2};
@@ -71,7 +71,8 @@ const GIVE_UP: Duration = Duration::from_secs(2);
 static HELPER: OnceLock<Result<Helper, Errno>> = OnceLock::new();
 
 struct Helper {
-    socket: OwnedFd,
+    /// `None` once the helper was let go: it ends when this is closed, which, unlike `shutdown`, no system refuses.
+    socket: Mutex<Option<OwnedFd>>,
     pid: Pid,
 }
 
@@ -84,7 +85,7 @@ pub fn start(roles: &'static [(Role, Work)]) {
         let pid = sys::fork(vec![theirs], |kept| kept.into_iter().next().map_or(70, |socket| serve(socket, roles)))?;
         // What falls to nobody falls to this process; a system without subreapers leaves it to init.
         let _ = prctl::set_child_subreaper(true);
-        Ok(Helper { socket, pid })
+        Ok(Helper { socket: Mutex::new(Some(socket)), pid })
     };
     HELPER.get_or_init(begun);
 }
@@ -108,11 +109,14 @@ pub fn fork(role: Role, streams: Option<[OwnedFd; 2]>) -> io::Result<(OwnedFd, L
     let (life, told) = pipe2(OFlag::O_CLOEXEC)?;
     let numbers: Vec<i32> = [&told, &theirs].into_iter().chain(streams.iter().flatten()).map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&numbers)];
-    while let Err(errno) = sendmsg::<()>(helper.socket.as_raw_fd(), &[IoSlice::new(&[role as u8])], &rights, MsgFlags::MSG_NOSIGNAL, None) {
+    let request = helper.socket.lock().unwrap_or_else(PoisonError::into_inner);
+    let open = request.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+    while let Err(errno) = sendmsg::<()>(open.as_raw_fd(), &[IoSlice::new(&[role as u8])], &rights, MsgFlags::MSG_NOSIGNAL, None) {
         if errno != Errno::EINTR {
             return Err(errno.into());
         }
     }
+    drop(request);
     wake();
     Ok((socket, Life { told: life.into(), pid: OnceLock::new() }))
 }
@@ -120,7 +124,7 @@ pub fn fork(role: Role, streams: Option<[OwnedFd; 2]>) -> io::Result<(OwnedFd, L
 /// Lets the helper go, and waits until it is gone, which it is when the last of its processes is. Nothing can be forked after it.
 pub fn end() {
     if let Ok(helper) = helper() {
-        let _ = shutdown(helper.socket.as_raw_fd(), Shutdown::Both);
+        drop(helper.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
         wake();
         // Not left as a zombie: the first process of a container may never wait for it.
         while waitid(Id::Pid(helper.pid), WaitPidFlag::WEXITED) == Err(Errno::EINTR) {}

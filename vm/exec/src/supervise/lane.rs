@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, sendmsg, shutdown};
 use nix::unistd::{Pid, pipe2};
 use zeroize::Zeroize as _;
@@ -380,7 +380,12 @@ impl Lane {
         let Some(socket) = self.socket.take() else { return };
         let orphaned = helper::alive().is_none();
         if orphaned {
-            let _ = shutdown(socket.as_raw_fd(), Shutdown::Write);
+            // A watcher that cannot be told is killed, and what it leaves is ended below.
+            if shutdown(socket.as_raw_fd(), Shutdown::Write).is_err()
+                && let Ok(watcher) = self.watcher.pid()
+            {
+                let _ = kill(watcher, Signal::SIGKILL);
+            }
             self.watcher.wake();
             // Nobody else tells of its end.
             while nix::unistd::read(&socket, &mut self.chunk).is_ok_and(|read| read > 0) {}
