@@ -12,7 +12,7 @@ pub(crate) use markdown::{code, fenced};
 
 use opal_core::show::{PlanView, Style, Text, pipeline_end, step};
 use opal_format::kind::NodeKind;
-use opal_vm::cli::inspect::Fact;
+use opal_view::contract::Fact;
 use std::fmt::{self, Display, Write as _};
 use std::io;
 

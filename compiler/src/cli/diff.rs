@@ -16,8 +16,8 @@ use opal_format::plan_hash::plan_hash;
 use opal_format::reader::Contract;
 use opal_format::seed::same_commitment;
 use opal_format::slots::{Slot, SlotsView};
+use opal_view::contract::regen_root;
 use opal_view::target_name;
-use opal_vm::cli::inspect;
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -264,7 +264,7 @@ fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, Strin
             ("umask", format!("{:04o}", terms.umask)),
             ("promised variables", terms.pass_env.join(", ")),
             ("no public values", terms.no_public.to_string()),
-            ("regen root", inspect::regen_root(contract).unwrap_or_else(|| "none".to_owned())),
+            ("regen root", regen_root(contract).unwrap_or_else(|| "none".to_owned())),
         ]
     };
     let mut out: Vec<_> = all(a)

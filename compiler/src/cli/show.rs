@@ -13,7 +13,8 @@ use opal_format::read_file::read_bytes;
 use opal_format::reader::RawPlan;
 use opal_trust::input::Input;
 use opal_trust::vouch::Vouches;
-use opal_vm::cli::inspect;
+use opal_view::contract::{self, SHOWN_MAX};
+use opal_vm::cli::inspect::unscrubbed_reasons;
 use opal_vm::cli::output::write_document;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -55,18 +56,18 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let named: Vec<Input> = matches.get_many::<PathBuf>("vouch").into_iter().flatten().cloned().map(Input::from).collect();
     let vouches = Vouches::read(&named).and_then(|vouches| vouches.check(&contract.contract_hash, &contract.header.plan_hash));
     let vouches = vouches.map_err(|error| Failure::host(&error))?;
-    let known = inspect::unscrubbed_reasons(&contract);
+    let known = unscrubbed_reasons(&contract);
     let style = match destination {
         Destination::Standard => console::stdout_style(asked_color_of(&matches)),
         _ => Style::Plain,
     };
     destination.write_with(|out| match form {
-        "json" => write_document(out, &inspect::document(&plan, &contract, &vouches, &known)),
-        "tree" => inspect::summary(out, &plan, &contract, &vouches, &known, style, if all { None } else { Some(inspect::SHOWN_MAX) }),
+        "json" => write_document(out, &contract::document(&plan, &contract, &vouches, &known)),
+        "tree" => contract::summary(out, &plan, &contract, &vouches, &known, style, if all { None } else { Some(SHOWN_MAX) }),
         form => {
-            let mut facts = inspect::facts(&plan, &contract, &vouches, &known);
-            facts.push(inspect::fact("program", program_hash(&contract.program).to_string()));
-            write_page(out, form, Page { plan: inspect::plan_view(&contract, &known), facts })
+            let mut facts = contract::facts(&plan, &contract, &vouches, &known);
+            facts.push(contract::fact("program", program_hash(&contract.program).to_string()));
+            write_page(out, form, Page { plan: contract::plan_view(&contract, &known), facts })
         }
     })
 }

@@ -3,7 +3,6 @@
 
 use super::output::{Output, to_stdout};
 use super::request::{self, Check};
-use super::verify::basis;
 use crate::admission::{Request, Site, check_expiry, policy_verdicts, read, source_here, trust_of};
 use crate::planner::NO_FILTERS;
 use clap::ArgMatches;
@@ -16,6 +15,7 @@ use opal_trust::guard::Caller;
 use opal_trust::input::Input;
 use opal_trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
 use opal_trust::policy::{KEYS, POLICY_FILE, Policy, Refused};
+use opal_view::trusted::basis;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

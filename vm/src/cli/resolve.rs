@@ -4,7 +4,7 @@ use super::boundary::{enter, result_mode};
 use super::output::Output;
 use super::policy::{small_file, unreadable};
 use super::request::{Recipient, Resolve};
-use super::verify::{count, drift_text, report_drift, warnings};
+use super::verify::{drift_text, report_drift, warnings};
 use crate::admission::{Replanned, Site, admit, read, replan};
 use crate::planner::{Planner, Replanning};
 use clap::ArgMatches;
@@ -18,6 +18,7 @@ use opal_format::terms::Terms;
 use opal_format::writer::{PlanContents, PlanFile};
 use opal_trust::input::Input;
 use opal_trust::results::{ResultPlace, Standing};
+use opal_view::trusted::steps;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -81,7 +82,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     }
     let mut text = drift_text("drift", contract, &drift);
     if same {
-        let _ = writeln!(text, "no value that was read here differs ({})", count(contract));
+        let _ = writeln!(text, "no value that was read here differs ({})", steps(contract));
     }
     let _ =
         writeln!(text, "contract    {new}\nplan        {plan_hash}\nfrom        {from}\nexpires     {}", end.as_deref().unwrap_or("never"));

@@ -6,13 +6,14 @@ use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, ta
 use super::output::Output;
 use super::request::Run;
 use super::resume;
-use super::verify::{drift_text, report_drift, vouch_lines, warnings};
+use super::verify::{drift_text, report_drift, warnings};
 use crate::admission::{Replanned, admit, read, replan};
 use clap::ArgMatches;
 use opal_core::agreed::Runnable;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::ledger::Ledger;
+use opal_view::trusted::vouch_lines;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
     let mut site = super::site()?;

@@ -12,12 +12,11 @@ use opal_core::compare::{Drift, DriftCode};
 use opal_core::refusal::{Refusal, place};
 use opal_core::show::escape;
 use opal_exec::confine::{host_json, probe};
-use opal_format::attestation::Vouched;
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::HashAlgorithm;
 use opal_format::reader::Contract;
-use opal_trust::judge::{Assessment, Basis, Verdict};
-use opal_trust::vouch::Vouch;
+use opal_trust::judge::Basis;
+use opal_view::trusted::{basis, steps, vouch_json, vouch_lines};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -83,7 +82,7 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
     let text = format!(
         "✓ contract verified: `{}` would run {} on this host exactly as agreed\n  contract: {}\n  plan:     {}\n  trust:    {}\n{vouches}  source:   {}\n  effects:  none\n",
         escape(contract.header.target.as_bytes(), false),
-        count(contract),
+        steps(contract),
         contract.contract_hash,
         contract.header.plan_hash,
         basis(&admitted.trust.basis),
@@ -91,47 +90,6 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
     );
     to_stdout(&text)?;
     Ok(0)
-}
-
-/// A vouch for machines; `judged` says what those for the contract are worth, where that was asked.
-pub(super) fn vouch_json(vouch: &Vouch, judged: Option<&[Assessment]>) -> serde_json::Value {
-    let verdict = judged.and_then(|judged| judged.iter().find(|one| one.signatory == vouch.signatory && vouch.about == Vouched::Contract));
-    let principals = verdict.and_then(|one| match &one.verdict {
-        Verdict::Trusted { principals } => Some(principals),
-        _ => None,
-    });
-    json!({
-        "key": vouch.signatory.to_string(), "fingerprint": vouch.signatory.fingerprint(), "for": vouch.about.name(),
-        "counts_for": principals,
-    })
-}
-
-/// What the vouches are, a line each.
-pub(super) fn vouch_lines(vouches: &[Vouch], judged: &[Assessment]) -> Vec<String> {
-    let line = |vouch: &Vouch| {
-        let verdict = judged.iter().find(|one| one.signatory == vouch.signatory);
-        match (vouch.about, verdict) {
-            (Vouched::Plan, _) => format!("{} (for the plan, which counts for nothing)", vouch.signatory.fingerprint()),
-            (Vouched::Contract, None) => format!("{} (does not count beside the signatures)", vouch.signatory.fingerprint()),
-            (Vouched::Contract, Some(verdict)) => escape(verdict.to_string().as_bytes(), false),
-        }
-    };
-    vouches.iter().map(line).collect()
-}
-
-/// Number of steps, in words.
-pub(super) fn count(contract: &Contract<'_>) -> String {
-    let steps = opal_core::show::step_count(contract.steps);
-    format!("{steps} {}", if steps == 1 { "step" } else { "steps" })
-}
-
-/// Why a contract is trusted.
-pub(super) fn basis(basis: &Basis) -> String {
-    match basis {
-        Basis::Signed { principals } => format!("signed by {}", escape(principals.join(", ").as_bytes(), false)),
-        Basis::Expected => "the hash that was expected".to_owned(),
-        Basis::Unsigned => "unsigned, allowed by the caller".to_owned(),
-    }
 }
 
 /// What a person should know although nothing is wrong.

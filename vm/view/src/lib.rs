@@ -1,4 +1,4 @@
-//! Plans for people and machines, as a tree and as JSON. Nothing here is in the path of a run.
+//! Plans and contracts for people and machines, and what is said of them. Nothing here is in the path of a run.
 //!
 //! A view shows a plan without its secrets: it is made from the step and slot tables, which hold none (`opal_core::show`).
 
@@ -18,8 +18,10 @@
     )
 )]
 
+pub mod contract;
 mod json;
 mod tree;
+pub mod trusted;
 
 pub use json::PlanJson;
 pub use tree::{target_name, write_steps, write_tree};
