@@ -1,5 +1,6 @@
 //! What workspace-level tests share: the real binaries, and hosts to run them on; and the bodies of the fuzz targets.
 
+pub mod events;
 pub mod fuzz;
 pub mod guarded;
 pub mod proc;

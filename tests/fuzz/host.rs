@@ -1,10 +1,10 @@
 //! Files of a host: its policy, its list of signers, its records.
 
 use super::plan::some_plan;
+use opal_core::event::Event;
 use opal_format::steps::Node;
 use opal_trust::policy::Policy;
 use opal_trust::{revoked, signers};
-use serde_json::Value;
 use std::path::Path;
 use std::sync::OnceLock;
 use zeroize::Zeroizing;
@@ -32,14 +32,18 @@ pub fn signers_text(data: &[u8]) {
     let _ = revoked::Revoked::parse(data, file);
 }
 
-/// A record is a line of JSON for each event. Whatever they say about the steps of a plan, what they come to names steps that the plan has.
+/// A record is a line of JSON for each event. What is read as one is written so that it reads the same, and whatever they say about the steps of a plan,
+/// what they come to names steps that the plan has.
 ///
 /// # Panics
 /// Where it does not.
 pub fn record_events(data: &[u8]) {
     static NODES: OnceLock<Vec<Node>> = OnceLock::new();
     let nodes = NODES.get_or_init(|| some_plan().1.steps.nodes.to_vec());
-    let events: Vec<Value> = data.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let events: Vec<Event> = data.split(|byte| *byte == b'\n').filter_map(|line| Event::read(line).ok()?).collect();
+    for event in &events {
+        assert_eq!(Event::read(event.line().as_bytes()).as_ref(), Ok(&Some(event.clone())), "an event that reads back as another");
+    }
     let reading = opal_record::history::read(&events, nodes, |_, sealed| Some(Zeroizing::new(sealed.as_bytes().to_vec())));
     assert!(reading.unknown.iter().all(|node| *node < nodes.len()), "a step that the plan has not");
     assert!(reading.steps_done <= nodes.len(), "more steps than the plan has");

@@ -150,6 +150,33 @@ fn every_event_of_a_run_is_what_its_schema_says() {
 }
 
 #[test]
+fn every_event_that_can_be_written_is_what_its_schema_says() {
+    use proptest::strategy::{Strategy as _, ValueTree as _};
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let one = opal_tests::events::event();
+    let events: Vec<Value> =
+        (0..1000).map(|_| serde_json::from_str(&one.new_tree(&mut runner).expect("an event").current().line()).expect("JSON")).collect();
+    let seen: BTreeSet<&str> = events.iter().map(|event| event["event"].as_str().expect("a name")).collect();
+    assert_eq!(seen, BTreeSet::from(opal_core::event::Event::NAMES));
+    let found = errors(&schema("events"), &events);
+    assert!(found.is_empty(), "{}", found.first().expect("one"));
+}
+
+#[test]
+fn every_event_of_a_record_is_what_its_schema_says() {
+    let host = host();
+    host.opalc(&["commands.opl", "bad", "--resolve", "-o", "a.plan"]).expect(0);
+    host.vm(&["run", "--plan", "a.plan", "--record", "kept"]).expect(1);
+    host.vm(&["run", "--plan", "a.plan", "--record", "kept", "--resume", "latest"]).expect(1);
+    let text = host.read("kept/events.jsonl");
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    let seen: BTreeSet<&str> = events.iter().map(|event| event["event"].as_str().expect("a name")).collect();
+    assert!(seen.is_superset(&BTreeSet::from(["record", "resumed", "run_starts", "run_done"])), "{seen:?}");
+    let found = errors(&schema("events"), &events);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
 fn every_schema_refuses_a_document_of_another_kind() {
     for entry in std::fs::read_dir(root().join("spec/schemas")).expect("schemas") {
         let name = entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into_owned();

@@ -260,7 +260,7 @@ fn what_an_assertion_says_shows_no_secret() {
     let filler = "x".repeat(195);
     for before in ["not-", &filler] {
         let ran = run_with(plan(echo(before)), |_| {}, &mut NoRecord);
-        let said = format!("{:?}{}", ran, ran.report.to_json());
+        let said = format!("{:?}{:?}", ran, ran.report.done());
         assert!(!said.contains("hunt"), "{said}");
         let cause = first_cause(&ran).cause.to_string();
         assert!(cause.starts_with("expected \"opal:secret:ID0\", got `"), "{cause}");
@@ -392,7 +392,7 @@ fn secrets_are_scrubbed_from_output_and_in_no_argument_list() {
     let ran = run_with(plan_of(tree, &[(Scalar::String(secret.as_bytes().to_vec().into()), false)]), |_| {}, &mut NoRecord);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("opal:secret:ID0\n0\n0\n", "opal:secret:ID0"));
     let cause = first_cause(&ran);
-    assert!(!format!("{:?}{}", ran.report, ran.report.to_json()).contains("hunter2"), "{:?}", ran.report);
+    assert!(!format!("{:?}{:?}", ran.report, ran.report.done()).contains("hunter2"), "{:?}", ran.report);
     assert!(cause.command.contains("opal:secret:ID0"), "{}", cause.command);
 }
 

@@ -8,9 +8,9 @@ mod plan;
 mod source;
 
 use model::{Flow, World};
+use opal_core::event::{Bytes, Done, Event, Outcome, Stream};
 use opal_tests::Host;
 use plan::{Generator, Plan};
-use serde_json::Value;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ struct Ran {
     log: Vec<String>,
     output: String,
     status: i32,
-    outcome: String,
+    outcome: Option<Outcome>,
     /// What failed first, and how.
     cause: Option<(String, String)>,
     said: String,
@@ -49,18 +49,20 @@ fn run(host: &Host, source: &str, work: u64) -> Ran {
     }
     host.write("plan.opl", source);
     let ended = host.run("opal", &["--json", "--quiet", "--record", "none", "./plan.opl", "go", &work.to_string()]);
-    let events: Vec<Value> = ended.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let on_stdout = events.iter().filter(|event| event["event"] == "output" && event["stream"] == "stdout");
-    let done = events.iter().find(|event| event["event"] == "run_done").cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let first = done["failures"].as_array().into_iter().flatten().find(|failure| failure["first_cause"] == true);
+    let events: Vec<Event> = ended.stdout.lines().filter_map(|line| Event::read(line.as_bytes()).ok()?).collect();
+    let on_stdout = events.iter().filter_map(|event| match event {
+        Event::Output { stream: Stream::Stdout, bytes: Bytes::Text(text), .. } => Some(text.as_str()),
+        _ => None,
+    });
+    let done: Option<&Done> = events.iter().find_map(|event| if let Event::RunDone(done) = event { Some(done) } else { None });
+    let first = done.and_then(|done| done.failures.iter().find(|failure| failure.first_cause));
     Ran {
         log: host.read("log").lines().map(str::to_owned).collect(),
-        output: on_stdout.map(|event| text(&event["text"])).collect(),
+        output: on_stdout.collect(),
         status: ended.status,
-        outcome: text(&done["outcome"]),
-        cause: first.map(|failure| (text(&failure["command"]), text(&failure["cause"]))),
-        said: if done.is_null() { ended.stdout.clone() } else { ended.stderr },
+        outcome: done.map(|done| done.outcome),
+        cause: first.map(|failure| (failure.command.clone(), failure.cause.clone())),
+        said: if done.is_none() { ended.stdout.clone() } else { ended.stderr },
     }
 }
 
@@ -89,7 +91,7 @@ fn agrees(ran: &Ran, world: &World, flow: &Flow) -> bool {
         command.match_indices(step).any(|(at, _)| !command[at + step.len()..].starts_with(|next: char| next.is_ascii_digit()))
     };
     let ended = match flow {
-        Flow::Done => ran.outcome == "succeeded" && ran.status == 0,
+        Flow::Done => ran.outcome == Some(Outcome::Succeeded) && ran.status == 0,
         Flow::TimedOut => false,
         Flow::Failed(wanted) => {
             let by = ran.cause.as_ref().is_some_and(|(command, cause)| match wanted.as_str() {
@@ -100,7 +102,7 @@ fn agrees(ran: &Ran, world: &World, flow: &Flow) -> bool {
                     names(command, &format!("echo \"{step}")) && (cause.starts_with("exit status") || cause.starts_with("ended by signal"))
                 }
             });
-            ran.outcome == "failed" && ran.status == 1 && by
+            ran.outcome == Some(Outcome::Failed) && ran.status == 1 && by
         }
     };
     ended && sorted(&ran.log) == sorted(&world.log) && ran.output == scrubbed(&world.output)

@@ -13,6 +13,8 @@
 //! process read. The planner is believed in nothing: it can refuse, and hide that a program does not yield the steps.
 
 use crate::compare::{Digests, Drift, DriftCode, Failed, Moved, differences, failed};
+use crate::event::AcceptedDrift;
+use crate::hex;
 use crate::plan::{Constants, DraftValue, Plan, Scalar, encode, seal_values};
 use crate::show::{Style, escape};
 use opal_format::hash::{Digest, HashAlgorithm};
@@ -23,14 +25,13 @@ use opal_format::seed::{Seed, same_commitment};
 use opal_format::shown_hash::shown_hash;
 use opal_format::slots::{Slot, Slots, SlotsView};
 use opal_format::steps::Steps;
-use serde_json::{Value, json};
 use std::collections::HashSet;
 
 /// Work on which a trusted contract and this host's own derivation agree. [`Comparison::agree`] alone makes one.
 #[derive(Debug)]
 pub struct Agreed {
     plan: Plan,
-    accepted: Vec<Accepted>,
+    accepted: Vec<AcceptedDrift>,
 }
 
 impl Agreed {
@@ -42,7 +43,7 @@ impl Agreed {
 
     /// What moved and was accepted.
     #[must_use]
-    pub fn accepted(&self) -> &[Accepted] {
+    pub fn accepted(&self) -> &[AcceptedDrift] {
         &self.accepted
     }
 }
@@ -94,28 +95,13 @@ impl<'a> Runnable<'a> {
         }
     }
 
-    /// What moved and was accepted; null where nothing did.
+    /// What moved and was accepted; `None` where nothing did.
     #[must_use]
-    pub fn accepted_drift(self) -> Value {
+    pub fn accepted_drift(self) -> Option<Vec<AcceptedDrift>> {
         match self {
-            Self::Agreed(Agreed { accepted, .. }) if !accepted.is_empty() => accepted.iter().map(Accepted::to_json).collect(),
-            _ => Value::Null,
+            Self::Agreed(Agreed { accepted, .. }) if !accepted.is_empty() => Some(accepted.clone()),
+            _ => None,
         }
-    }
-}
-
-/// One value that is another than the contract's, and was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    key: String,
-    code: DriftCode,
-    was: Option<String>,
-    now: Option<String>,
-}
-
-impl Accepted {
-    fn to_json(&self) -> Value {
-        json!({ "key": self.key, "code": self.code.name(), "was": self.was, "now": self.now })
     }
 }
 
@@ -289,12 +275,11 @@ impl Comparison {
 
     /// Puts in place of what moved since the contract what moved since a run of it began, whose values had these commitments. Its caller accepted
     /// them then.
-    pub fn since(&mut self, recorded: &[&str]) {
+    pub fn since(&mut self, recorded: &[String]) {
         let Some(plan) = self.plan.as_ref().filter(|_| self.same) else { return };
         let known = std::mem::take(&mut self.moved);
         for (at, slot) in plan.slots.slots.iter().enumerate() {
-            let hex: String = slot.commitment.iter().map(|byte| format!("{byte:02x}")).collect();
-            if recorded.get(at).is_some_and(|recorded| *recorded == hex) {
+            if recorded.get(at).is_some_and(|recorded| *recorded == hex::encode(&slot.commitment)) {
                 continue;
             }
             let key = escape(slot.key.of(&plan.slots.text).unwrap_or_default(), false);
@@ -325,12 +310,12 @@ impl Comparison {
         }
     }
 
-    fn accepted(&self) -> Vec<Accepted> {
+    fn accepted(&self) -> Vec<AcceptedDrift> {
         let now = self.plan.as_ref().map(|plan| ids_of(plan.slots.view())).unwrap_or_default();
         let id = |ids: &[(String, String)], key: &str| ids.iter().find(|(other, _)| other == key).map(|(_, id)| id.clone());
         let one = |drift: &Drift| {
             let key = drift.key.clone().unwrap_or_default();
-            Accepted { code: drift.code, was: id(&self.was, &key), now: id(&now, &key), key }
+            AcceptedDrift { code: drift.code.name().to_owned(), was: id(&self.was, &key), now: id(&now, &key), key }
         };
         self.all().map(one).collect()
     }

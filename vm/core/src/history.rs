@@ -6,37 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use opal_format::kind::NodeKind;
 use zeroize::Zeroizing;
 
-/// What a part of a plan came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It ended well.
-    Done,
-    /// It failed.
-    Failed,
-    /// The time of a block around it was up.
-    TimedOut,
-    /// The run was stopped.
-    Stopped,
-}
-
-impl Ending {
-    /// The name in events.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-            Self::Stopped => "stopped",
-        }
-    }
-
-    /// The ending that has this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Done, Self::Failed, Self::TimedOut, Self::Stopped].into_iter().find(|result| result.name() == name)
-    }
-}
+use crate::event::Ending;
 
 /// What happened at a node.
 #[derive(Clone, Debug, PartialEq, Eq)]

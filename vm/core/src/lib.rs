@@ -27,6 +27,7 @@ pub mod agreed;
 pub mod compare;
 pub mod decorators;
 pub mod duration;
+pub mod event;
 pub mod failure;
 pub mod hex;
 pub mod history;

@@ -23,9 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
+use opal_core::event::{self, Event};
 use opal_core::plan::{Plan, Scalar, Unscrubbed};
-use opal_core::show::{Style, exact, json_line};
-use serde_json::{Value, json};
+use opal_core::show::{Style, exact, json_line, json_text};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::run::progress::Progress;
 use crate::scrub::{Scrubber, Secrets};
@@ -72,10 +74,11 @@ impl Clean {
         Self(String::from_utf8_lossy(&secrets.scrub(text.as_bytes())).into_owned())
     }
 
-    /// Scrubs the strings of a JSON value.
+    /// Scrubs the strings of a JSON document.
     #[must_use]
-    pub fn json(secrets: &Arc<Secrets>, value: &Value) -> CleanJson {
-        let mut value = value.clone();
+    pub fn json(secrets: &Arc<Secrets>, document: &impl Serialize) -> CleanJson {
+        // What cannot be a value has nothing that leaves.
+        let mut value = serde_json::to_value(document).unwrap_or_default();
         tame(secrets, &mut value);
         CleanJson(value)
     }
@@ -133,6 +136,12 @@ impl CleanJson {
     #[must_use]
     pub fn line(&self) -> String {
         json_line(&self.0)
+    }
+
+    /// Over lines, without the last line end.
+    #[must_use]
+    pub fn text(&self) -> String {
+        json_text(&self.0)
     }
 
     /// The value itself.
@@ -332,15 +341,9 @@ impl Outlet {
     /// Writes what is clean, as it is or as an event.
     fn emit(&self, ends: &mut Ends, origin: Origin, piece: &[u8]) -> io::Result<()> {
         let (Some(paths), Some(node)) = (&self.json, origin.node) else { return self.write(ends, origin, piece) };
-        let name = if origin.stream == Stream::Stdout { "stdout" } else { "stderr" };
-        let mut event = json!({ "event": "output", "path": paths.get(node), "stream": name });
-        if let Some(object) = event.as_object_mut() {
-            match std::str::from_utf8(piece) {
-                Ok(text) => object.insert("text".to_owned(), json!(text)),
-                Err(_) => object.insert("hex".to_owned(), json!(opal_core::hex::encode(piece))),
-            };
-        }
-        self.write(ends, Origin { stream: Stream::Stdout, ..origin }, format!("{}\n", json_line(&event)).as_bytes())
+        let stream = if origin.stream == Stream::Stdout { event::Stream::Stdout } else { event::Stream::Stderr };
+        let event = Event::Output { path: paths.get(node).cloned().unwrap_or_default(), stream, bytes: piece.into() };
+        self.write(ends, Origin { stream: Stream::Stdout, ..origin }, format!("{}\n", event.line()).as_bytes())
     }
 
     fn write(&self, ends: &mut Ends, origin: Origin, bytes: &[u8]) -> io::Result<()> {

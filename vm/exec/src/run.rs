@@ -30,7 +30,6 @@ use std::time::{Duration, Instant};
 use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
 use opal_format::tree::Tree;
-use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::confine::probe;
@@ -38,6 +37,7 @@ use crate::scrub::Secrets;
 use crate::supervise::lane::{Lane, LaneError, LaneOptions, Stream};
 use crate::supervise::signals::Signals;
 use opal_core::agreed::Runnable;
+use opal_core::event::{At, Event, RunStarts, Schema};
 use opal_core::history::History;
 use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
@@ -52,7 +52,7 @@ pub use report::{ConfinedBy, FailureCause, Labels, Left, Outcome, RunReport, Ste
 use crate::outlet::{Clean, Outlet};
 use exec::Worker;
 use output::Put;
-use progress::{Event, Progress};
+use progress::{Progress, Told};
 use tally::Tally;
 
 /// How a plan is run.
@@ -153,19 +153,20 @@ pub fn run(work: Runnable<'_>, options: &RunOptions<'_>, recorder: &mut dyn Reco
     check_confinement(plan, &options.sandbox, probe())?;
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
-    shared.note("run_starts", None, || {
-        let mut event = options.start.labels.to_json();
-        event.insert("schema".to_owned(), json!("opal/events/v1"));
-        event.insert("steps".to_owned(), json!(opal_core::show::step_count(plan.steps.view())));
-        let accepted = work.accepted_drift();
-        event.insert("forced".to_owned(), json!(!accepted.is_null()));
-        event.insert("accepted_drift".to_owned(), accepted);
-        Value::Object(event)
+    shared.note(|| {
+        let accepted_drift = work.accepted_drift();
+        Event::RunStarts(RunStarts {
+            schema: Schema::Events,
+            steps: opal_core::show::step_count(plan.steps.view()),
+            which: options.start.labels.which(),
+            forced: accepted_drift.is_some(),
+            accepted_drift,
+        })
     });
     let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
     let flow = Worker::new(&shared).root(deadline);
     let report = shared.report(flow, started.elapsed());
-    shared.note("run_done", None, || report.to_json());
+    shared.note(|| Event::RunDone(report.done()));
     let report = match shared.sync() {
         Ok(()) => report,
         Err(error) => report.record_lost(error),
@@ -289,28 +290,26 @@ impl<'p> Shared<'p> {
         locked(&self.options.warm).push(lane);
     }
 
+    /// The node that an event is of.
+    fn at(&self, node: usize) -> At {
+        At { node, path: self.path(Some(node)) }
+    }
+
     /// Adds an event to the record and the event stream.
-    fn note(&self, event: &'static str, node: Option<usize>, fields: impl FnOnce() -> Value) {
+    fn note(&self, event: impl FnOnce() -> Event) {
         let progress = self.options.progress.as_deref();
         if !self.recording && progress.is_none() {
             return;
         }
-        let mut object = fields();
+        let event = event();
         if let Some(progress) = progress {
-            self.follow(progress, event, node, &object);
+            self.follow(progress, &event);
         }
         if !self.recording {
             return;
         }
-        if let Some(object) = object.as_object_mut() {
-            object.insert("event".to_owned(), json!(event));
-            if let Some(node) = node {
-                object.insert("node".to_owned(), json!(node));
-                object.insert("path".to_owned(), json!(self.path(Some(node))));
-            }
-        }
         // Messages of programs are in some events.
-        let clean = Clean::json(&self.secrets, &object);
+        let clean = Clean::json(&self.secrets, &event);
         if self.options.json
             && let Err(error) = self.outlet.event(&clean)
         {
@@ -320,13 +319,12 @@ impl<'p> Shared<'p> {
     }
 
     /// Tells who follows the run of an event.
-    fn follow(&self, progress: &dyn Progress, name: &'static str, node: Option<usize>, fields: &Value) {
+    fn follow(&self, progress: &dyn Progress, event: &Event) {
         let text = || {
-            let text = node.map(|node| opal_core::show::step_text(&self.view(), node, opal_core::show::Style::Plain)).unwrap_or_default();
-            Clean::new(&self.secrets, &text).as_str().to_owned()
+            let text = event.at().map(|at| opal_core::show::step_text(&self.view(), at.node, opal_core::show::Style::Plain));
+            Clean::new(&self.secrets, &text.unwrap_or_default()).as_str().to_owned()
         };
-        let event = Event { name, node, path: &|| self.path(node), text: &text, fields, plan: self.plan };
-        if let Some(line) = progress.event(&event) {
+        if let Some(line) = progress.event(&Told { event, text: &text, plan: self.plan }) {
             self.outlet.tell(&line);
         }
     }

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use opal_core::history::{Ending, History, Past, is_atomic, is_closed};
+use opal_core::event::{Came, Ending, Event, Outcome};
+use opal_core::history::{History, Past, is_atomic, is_closed};
 use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
 use opal_format::tree::Tree;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 /// What a record says.
@@ -17,7 +17,7 @@ pub struct Reading {
     /// What is over.
     pub history: History,
     /// How the run ended, if in an orderly way.
-    pub ended: Option<String>,
+    pub ended: Option<Outcome>,
     /// Steps and blocks that were running when the VM died, or whose processes are gone although what follows counts on them.
     pub unknown: Vec<usize>,
     /// Steps that ran to their end, in the whole plan.
@@ -26,14 +26,14 @@ pub struct Reading {
 
 /// Reads the events of a run. `unseal` opens what a runtime binding holds.
 #[must_use]
-pub fn read(events: &[Value], nodes: &[Node], unseal: impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
+pub fn read(events: &[Event], nodes: &[Node], unseal: impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
     let (tree, count) = (Tree::new(nodes), nodes.len());
     let mut reader = Reader { tree, count, inner: inner_nodes(tree, count), ..Reader::default() };
     for (at, event) in (0..).zip(events) {
         reader.event(at, event, &unseal);
     }
     let unknown = reader.unknown();
-    let ended = reader.ended.clone();
+    let ended = reader.ended;
     reader.settle();
     let steps_done = reader.history.ran.len();
     Reading { history: reader.history, ended, unknown, steps_done }
@@ -53,7 +53,7 @@ struct Reader<'n> {
     closed: BTreeMap<usize, Ending>,
     /// Blocks of `@detach`: where they began, and how the block around them ended, if it has.
     detached: BTreeMap<usize, (u64, Option<Ending>)>,
-    ended: Option<String>,
+    ended: Option<Outcome>,
 }
 
 /// Which nodes are inside a block that counts as one step.
@@ -70,66 +70,65 @@ fn inner_nodes(tree: Tree<'_>, count: usize) -> Vec<bool> {
 }
 
 impl Reader<'_> {
-    fn event(&mut self, at: u64, event: &Value, unseal: &impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) {
-        let text = |key: &str| event.get(key).and_then(Value::as_str);
-        let result = |key: &str| text(key).and_then(Ending::from_name);
-        match text("event") {
-            Some("run_done") => self.ended = text("outcome").map(str::to_owned),
-            Some("resumed") => {
+    fn event(&mut self, at: u64, event: &Event, unseal: &impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) {
+        match event {
+            Event::RunDone(done) => self.ended = Some(done.outcome),
+            Event::Resumed { .. } => {
                 self.settle();
                 self.ended = None;
             }
             _ => {}
         }
-        let Some(node) = event.get("node").and_then(Value::as_u64).and_then(|node| usize::try_from(node).ok()) else { return };
+        let Some(node) = event.at().map(|at| at.node) else { return };
         let Some(kind) = self.tree.kind(node) else { return };
-        if text("event") == Some("step_done") && result("result").is_some_and(|result| matches!(result, Ending::Done | Ending::Failed)) {
+        if let Event::StepDone { came: Came { result: Ending::Done | Ending::Failed, .. }, .. } = event {
             self.history.ran.insert(node);
         }
         if self.inner.get(node) != Some(&false) {
             return;
         }
-        match text("event") {
-            Some("step_starts" | "block_starts") => {
+        match event {
+            Event::StepStarts { .. } | Event::BlockStarts { .. } => {
                 self.open.insert(node, at);
             }
             // What a binding holds is in an event of its own.
-            Some("step_done") if kind == NodeKind::Let && result("result") == Some(Ending::Done) => {}
-            Some("step_done" | "block_done") => {
-                let ended = result("result").unwrap_or(Ending::Failed);
+            Event::StepDone { came: Came { result: Ending::Done, .. }, .. } if kind == NodeKind::Let => {}
+            Event::StepDone { came, .. } | Event::BlockDone { came, .. } => {
                 if is_closed(kind) {
-                    self.closed.insert(node, ended);
+                    self.closed.insert(node, came.result);
                 }
                 if !is_closed(kind) || is_atomic(kind) {
-                    self.end(at, node, ended, event);
+                    self.end(at, node, came.clone());
                 }
             }
-            Some("binding") => {
-                match u32::try_from(node).ok().zip(text("sealed")).and_then(|(node, sealed)| Some((node, unseal(node, sealed)?))) {
-                    Some((binding, value)) => {
-                        self.history.bindings.insert(binding, value);
-                        self.end(at, node, Ending::Done, event);
-                    }
-                    None if event.get("sealed").is_some_and(Value::is_null) => {
-                        self.end(at, node, Ending::Failed, event);
-                    }
-                    // What cannot be opened has to be made again.
-                    None => {}
+            Event::Binding { sealed: None, cause, .. } => {
+                self.end(at, node, Came { result: Ending::Failed, cause: cause.clone(), status: None });
+            }
+            Event::Binding { sealed: Some(sealed), .. } => {
+                // What cannot be opened has to be made again.
+                if let Some((binding, value)) = u32::try_from(node).ok().and_then(|node| Some((node, unseal(node, sealed)?))) {
+                    self.history.bindings.insert(binding, value);
+                    self.end(at, node, Came { result: Ending::Done, cause: None, status: None });
                 }
             }
-            Some("attempt") => self.push(at, node, Past::Attempt),
-            Some("catch") => self.push(at, node, Past::Catch),
-            Some("finally") => self.push(at, node, Past::Finally(result("after").unwrap_or(Ending::Stopped))),
-            Some("timeout") => self.push(at, node, Past::Fired),
-            Some("detach") => {
+            Event::Attempt { .. } => self.push(at, node, Past::Attempt),
+            Event::Catch { .. } => self.push(at, node, Past::Catch),
+            Event::Finally { after, .. } => self.push(at, node, Past::Finally(*after)),
+            Event::Timeout { .. } => self.push(at, node, Past::Fired),
+            Event::Detach { .. } => {
                 self.detached.insert(node, (at, None));
             }
-            Some("detach_ended") => {
+            Event::DetachEnded { after, .. } => {
                 if let Some((_, ended)) = self.detached.get_mut(&node) {
-                    *ended = result("after");
+                    *ended = Some(*after);
                 }
             }
-            _ => {}
+            Event::Record(_)
+            | Event::Resumed { .. }
+            | Event::RunStarts(_)
+            | Event::Transformed { .. }
+            | Event::Output { .. }
+            | Event::RunDone(_) => {}
         }
     }
 
@@ -137,10 +136,9 @@ impl Reader<'_> {
         self.history.push(at, node, past);
     }
 
-    fn end(&mut self, at: u64, node: usize, result: Ending, event: &Value) {
+    fn end(&mut self, at: u64, node: usize, came: Came) {
         self.open.remove(&node);
-        let cause = event.get("cause").and_then(Value::as_str).unwrap_or_default().to_owned();
-        self.push(at, node, Past::Ended(result, cause, event.get("status").and_then(Value::as_i64)));
+        self.push(at, node, Past::Ended(came.result, came.cause.unwrap_or_default(), came.status));
     }
 
     /// Blocks of `@detach` whose processes are gone although the block around them goes on.

@@ -16,10 +16,10 @@ use std::path::Path;
 use jiff::Timestamp;
 use opal_format::journal::JournalKeys;
 use opal_format::seed::{RandomError, Seed, same_commitment};
-use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::kept::{self, EVENTS, PLAN, SUMMARY};
+use opal_core::event::{AcceptedDrift, Done, Event, Head, Schema, Summary};
 use opal_core::hex;
 use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
@@ -68,12 +68,18 @@ pub struct About<'a> {
     pub plan_hash: &'a str,
     /// Writes the plan as JSON, without secrets.
     pub plan: &'a dyn Fn(&mut dyn io::Write) -> io::Result<()>,
-    /// The drift that `--force` accepted; null where there was none.
-    pub forced: &'a Value,
+    /// The drift that `--force` accepted, if there was any.
+    pub accepted_drift: Option<&'a [AcceptedDrift]>,
     /// The plan's seed.
     pub seed: &'a Seed,
-    /// What else the first event says: what a run that goes on is verified against.
-    pub start: &'a Value,
+    /// The commitments to the values of the plan; see [`commitments`].
+    pub values: &'a [String],
+    /// The directory that relative paths start from.
+    pub base: &'a str,
+    /// Path at which a partial run begins.
+    pub from: Option<&'a str>,
+    /// What steps get of the caller's environment.
+    pub environment: &'a str,
 }
 
 /// Why there is no record, or none to go on with.
@@ -119,7 +125,7 @@ pub struct Record {
     pending: Vec<u8>,
     chain: Chain,
     /// What the first event says, for the summary.
-    about: Value,
+    head: Head,
     /// Seals bindings; `None` where the seed ends with the process.
     sealer: Option<Sealer>,
     /// Events could not be written, so no later ones are either: what is there is what happened up to then.
@@ -206,18 +212,22 @@ impl Record {
         lock(&events, about.run_id)?;
         dir.write_file_with(PLAN, 0o600, true, about.plan)?;
         let chain = Chain::new(about.seed, about.run_id);
-        let mut head = json!({
-            "schema": "opal/events/v1", "event": "record", "run_id": about.run_id, "started": Timestamp::now().to_string(),
-            "contract_hash": about.contract_hash, "plan_hash": about.plan_hash,
-            "forced": !about.forced.is_null(), "accepted_drift": about.forced,
-        });
-        if let (Some(head), Some(start)) = (head.as_object_mut(), about.start.as_object()) {
-            head.extend(start.clone());
-        }
+        let head = Head {
+            schema: Schema::Events,
+            run_id: about.run_id.to_owned(),
+            started: Timestamp::now().to_string(),
+            contract_hash: about.contract_hash.map(str::to_owned),
+            plan_hash: about.plan_hash.to_owned(),
+            forced: about.accepted_drift.is_some(),
+            accepted_drift: about.accepted_drift.map(<[_]>::to_vec),
+            values: about.values.to_vec(),
+            base: about.base.to_owned(),
+            from: about.from.map(str::to_owned),
+            environment: about.environment.to_owned(),
+        };
         let sealer = about.contract_hash.map(|_| Sealer(chain.keys.clone()));
-        let mut record = Self { dir, events, pending: Vec::new(), chain, about: head, sealer, lost: false };
-        let head = opal_core::show::json_line(&record.about);
-        record.note(&head);
+        let mut record = Self { dir, events, pending: Vec::new(), chain, head: head.clone(), sealer, lost: false };
+        record.note(&Event::Record(head).line());
         record.sync()?;
         Ok(record)
     }
@@ -233,24 +243,19 @@ impl Record {
         self.dir.path()
     }
 
-    /// Writes the summary: what the run came to, and what it was.
+    /// Writes the summary: what the run came to, and what it was, as `clean` puts it.
     ///
     /// # Errors
     /// A [`RecordError`]; the run itself is over.
-    pub fn finish(mut self, mut summary: Value) -> Result<(), RecordError> {
+    pub fn finish(mut self, done: Done, clean: impl FnOnce(&Summary) -> String) -> Result<(), RecordError> {
         if let Err(error) = self.sync() {
             // What is not said there must not be taken for what did not happen.
             let path = self.dir.path();
             let _ = fs::rename(path.join(EVENTS), path.join(INCOMPLETE));
             return Err(error.into());
         }
-        if let (Some(summary), Some(about)) = (summary.as_object_mut(), self.about.as_object()) {
-            let told = |name: &str| !matches!(name, "at" | "mac" | "event" | "values" | "base" | "from");
-            summary.extend(about.iter().filter(|(name, _)| told(name)).map(|(name, value)| (name.clone(), value.clone())));
-            summary.insert("schema".to_owned(), json!("opal/summary/v1"));
-            summary.insert("ended".to_owned(), json!(Timestamp::now().to_string()));
-        }
-        Ok(self.dir.write_file(SUMMARY, format!("{}\n", opal_core::show::json_text(&summary)).as_bytes(), 0o600, true)?)
+        let summary = Summary::of(&self.head, done, Timestamp::now().to_string());
+        Ok(self.dir.write_file(SUMMARY, format!("{}\n", clean(&summary)).as_bytes(), 0o600, true)?)
     }
 }
 
@@ -315,13 +320,13 @@ pub struct Earlier {
     dir: SafeDir,
     file: File,
     bytes: Vec<u8>,
-    head: Value,
+    head: Head,
 }
 
 /// A record whose events are genuine.
 pub struct Genuine {
-    /// The events, the first one included.
-    pub events: Vec<Value>,
+    /// The events that this version knows, the first one included.
+    pub events: Vec<Event>,
     record: Record,
     length: u64,
 }
@@ -349,17 +354,16 @@ impl Earlier {
             return Err(PathCause::TooLarge(EVENTS_MAX).at(dir.path().join(EVENTS)).into());
         }
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let head: Value = serde_json::from_slice(line).unwrap_or_default();
-        if head.get("event").and_then(Value::as_str) != Some("record") {
-            return Err(RecordError::NoRecord(path));
+        match Event::read(line) {
+            Ok(Some(Event::Record(head))) => Ok(Some(Self { dir, file, bytes, head })),
+            _ => Err(RecordError::NoRecord(path)),
         }
-        Ok(Some(Self { dir, file, bytes, head }))
     }
 
     /// What the first event says; not to be relied on before [`Earlier::verify`].
     #[must_use]
-    pub fn head(&self, key: &str) -> Option<&str> {
-        self.head.get(key).and_then(Value::as_str)
+    pub const fn head(&self) -> &Head {
+        &self.head
     }
 
     /// Checks the MACs under the seed of the contract. A last line that was not written to its end is let go.
@@ -367,16 +371,15 @@ impl Earlier {
     /// # Errors
     /// [`RecordError::Tampered`], or no key.
     pub fn verify(self, seed: &Seed) -> Result<Genuine, RecordError> {
-        let run_id = self.head("run_id").unwrap_or_default().to_owned();
-        let mut chain = Chain::new(seed, &run_id);
-        let (events, length) = read_genuine(&self.bytes, &mut chain);
+        let mut chain = Chain::new(seed, &self.head.run_id);
+        let Events { events, lines, length } = read_genuine(&self.bytes, &mut chain);
         let rest = self.bytes.get(length..).unwrap_or_default();
-        if events.is_empty() || rest.contains(&b'\n') {
+        if lines == 0 || rest.contains(&b'\n') {
             let path = self.dir.path().join(EVENTS).display().to_string();
-            return Err(RecordError::Tampered { path, line: events.len().saturating_add(1) });
+            return Err(RecordError::Tampered { path, line: lines.saturating_add(1) });
         }
         let sealer = Some(Sealer(chain.keys.clone()));
-        let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, about: self.head, sealer, lost: false };
+        let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, head: self.head, sealer, lost: false };
         Ok(Genuine { events, record, length: u64::try_from(length).unwrap_or(u64::MAX) })
     }
 }
@@ -384,8 +387,8 @@ impl Earlier {
 impl Genuine {
     /// What the first event says.
     #[must_use]
-    pub fn head(&self) -> &Value {
-        &self.record.about
+    pub const fn head(&self) -> &Head {
+        &self.record.head
     }
 
     /// Opens what a runtime binding held.
@@ -398,7 +401,7 @@ impl Genuine {
     ///
     /// # Errors
     /// A [`RecordError`]; then nothing may be run.
-    pub fn go_on(self, event: &Value) -> Result<Record, RecordError> {
+    pub fn go_on(self, steps_before: usize) -> Result<Record, RecordError> {
         let Self { mut record, length, .. } = self;
         record.events.set_len(length)?;
         record.events.seek(io::SeekFrom::Start(length))?;
@@ -406,16 +409,26 @@ impl Genuine {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        record.note(&opal_core::show::json_line(&event));
+        record.note(&Event::Resumed { steps_before }.line());
         record.sync()?;
         Ok(record)
     }
 }
 
-/// The genuine events at the beginning of `bytes`, and how many bytes they are.
-fn read_genuine(bytes: &[u8], chain: &mut Chain) -> (Vec<Value>, usize) {
-    let mut events = Vec::new();
-    let mut length: usize = 0;
+/// Genuine events.
+#[derive(Default)]
+struct Events {
+    /// Those that this version knows.
+    events: Vec<Event>,
+    /// How many lines they all are.
+    lines: usize,
+    /// And bytes.
+    length: usize,
+}
+
+/// The genuine events at the beginning of `bytes`. What has a MAC and is no event was written by no version of Opal.
+fn read_genuine(bytes: &[u8], chain: &mut Chain) -> Events {
+    let mut read = Events::default();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let before = chain.previous;
         let genuine = std::str::from_utf8(line).ok().and_then(|line| {
@@ -425,12 +438,13 @@ fn read_genuine(bytes: &[u8], chain: &mut Chain) -> (Vec<Value>, usize) {
             // It has one spelling, so that no byte can differ unnoticed.
             let mac = hex::decode(digits)?;
             let mac: &[u8; 32] = mac.as_slice().try_into().ok()?;
-            same_commitment(&chain.next(text), mac).then(|| serde_json::from_str(line).ok())?
+            same_commitment(&chain.next(text), mac).then(|| Event::read(line.as_bytes()).ok())?
         });
         match genuine {
             Some(event) => {
-                events.push(event);
-                length = length.saturating_add(line.len());
+                read.events.extend(event);
+                read.lines = read.lines.saturating_add(1);
+                read.length = read.length.saturating_add(line.len());
             }
             None => {
                 chain.previous = before;
@@ -438,24 +452,36 @@ fn read_genuine(bytes: &[u8], chain: &mut Chain) -> (Vec<Value>, usize) {
             }
         }
     }
-    (events, length)
+    read
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opal_core::event::{At, Effects, Outcome, Which};
 
-    fn about<'a>(seed: &'a Seed, plan: &'a Value) -> About<'a> {
-        let plan = Box::leak(Box::new(move |out: &mut dyn io::Write| write!(out, "{plan}")));
+    fn about(seed: &Seed) -> About<'_> {
         About {
             run_id: "R1",
             contract_hash: Some("sha256:c"),
             plan_hash: "sha256:p",
-            plan,
-            forced: &Value::Null,
+            plan: &|out: &mut dyn io::Write| write!(out, "{{}}"),
+            accepted_drift: None,
             seed,
-            start: &Value::Null,
+            values: &[],
+            base: "/",
+            from: None,
+            environment: "clean",
         }
+    }
+
+    /// The end of a step with this number.
+    fn step(node: usize) -> String {
+        Event::StepStarts { at: At { node, path: (node + 1).to_string() } }.line()
+    }
+
+    fn read(bytes: &[u8], id: &str, seed: &Seed) -> Events {
+        read_genuine(bytes, &mut Chain::new(seed, id))
     }
 
     fn host(temp: &tempfile::TempDir) -> HostPaths {
@@ -464,38 +490,50 @@ mod tests {
         paths
     }
 
-    fn report() -> Value {
-        json!({ "outcome": "succeeded", "resumable": false })
+    fn done() -> Done {
+        Done {
+            outcome: Outcome::Succeeded,
+            detail: None,
+            effects: Effects::Started,
+            exit: 0,
+            steps_done: 1,
+            steps_total: 1,
+            failures: Vec::new(),
+            left_running: Vec::new(),
+            cleaned_up: Vec::new(),
+            cleanup_skipped: Vec::new(),
+            elapsed_ms: 0,
+            resumable: false,
+            which: Which { run_id: "R1".to_owned(), ..Which::default() },
+        }
     }
 
     #[test]
     fn a_record_says_what_was_to_run_what_happened_and_how_it_ended() {
         use std::os::unix::fs::PermissionsExt as _;
         let temp = tempfile::tempdir().expect("directory");
-        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({ "steps": [] }));
-        let mut record = Record::create(Place::State(&host(&temp)), &about(&seed, &plan)).expect("record");
+        let seed = Seed::from_bytes([7; 32]);
+        let mut record = Record::create(Place::State(&host(&temp)), &about(&seed)).expect("record");
         let path = record.path().to_owned();
         assert_eq!(path, temp.path().join("opal/runs/R1"));
         assert_eq!(fs::metadata(&path).expect("directory").permissions().mode() & 0o777, 0o700);
-        record.note("{\"event\":\"step_starts\"}");
+        record.note(&step(0));
         record.sync().expect("written");
-        record.note("{\"event\":\"step_done\"}");
-        record.finish(report()).expect("written");
+        record.note("{\"event\":\"of_a_later_version\"}");
+        record.note(&step(1));
+        record.finish(done(), Summary::text).expect("written");
         let bytes = fs::read(path.join(EVENTS)).expect("events");
-        let (events, length) = read_genuine(&bytes, &mut Chain::new(&seed, "R1"));
-        let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
-        assert_eq!((names, length), (vec!["record", "step_starts", "step_done"], bytes.len()));
-        let summary: Value = serde_json::from_slice(&fs::read(path.join("summary.json")).expect("summary")).expect("JSON");
-        assert_eq!(
-            (&summary["outcome"], &summary["run_id"], &summary["schema"]),
-            (&json!("succeeded"), &json!("R1"), &json!("opal/summary/v1"))
-        );
-        let again = Record::create(Place::Directory(&path, &host(&temp)), &about(&seed, &plan));
+        let Events { events, lines, length } = read(&bytes, "R1", &seed);
+        let nodes: Vec<Option<usize>> = events.iter().map(|event| event.at().map(|at| at.node)).collect();
+        assert_eq!((nodes, lines, length), (vec![None, Some(0), Some(1)], 4, bytes.len()));
+        let summary = Summary::read(&fs::read(path.join("summary.json")).expect("summary")).expect("a summary");
+        assert_eq!((summary.done, summary.plan_hash.as_str()), (done(), "sha256:p"));
+        let again = Record::create(Place::Directory(&path, &host(&temp)), &about(&seed));
         assert!(matches!(again, Err(RecordError::Taken(_))));
         // A place is made, or is empty and its owner's alone already; what is there keeps its permissions.
         let place = temp.path().join("place");
         fs::create_dir(&place).expect("directory");
-        let create = || Record::create(Place::Directory(&place, &host(&temp)), &about(&seed, &plan)).map(drop);
+        let create = || Record::create(Place::Directory(&place, &host(&temp)), &about(&seed)).map(drop);
         for (mode, entry, taken) in [(0o755, None, false), (0o700, Some("other"), false), (0o700, None, true)] {
             fs::set_permissions(&place, fs::Permissions::from_mode(mode)).expect("its mode");
             entry.into_iter().for_each(|name| fs::write(place.join(name), "").expect("a file"));
@@ -508,16 +546,16 @@ mod tests {
     #[test]
     fn an_event_that_was_changed_moved_removed_or_torn_is_noticed() {
         let temp = tempfile::tempdir().expect("directory");
-        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
-        let mut record = Record::create(Place::Directory(&temp.path().join("r"), &host(&temp)), &about(&seed, &plan)).expect("record");
+        let seed = Seed::from_bytes([7; 32]);
+        let mut record = Record::create(Place::Directory(&temp.path().join("r"), &host(&temp)), &about(&seed)).expect("record");
         for n in 0..3 {
-            record.note(&format!("{{\"event\":\"step_done\",\"node\":{n}}}"));
+            record.note(&step(n));
         }
         record.sync().expect("written");
         let bytes = fs::read(record.path().join(EVENTS)).expect("events");
         let whole = |bytes: &[u8], id: &str, seed: &Seed| {
-            let (events, length) = read_genuine(bytes, &mut Chain::new(seed, id));
-            (events.len(), length < bytes.len())
+            let found = read(bytes, id, seed);
+            (found.events.len(), found.length < bytes.len())
         };
         assert_eq!(whole(&bytes, "R1", &seed), (4, false));
         assert_eq!(whole(&bytes, "R2", &seed), (0, true));
@@ -531,15 +569,19 @@ mod tests {
         let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
         assert_eq!(whole(&[lines[0], lines[2], lines[3]].concat(), "R1", &seed), (1, true));
         assert_eq!(whole(&bytes[..bytes.len() - 5], "R1", &seed), (3, true));
+        // Nor does a MAC make an event of what is none.
+        record.note("{\"event\":\"step_done\",\"node\":1,\"path\":\"2\"}");
+        record.sync().expect("written");
+        assert_eq!(whole(&fs::read(record.path().join(EVENTS)).expect("events"), "R1", &seed), (4, true));
     }
 
     #[test]
     fn a_record_that_was_removed_stops_the_run() {
         let temp = tempfile::tempdir().expect("directory");
-        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
-        let mut record = Record::create(Place::Directory(&temp.path().join("r"), &host(&temp)), &about(&seed, &plan)).expect("record");
+        let seed = Seed::from_bytes([7; 32]);
+        let mut record = Record::create(Place::Directory(&temp.path().join("r"), &host(&temp)), &about(&seed)).expect("record");
         fs::remove_dir_all(record.path()).expect("removed");
-        record.note("{\"event\":\"step_starts\"}");
+        record.note(&step(0));
         assert_eq!(record.sync().map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
     }
 
@@ -563,10 +605,10 @@ mod tests {
     #[test]
     fn a_record_that_cannot_be_made_leaves_nothing_behind() {
         let temp = tempfile::tempdir().expect("directory");
-        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
+        let seed = Seed::from_bytes([7; 32]);
         let dir = temp.path().join("r");
         fs::create_dir_all(dir.join(PLAN)).expect("a directory in the way of the plan");
-        assert!(Record::create(Place::Directory(&dir, &host(&temp)), &about(&seed, &plan)).is_err());
+        assert!(Record::create(Place::Directory(&dir, &host(&temp)), &about(&seed)).is_err());
         let left: Vec<_> = fs::read_dir(&dir).expect("theirs").flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left, [PLAN]);
     }
@@ -574,11 +616,11 @@ mod tests {
     #[test]
     fn a_torn_last_line_is_let_go_and_a_changed_event_is_refused() {
         let temp = tempfile::tempdir().expect("directory");
-        let (seed, plan, host) = (Seed::from_bytes([7; 32]), json!({}), host(&temp));
-        let mut record = Record::create(Place::State(&host), &about(&seed, &plan)).expect("record");
+        let (seed, host) = (Seed::from_bytes([7; 32]), host(&temp));
+        let mut record = Record::create(Place::State(&host), &about(&seed)).expect("record");
         let (path, dir) = (record.path().join(EVENTS), record.path().to_owned());
         for n in 0..3 {
-            record.note(&format!("{{\"event\":\"step_done\",\"node\":{n}}}"));
+            record.note(&step(n));
         }
         record.sync().expect("written");
         let open = || Earlier::open(SafeDir::open(&dir, host.euid).expect("safe").expect("there"), &host);
@@ -589,8 +631,8 @@ mod tests {
         fs::write(&path, &whole[..whole.len() - 5]).expect("torn");
         let genuine = open().expect("readable").expect("there").verify(&seed).expect("genuine");
         assert_eq!(genuine.events.len(), 3);
-        let mut record = genuine.go_on(&json!({ "event": "resumed" })).expect("writable");
-        record.note("{\"event\":\"step_done\",\"node\":2}");
+        let mut record = genuine.go_on(2).expect("writable");
+        record.note(&step(2));
         record.sync().expect("written");
         drop(record);
         assert_eq!(open().expect("readable").expect("there").verify(&seed).expect("genuine").events.len(), 5);
@@ -607,16 +649,16 @@ mod tests {
     #[test]
     fn old_finished_records_go_first_and_one_that_is_going_on_never() {
         let temp = tempfile::tempdir().expect("directory");
-        let (seed, plan) = (Seed::from_bytes([7; 32]), json!({}));
+        let seed = Seed::from_bytes([7; 32]);
         let host = host(&temp);
         let id = |n: usize| format!("20260506T070809Z-{n:08x}");
-        let make = |n: usize| Record::create(Place::State(&host), &About { run_id: &id(n), ..about(&seed, &plan) }).expect("record");
+        let make = |n: usize| Record::create(Place::State(&host), &About { run_id: &id(n), ..about(&seed) }).expect("record");
         let kept = |n: usize| temp.path().join("opal/runs").join(id(n)).exists();
         let count = || fs::read_dir(temp.path().join("opal/runs")).expect("runs").count();
         let running = make(0);
         drop(make(1));
         for n in 2..103 {
-            make(n).finish(report()).expect("written");
+            make(n).finish(done(), Summary::text).expect("written");
         }
         assert_eq!((count(), kept(0), kept(1), kept(2), kept(3), kept(4), kept(102)), (100, true, true, false, false, false, true));
         for n in 103..303 {

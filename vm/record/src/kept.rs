@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
+use opal_core::event::{Event, Head, Summary};
 use opal_trust::safe_path::SafeDir;
-use serde_json::Value;
 
 /// The plan, as JSON.
 pub(crate) const PLAN: &str = "plan.json";
@@ -67,8 +67,8 @@ pub(crate) fn rotate(runs: &SafeDir) {
 /// Whether a run can be gone on with, as far as its record says.
 fn is_resumable(record: &Path) -> bool {
     match fs::read(record.join(SUMMARY)) {
-        Ok(summary) => serde_json::from_slice::<Value>(&summary).is_ok_and(|summary| summary.get("resumable") == Some(&Value::Bool(true))),
-        Err(_) => head(record).is_some_and(|head| head.get("contract_hash").is_some_and(Value::is_string)),
+        Ok(summary) => Summary::read(&summary).is_ok_and(|summary| summary.done.resumable),
+        Err(_) => head(record).is_some_and(|head| head.contract_hash.is_some()),
     }
 }
 
@@ -78,8 +78,11 @@ pub(crate) fn is_running(record: &Path) -> bool {
 }
 
 /// The first event of a record, not verified.
-pub(crate) fn head(record: &Path) -> Option<Value> {
+pub(crate) fn head(record: &Path) -> Option<Head> {
     let mut line = Vec::new();
     BufReader::new(File::open(record.join(EVENTS)).ok()?.take(HEAD_MAX)).read_until(b'\n', &mut line).ok()?;
-    serde_json::from_slice(&line).ok()
+    match Event::read(&line) {
+        Ok(Some(Event::Record(head))) => Some(head),
+        _ => None,
+    }
 }

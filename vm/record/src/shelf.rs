@@ -4,8 +4,6 @@
 
 use std::fs::File;
 
-use serde_json::Value;
-
 use crate::journal::{Earlier, RecordError};
 use crate::kept::{EVENTS, RUNS, SUMMARY, head, is_run_id, is_running, run_ids};
 use opal_trust::locations::HostPaths;
@@ -32,13 +30,12 @@ pub fn interrupted(paths: &HostPaths, contract_hash: Option<&str>, plan_hash: &s
             return None;
         }
         let head = head(&record)?;
-        let text = |key: &str| head.get(key).and_then(Value::as_str);
-        let same = text("contract_hash") == contract_hash && text("plan_hash") == Some(plan_hash);
+        let same = head.contract_hash.as_deref() == contract_hash && head.plan_hash == plan_hash;
         if !same || is_running(&record) {
             return None;
         }
         let _ = File::create(record.join(NOTICED));
-        Some(Interrupted { started: text("at").unwrap_or_default().to_owned(), run_id })
+        Some(Interrupted { started: head.started, run_id })
     })
 }
 
@@ -55,10 +52,8 @@ pub fn exists(paths: &HostPaths, run_id: &str) -> bool {
 /// What [`Earlier::open`] refuses.
 pub fn find(paths: &HostPaths, run_id: &str, contract_hash: &str) -> Result<Option<Earlier>, RecordError> {
     let Some(runs) = paths.state_dir()?.map(|state| state.child(RUNS)).transpose()?.flatten() else { return Ok(None) };
-    let of_contract = |name: &String| {
-        let head = head(&runs.path().join(name));
-        head.is_some_and(|head| head.get("contract_hash").and_then(Value::as_str) == Some(contract_hash))
-    };
+    let of_contract =
+        |name: &String| head(&runs.path().join(name)).is_some_and(|head| head.contract_hash.as_deref() == Some(contract_hash));
     let name = match run_id {
         "latest" => run_ids(runs.path()).into_iter().find(of_contract),
         name => Some(name.to_owned()).filter(|name| is_run_id(name)),

@@ -179,7 +179,7 @@ pub fn perform(
     if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals, out)? {
         out.say("effects: none (not confirmed: nothing was run)\n");
         signals.end_by_first();
-        return Ok(if job.work.accepted_drift().is_null() { 1 } else { super::DRIFT });
+        return Ok(if job.work.accepted_drift().is_none() { 1 } else { super::DRIFT });
     }
     if signals.check() > Phase::Run {
         out.say("effects: none (stopped by a signal before anything was run)\n");
@@ -194,8 +194,8 @@ pub fn perform(
         .map_err(|error| refuse_receipt(&error))?;
     let mut record = match earlier {
         Some(earlier) => {
-            let event = serde_json::json!({ "event": "resumed", "steps_before": start.labels.steps_before });
-            Some(earlier.go_on(&event).map_err(|error| refuse_record(error, job.wishes.record != Keep::Usual))?)
+            let before = start.labels.steps_before;
+            Some(earlier.go_on(before).map_err(|error| refuse_record(error, job.wishes.record != Keep::Usual))?)
         }
         None => open_record(job, &start)?,
     };
@@ -219,12 +219,12 @@ pub fn perform(
         Some((place, (_, identity))) => {
             let mut receipt = Receipt::begin(place, &about, identity, recorder);
             let report = execute(job, start, lock.as_ref(), spare, signals, out, &mut receipt)?;
-            let receipt = receipt.finish(&Clean::json(&out.secrets, &report.to_json()).into_value()).map(Some);
+            let receipt = receipt.finish(&Clean::json(&out.secrets, &report.done()).into_value()).map(Some);
             (report, receipt)
         }
     };
     let kept = record.as_ref().map(|record| record.path().display().to_string());
-    let closed = record.map_or(Ok(()), |record| record.finish(Clean::json(&out.secrets, &report.to_json()).into_value()));
+    let closed = record.map_or(Ok(()), |record| record.finish(report.done(), |summary| Clean::json(&out.secrets, summary).text()));
     // A run that did not succeed can be gone on with, so the contract's one run is not finished.
     if let (Some((ledger, contract)), Outcome::Succeeded) = (&counted, &report.outcome) {
         let _ = ledger.finish(contract).map_err(|error| out.say(&format!("warning: {error}\n")));
@@ -337,7 +337,7 @@ fn about(job: &Job<'_>, start: &Start) -> Value {
     json!({
         "run_id": job.run_id, "contract_hash": job.contract_hash.map(|hash| hash.to_string()), "plan_hash": job.plan_hash.to_string(),
         "target": job.target, "source": job.source_name, "steps": opal_core::show::step_count(job.work.plan().steps.view()), "host": host,
-        "uid": job.site.paths.euid.as_raw(), "forced": !job.work.accepted_drift().is_null(), "resumed": start.labels.resumed, "from": start.labels.from, "vm": concat!("opal-vm ", env!("CARGO_PKG_VERSION")),
+        "uid": job.site.paths.euid.as_raw(), "forced": job.work.accepted_drift().is_some(), "resumed": start.labels.resumed, "from": start.labels.from, "vm": concat!("opal-vm ", env!("CARGO_PKG_VERSION")),
     })
 }
 
@@ -356,19 +356,18 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
     };
     let contract_hash = job.contract_hash.map(|hash| hash.to_string());
     let plan = |out: &mut dyn std::io::Write| write_json(out, &PlanJson::new(view(job)));
+    let accepted_drift = job.work.accepted_drift();
     let about = About {
         run_id: job.run_id,
         contract_hash: contract_hash.as_deref(),
         plan_hash: &job.plan_hash.to_string(),
         plan: &plan,
-        forced: &job.work.accepted_drift(),
+        accepted_drift: accepted_drift.as_deref(),
         seed: job.seed,
-        start: &serde_json::json!({
-            "values": journal::commitments(job.work.plan()),
-            "base": job.site.base.to_string_lossy(),
-            "from": start.labels.from,
-            "environment": if job.site.policy.clean_environment(job.site.is_guarded()) { "clean" } else { "inherited, not verified" },
-        }),
+        values: &journal::commitments(job.work.plan()),
+        base: &job.site.base.to_string_lossy(),
+        from: start.labels.from.as_deref(),
+        environment: if job.site.policy.clean_environment(job.site.is_guarded()) { "clean" } else { "inherited, not verified" },
     };
     Record::create(place, &about).map(Some).map_err(|error| refuse_record(error, job.wishes.record != Keep::Usual))
 }

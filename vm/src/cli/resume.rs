@@ -4,6 +4,7 @@ use super::boundary::Keep;
 use super::job::{Begin, refuse_record};
 use super::request::{Resume, Run};
 use crate::admission::{Replanned, Site};
+use opal_core::event::Outcome;
 use opal_core::plan::Plan;
 use opal_core::refusal::{Refusal, place};
 use opal_core::show::{Paths, PlanView, Style, path_of, step_count, step_text};
@@ -18,7 +19,6 @@ use opal_record::journal::{Earlier, Genuine};
 use opal_record::shelf;
 use opal_trust::ledger::{Entry, LedgerError};
 use opal_trust::safe_path::SafeDir;
-use serde_json::Value;
 use std::sync::Mutex;
 
 /// The record that `--resume` names, held and found to be of this contract. `None` without `--resume`.
@@ -40,7 +40,7 @@ pub(super) fn find(asked: &Run, contract_hash: &Digest, site: &Site) -> Result<O
         None => shelf::find(&site.paths, run_id, &contract_hash),
     };
     let found = found.map_err(|error| refuse_record(error, named.is_some()))?;
-    let Some(earlier) = found.filter(|earlier| run_id == "latest" || earlier.head("run_id") == Some(run_id)) else {
+    let Some(earlier) = found.filter(|earlier| run_id == "latest" || earlier.head().run_id == *run_id) else {
         let message = match run_id.as_str() {
             "latest" => "there is no record of a run of this contract here".to_owned(),
             _ => format!("there is no record of a run `{run_id}` here"),
@@ -48,8 +48,8 @@ pub(super) fn find(asked: &Run, contract_hash: &Digest, site: &Site) -> Result<O
         let help = "give the name of a run as it was shown at its end, and `--record DIR` if its record is elsewhere";
         return Err(Refusal::new("no_record", 66, message).help(help));
     };
-    match earlier.head("contract_hash") {
-        Some(hash) if hash == contract_hash => Ok(Some(earlier)),
+    match &earlier.head().contract_hash {
+        Some(hash) if *hash == contract_hash => Ok(Some(earlier)),
         Some(hash) => Err(Refusal::new("record_of_another", 64, format!("run {run_id} was of another contract, {hash}"))
             .help("name that contract with `--plan`")),
         None => {
@@ -71,32 +71,29 @@ pub(super) fn refuse_used(error: LedgerError, asked: &Run, site: &Site) -> Refus
 /// Checks that a record is genuine, and puts in place of the drift what moved since the run started.
 pub(super) fn verify(earlier: Earlier, replanned: &mut Replanned) -> Result<Genuine, Refusal> {
     let genuine = earlier.verify(&replanned.seed).map_err(|error| refuse_record(error, false))?;
-    let recorded = genuine.head().get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let recorded: Vec<&str> = recorded.iter().map(|value| value.as_str().unwrap_or_default()).collect();
-    replanned.comparison.since(&recorded);
+    replanned.comparison.since(&genuine.head().values);
     Ok(genuine)
 }
 
 /// Reads how far a run came, and refuses what cannot be gone on with.
 pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan: &Plan, site: &Site) -> Result<Begin, Refusal> {
-    let run_id = earlier.head().get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let run_id = earlier.head().run_id.clone();
     let nodes = &plan.steps.nodes;
     let Reading { history, ended, unknown, steps_done } =
         history::read(&earlier.events, nodes, |binding, sealed| earlier.unseal(binding, sealed));
-    if ended.as_deref() == Some("succeeded") {
+    if ended == Some(Outcome::Succeeded) {
         return Err(Refusal::new("run_finished", 64, format!("run {run_id} has finished, and there is nothing left of it to do"))
             .help("to run the contract again, leave out `--resume`"));
     }
-    let base = earlier.head().get("base").and_then(Value::as_str).unwrap_or_default();
-    if site.base.to_string_lossy() != base {
+    let base = &earlier.head().base;
+    if site.base.to_string_lossy() != *base {
         return Err(Refusal::new("other_directory", 64, format!("run {run_id} started in `{base}`, and its paths are relative to that"))
             .help(format!("`cd {base}` first")));
     }
     if !unknown.is_empty() && !asked.resume.as_ref().is_some_and(|resume| resume.rerun_unknown) {
         return Err(refuse_unknown(&run_id, &unknown, &asked.resume_command(&run_id), contract, plan));
     }
-    let from = earlier.head().get("from").and_then(Value::as_str).map(str::to_owned);
-    let start = partial(from.as_deref(), plan, site)?;
+    let start = partial(earlier.head().from.as_deref(), plan, site)?;
     let labels = Labels { resumed: true, steps_before: steps_done, ..start.labels };
     Ok(Begin { record: Some(earlier), start: Start { history: Mutex::new(history), labels, ..start } })
 }

@@ -36,7 +36,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let contract = &admitted.contract;
     let earlier = resume::find(&asked, &contract.contract_hash, &site)?;
     let run_id = match &earlier {
-        Some(earlier) => earlier.head("run_id").unwrap_or_default().to_owned(),
+        Some(earlier) => earlier.head().run_id.clone(),
         None => run_id(&site)?,
     };
     let once = contract.terms.once || site.policy.single_use();

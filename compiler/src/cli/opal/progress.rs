@@ -5,8 +5,10 @@
 //! itself, or in the background.
 
 use opal_core::duration;
+use opal_core::event::{At, Event};
+use opal_core::plan::Plan;
 use opal_exec::outlet::Clean;
-use opal_exec::run::progress::{Event, Lines, Progress, first_line, painted};
+use opal_exec::run::progress::{Lines, Progress, Told, first_line, painted};
 use opal_exec::scrub::Secrets;
 use opal_exec::supervise::lane::Stream;
 use opal_format::kind::NodeKind;
@@ -106,8 +108,8 @@ impl Live {
         Self { ended: Lines::new(false), shared, joined: io::stdout().is_terminal(), timer: Mutex::default() }
     }
 
-    fn begin(&self, event: &Event<'_>) {
-        let nodes = &event.plan.steps.nodes;
+    fn begin(&self, plan: &Plan) {
+        let nodes = &plan.steps.nodes;
         let tree = Tree::new(nodes);
         let lent = |at: &usize| tree.kind(*at) == Some(NodeKind::Tty);
         let mut state = locked(&self.shared.state);
@@ -130,32 +132,32 @@ impl Live {
 }
 
 impl Progress for Live {
-    fn event(&self, event: &Event<'_>) -> Option<String> {
-        let line = self.ended.event(event).map(|line| {
+    fn event(&self, told: &Told<'_>) -> Option<String> {
+        let line = self.ended.event(told).map(|line| {
             let line = cut(&line, self.shared.size().1);
             if self.shared.color { painted(&line) } else { line }
         });
-        match (event.name, event.node) {
-            ("run_starts", _) => self.begin(event),
-            ("run_done", _) => self.end(),
-            ("step_starts", Some(node)) => {
-                let text = format!("{} {}", (event.path)(), first_line(&(event.text)(), 400));
+        match told.event {
+            Event::RunStarts(_) => {
+                self.begin(told.plan);
+                locked(&self.shared.state).counted = self.ended.counted();
+            }
+            Event::RunDone(_) => self.end(),
+            Event::StepStarts { at: At { node, path } } => {
+                let text = format!("{path} {}", first_line(&(told.text)(), 400));
                 let mut state = locked(&self.shared.state);
-                let lent = state.lent.iter().any(|nodes| nodes.contains(&node));
+                let lent = state.lent.iter().any(|nodes| nodes.contains(node));
                 if lent {
                     self.shared.take_back(&mut state);
                 }
-                state.running.push(Running { node, text, since: Instant::now(), lent });
+                state.running.push(Running { node: *node, text, since: Instant::now(), lent });
             }
-            ("step_done", Some(node)) => {
+            Event::StepDone { at, .. } => {
                 let mut state = locked(&self.shared.state);
-                state.running.retain(|running| running.node != node);
+                state.running.retain(|running| running.node != at.node);
                 state.counted = self.ended.counted();
             }
             _ => {}
-        }
-        if event.name == "run_starts" {
-            locked(&self.shared.state).counted = self.ended.counted();
         }
         line
     }

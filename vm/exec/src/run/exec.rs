@@ -13,12 +13,11 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::Signal;
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::steps::{Arg, Node};
-use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::environment::lookup;
 use super::output::{Capture, Scrubbers, StepSink};
-use super::report::{FailureCause, Left, Outcome};
+use super::report::{FailureCause, Left, Outcome, millis};
 use super::script::{Script, argument_text, find_program, plain_words, render, shell_level};
 use super::terminal::Lent;
 use super::{Pipe, Shared, Target, borrowed, locked, pwd};
@@ -27,7 +26,8 @@ use crate::supervise::lane::{Ended, Lane, LaneError, Limits, StepCommand, StepOu
 use crate::supervise::signals::Phase;
 use crate::supervise::watcher::Process;
 use opal_core::decorators::params;
-use opal_core::history::{Ending, Past, is_atomic, is_closed};
+use opal_core::event::{Came, Ending, Event, Stop};
+use opal_core::history::{Past, is_atomic, is_closed};
 use opal_core::plan::{PROCESS_STRING_MAX, Scalar};
 
 /// How a node ended.
@@ -135,7 +135,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         {
             let node = detached.node;
             self.end_detached(detached);
-            self.shared.note("detach_ended", Some(node), || json!({ "after": flow.ending().name() }));
+            self.shared.note(|| Event::DetachEnded { at: self.shared.at(node), after: flow.ending() });
         }
         flow
     }
@@ -146,11 +146,11 @@ impl<'s, 'p> Worker<'s, 'p> {
             return flow;
         }
         if is_atomic(kind) {
-            self.shared.note("block_starts", Some(index), || json!({}));
+            self.shared.note(|| Event::BlockStarts { at: self.shared.at(index) });
         }
         let flow = self.enter(index, node, kind, scope);
         if is_closed(kind) {
-            self.shared.note_ended("block_done", index, flow, || json!({}));
+            self.shared.note(|| Event::BlockDone { at: self.shared.at(index), came: self.shared.came(flow) });
         }
         flow
     }
@@ -263,7 +263,8 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
         if capture.overflowed {
             let cause = FailureCause::BindingTooLong(limit);
-            self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": null, "cause": cause.to_string() }));
+            let why = Some(cause.to_string());
+            self.shared.note(|| Event::Binding { at: self.shared.at(index), name, sealed: None, cause: why });
             return self.failed(index, cause, b"", started.elapsed());
         }
         // Before anything else reads or writes: from here on the value is known.
@@ -273,8 +274,8 @@ impl<'s, 'p> Worker<'s, 'p> {
             bindings.retain(|(of, value)| *of != number || **value != *capture.bytes);
             bindings.push((number, Zeroizing::new(capture.bytes.to_vec())));
         }
-        let sealed = locked(&self.shared.recorder).seal(number, &capture.bytes).unwrap_or_default();
-        self.shared.note("binding", Some(index), || json!({ "name": name, "sealed": sealed }));
+        let sealed = Some(locked(&self.shared.recorder).seal(number, &capture.bytes).unwrap_or_default());
+        self.shared.note(|| Event::Binding { at: self.shared.at(index), name, sealed, cause: None });
         Flow::Done
     }
 
@@ -307,7 +308,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         // It may name a place that a secret names.
         let plain = |why: String| String::from_utf8_lossy(&self.shared.patterns().scrub(why.as_bytes())).into_owned();
         let unconfined = outcome.unconfined.map(plain);
-        self.shared.note("step_done", Some(index), || {
+        self.shared.note(|| {
             let (exit, signal) = match ended {
                 _ if unconfined.is_some() => (None, None),
                 Ended::Exit(code) => (Some(code), None),
@@ -315,10 +316,10 @@ impl<'s, 'p> Worker<'s, 'p> {
                 Ended::NoProgram(_) | Ended::NoDirectory(_) => (None, None),
             };
             let why = stopped.as_ref().map(|stopped| match stopped {
-                Stopped::Timeout => "timeout",
-                Stopped::Cancelled => "cancelled",
-                Stopped::Killed => "killed",
-                Stopped::Output(_) => "output_lost",
+                Stopped::Timeout => Stop::Timeout,
+                Stopped::Cancelled => Stop::Cancelled,
+                Stopped::Killed => Stop::Killed,
+                Stopped::Output(_) => Stop::OutputLost,
             });
             let (result, cause) = match (&stopped, ended) {
                 (None, _) if unconfined.is_some() => {
@@ -330,10 +331,8 @@ impl<'s, 'p> Worker<'s, 'p> {
                 (Some(_), _) => (Ending::Stopped, None),
             };
             let status = exit.map(i64::from).or(signal.map(|signal| i64::from(signal).saturating_add(128)));
-            json!({
-                "result": result.name(), "cause": cause, "status": status, "exit": exit, "signal": signal, "stopped": why,
-                "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            })
+            let came = Came { result, cause, status };
+            Event::StepDone { at: self.shared.at(index), came, exit, signal, stopped: why, elapsed_ms: millis(elapsed) }
         });
         match stopped {
             Some(Stopped::Killed) => return Flow::Killed,
@@ -358,7 +357,7 @@ impl<'s, 'p> Worker<'s, 'p> {
 
     /// Says durably that a step starts. Cleanup goes on where that cannot be said any more.
     fn begin(&mut self, index: usize, scope: Scope<'_>) -> Result<(), Flow> {
-        self.shared.note("step_starts", Some(index), || json!({}));
+        self.shared.note(|| Event::StepStarts { at: self.shared.at(index) });
         if let Err(error) = self.shared.sync() {
             locked(&self.shared.tally).halt(Outcome::RecordLost(error));
             if scope.seen == Phase::Run {
@@ -463,8 +462,8 @@ impl<'s, 'p> Worker<'s, 'p> {
         if flow == Flow::Done {
             locked(&self.shared.tally).done.insert(index);
         }
-        let elapsed = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.shared.note_ended("step_done", index, flow, || json!({ "elapsed_ms": elapsed() }));
+        let (at, came, elapsed_ms) = (|| self.shared.at(index), || self.shared.came(flow), millis(started.elapsed()));
+        self.shared.note(|| Event::StepDone { at: at(), came: came(), exit: None, signal: None, stopped: None, elapsed_ms });
         flow
     }
 
@@ -485,7 +484,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         let mut attempt = 1;
         loop {
             if self.shared.take(index, scope).is_none() {
-                self.shared.note("attempt", Some(index), || json!({ "attempt": attempt, "of": attempts }));
+                self.shared.note(|| Event::Attempt { at: self.shared.at(index), attempt, of: attempts });
             }
             // An attempt before the last of an earlier part of the run failed.
             let next = self.shared.next(index, scope);
@@ -525,7 +524,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             // An enclosing limit that is up as well goes first.
             Flow::TimedOut if fired.is_some() || scope.deadline.is_none_or(|outer| Instant::now() < outer) => {
                 if fired.is_none() {
-                    self.shared.note("timeout", Some(index), || json!({}));
+                    self.shared.note(|| Event::Timeout { at: self.shared.at(index) });
                 }
                 self.failed(index, FailureCause::Timeout(limit), b"", started.elapsed())
             }
@@ -577,7 +576,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         let catch = catch.filter(|_| caught.is_some() || before_finally.over.is_none());
         if let (Flow::Failed(failure), Some(catch)) = (flow, catch) {
             if caught.is_none() {
-                self.shared.note("catch", Some(catch), || json!({}));
+                self.shared.note(|| Event::Catch { at: self.shared.at(catch) });
             }
             // A failure in `catch` never hides the first one.
             match self.block(tree.executing(Some(catch)).collect(), before_finally) {
@@ -600,7 +599,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             self.shared.say_cleaning_up();
         }
         if cleaned.is_none() {
-            self.shared.note("finally", Some(finally), || json!({ "after": flow.ending().name() }));
+            self.shared.note(|| Event::Finally { at: self.shared.at(finally), after: flow.ending() });
         }
         // Cleanup that has begun is finished: neither a limit that is up nor a first signal interrupts it.
         let cleanup = Scope { deadline: None, seen: Phase::Cancel, ..scope };
@@ -631,7 +630,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         };
         let lane = self.lane.replace(lane);
         let keep = std::mem::replace(&mut self.keep, true);
-        self.shared.note("detach", Some(index), || json!({}));
+        self.shared.note(|| Event::Detach { at: self.shared.at(index) });
         let flow = self.block(inside, scope);
         self.keep = keep;
         let Some(mut detached) = std::mem::replace(&mut self.lane, lane) else { return flow };

@@ -5,23 +5,16 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::Value;
-
 use crate::supervise::lane::Stream;
+use opal_core::event::{Came, Ending, Event};
 use opal_core::plan::Plan;
 
-/// An event of a run, as it stands in the event stream.
-pub struct Event<'a> {
-    /// Its name.
-    pub name: &'static str,
-    /// The step that it is about.
-    pub node: Option<usize>,
-    /// The path of the step.
-    pub path: &'a dyn Fn() -> String,
-    /// The command of the step: with placeholders, scrubbed, control characters escaped; may have several lines.
+/// An event of a run, for whoever follows it.
+pub struct Told<'a> {
+    /// The event, not scrubbed.
+    pub event: &'a Event,
+    /// The command of its step: with placeholders, scrubbed, control characters escaped; may have several lines.
     pub text: &'a dyn Fn() -> String,
-    /// What else the event says.
-    pub fields: &'a Value,
     /// The plan that runs.
     pub plan: &'a Plan,
 }
@@ -29,7 +22,7 @@ pub struct Event<'a> {
 /// Follows a run. Calls come from the threads of all branches. The first event is `run_starts`, the last is `run_done`.
 pub trait Progress: Send + Sync + Debug {
     /// Takes note of an event, and gives a line to say on stderr, if any.
-    fn event(&self, event: &Event<'_>) -> Option<String>;
+    fn event(&self, told: &Told<'_>) -> Option<String>;
 
     /// Writes bytes of the run to one of its streams by `write`, and may write other things before and after.
     ///
@@ -81,29 +74,29 @@ impl Lines {
 }
 
 impl Progress for Lines {
-    fn event(&self, event: &Event<'_>) -> Option<String> {
-        let field = |name| event.fields.get(name).filter(|value| !value.is_null());
+    fn event(&self, told: &Told<'_>) -> Option<String> {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        if event.name == "run_starts" {
-            let number = |name| field(name).and_then(Value::as_u64).unwrap_or(0);
-            (count.total, count.before) = (number("steps"), number("steps_before").saturating_add(number("steps_skipped")));
+        if let Event::RunStarts(starts) = told.event {
+            let number = |number| u64::try_from(number).unwrap_or(u64::MAX);
+            count.total = number(starts.steps);
+            count.before = number(starts.which.steps_before.saturating_add(starts.which.steps_skipped));
         }
-        let node = event.node.filter(|_| event.name == "step_done")?;
-        let result = field("result").and_then(Value::as_str).unwrap_or_default();
-        if matches!(result, "done" | "failed") {
-            count.done.insert(node);
+        let Event::StepDone { at, came: Came { result, cause, .. }, stopped, elapsed_ms, .. } = told.event else { return None };
+        if matches!(result, Ending::Done | Ending::Failed) {
+            count.done.insert(at.node);
         }
-        let number = |name| field(name).and_then(Value::as_i64);
-        let why = match (field("stopped").or(field("cause")).and_then(Value::as_str), result) {
-            (_, "done") => None,
-            (Some(why), _) => Some(why.to_owned()),
-            (None, result) => Some(result.replace('_', " ")),
+        let why = stopped.map(|stop| stop.name().to_owned()).or_else(|| cause.clone());
+        let why = match result {
+            Ending::Done => None,
+            Ending::Failed => Some(why.unwrap_or_else(|| "failed".to_owned())),
+            Ending::TimedOut => Some(why.unwrap_or_else(|| "timed out".to_owned())),
+            Ending::Stopped => Some(why.unwrap_or_else(|| "stopped".to_owned())),
         };
         let mark = if why.is_none() { "✓" } else { "✗" };
-        let took = opal_core::duration::format(number("elapsed_ms").unwrap_or(0).saturating_mul(1_000_000));
+        let took = opal_core::duration::format(i64::try_from(*elapsed_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000));
         let took = why.map_or_else(|| took.clone(), |why| format!("{why} after {took}"));
-        let (done, total, text) = (count.done(), count.total, first_line(&(event.text)(), LINE_MAX));
-        let line = format!("{mark} {done}/{total} {} ({took}) {text}", (event.path)());
+        let (done, total, text) = (count.done(), count.total, first_line(&(told.text)(), LINE_MAX));
+        let line = format!("{mark} {done}/{total} {} ({took}) {text}", at.path);
         Some(if self.color { painted(&line) } else { line })
     }
 }

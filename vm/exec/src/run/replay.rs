@@ -6,12 +6,12 @@
 use std::sync::Mutex;
 
 use opal_format::kind::NodeKind;
-use serde_json::{Value, json};
 
 use super::exec::{Flow, Scope, Worker};
 use super::report::{FailureCause, Labels, Outcome};
 use super::{Shared, locked};
-use opal_core::history::{Ending, History, Past, is_atomic};
+use opal_core::event::{Came, Ending};
+use opal_core::history::{History, Past, is_atomic};
 
 /// Where a run begins.
 #[derive(Debug, Default)]
@@ -103,24 +103,16 @@ impl Shared<'_> {
         if self.resumed && scope.over.is_none() && later() { Scope { over: Some(Ending::Failed), ..scope } } else { scope }
     }
 
-    /// Adds the event of an ending.
-    pub(super) fn note_ended(&self, event: &'static str, index: usize, flow: Flow, fields: impl FnOnce() -> Value) {
-        self.note(event, Some(index), || {
-            let mut fields = fields();
-            let (cause, status) = match flow {
-                Flow::Failed(failure) => {
-                    let cause = locked(&self.tally).failures.get(failure).map(|failure| failure.cause.to_string());
-                    (cause, self.exit_status(failure))
-                }
-                _ => (None, None),
-            };
-            if let Some(fields) = fields.as_object_mut() {
-                fields.insert("result".to_owned(), json!(flow.ending().name()));
-                fields.insert("cause".to_owned(), json!(cause));
-                fields.insert("status".to_owned(), json!(status));
+    /// What a flow came to, for its event.
+    pub(super) fn came(&self, flow: Flow) -> Came {
+        let (cause, status) = match flow {
+            Flow::Failed(failure) => {
+                let cause = locked(&self.tally).failures.get(failure).map(|failure| failure.cause.to_string());
+                (cause, self.exit_status(failure))
             }
-            fields
-        });
+            _ => (None, None),
+        };
+        Came { result: flow.ending(), cause, status }
     }
 
     /// Makes the events so far durable where no step starts next.

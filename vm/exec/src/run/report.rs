@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use opal_format::record::Span;
-use serde_json::{Map, Value, json};
+
+use opal_core::event;
 
 use crate::supervise::lane::Ended;
 use crate::supervise::signals::First;
@@ -109,8 +110,8 @@ pub struct ConfinedBy {
 }
 
 impl ConfinedBy {
-    pub(super) fn to_json(&self) -> Value {
-        json!({ "rule": self.rule, "line": self.span.line.to_native(), "column": self.span.column.to_native() })
+    fn told(&self) -> event::Confined {
+        event::Confined { rule: self.rule.clone(), line: self.span.line.to_native(), column: self.span.column.to_native() }
     }
 
     pub(super) fn to_text(&self, source: &str) -> String {
@@ -185,20 +186,15 @@ pub struct Labels {
 }
 
 impl Labels {
-    pub(super) fn to_json(&self) -> Map<String, Value> {
-        let mut out = Map::new();
-        let resumed_from = if self.resumed { Some(&self.run_id) } else { None };
-        for (name, value) in [
-            ("run_id", json!(self.run_id)),
-            ("resumed_from", json!(resumed_from)),
-            ("steps_before", json!(self.steps_before)),
-            ("partial", json!(self.from.is_some())),
-            ("from", json!(self.from)),
-            ("steps_skipped", json!(self.steps_skipped)),
-        ] {
-            out.insert(name.to_owned(), value);
+    pub(super) fn which(&self) -> event::Which {
+        event::Which {
+            run_id: self.run_id.clone(),
+            resumed_from: self.resumed.then(|| self.run_id.clone()),
+            steps_before: self.steps_before,
+            partial: self.from.is_some(),
+            from: self.from.clone(),
+            steps_skipped: self.steps_skipped,
         }
-        out
     }
 
     pub(super) fn effects_text(&self) -> String {
@@ -265,45 +261,49 @@ impl RunReport {
 
     /// For machines.
     #[must_use]
-    pub fn to_json(&self) -> Value {
+    pub fn done(&self) -> event::Done {
         let (outcome, detail) = match &self.outcome {
-            Outcome::Succeeded => ("succeeded", Value::Null),
-            Outcome::Failed(_) => ("failed", Value::Null),
-            Outcome::Cancelled(first) => ("cancelled", json!(first.signal.as_str())),
-            Outcome::OutputLost(error) => ("output_lost", json!(opal_core::plan::os_reason(error))),
-            Outcome::RecordLost(error) => ("record_lost", json!(opal_core::plan::os_reason(error))),
-            Outcome::Interrupted => ("cancelled", json!("before the run was resumed")),
+            Outcome::Succeeded => (event::Outcome::Succeeded, None),
+            Outcome::Failed(_) => (event::Outcome::Failed, None),
+            Outcome::Cancelled(first) => (event::Outcome::Cancelled, Some(first.signal.as_str().to_owned())),
+            Outcome::OutputLost(error) => (event::Outcome::OutputLost, Some(opal_core::plan::os_reason(error))),
+            Outcome::RecordLost(error) => (event::Outcome::RecordLost, Some(opal_core::plan::os_reason(error))),
+            Outcome::Interrupted => (event::Outcome::Cancelled, Some("before the run was resumed".to_owned())),
         };
         let cause = if let Outcome::Failed(cause) = self.outcome { Some(cause) } else { None };
-        let failures: Vec<Value> = self
-            .failures
-            .iter()
-            .enumerate()
-            .map(|(number, failure)| {
-                json!({
-                    "path": failure.path, "span": opal_core::show::span_json(&failure.span), "command": failure.command,
-                    "cause": failure.cause.to_string(), "stderr": failure.stderr, "handled": failure.handled,
-                    "confined_by": failure.confined_by.iter().map(ConfinedBy::to_json).collect::<Vec<_>>(),
-                    "denial_likely": failure.denial_likely(),
-                    "elapsed_ms": millis(failure.elapsed), "first_cause": cause == Some(number),
-                })
-            })
-            .collect();
-        let left: Vec<Value> = self
-            .left
-            .iter()
-            .map(|left| json!({ "path": left.path, "name": left.process.name, "pid": left.process.pid, "ended": left.ended }))
-            .collect();
-        let mut out = json!({
-            "outcome": outcome, "detail": detail, "effects": if self.effects { "started" } else { "none" }, "exit": self.exit(),
-            "steps_done": self.steps_done, "steps_total": self.steps_total, "failures": failures, "left_running": left,
-            "cleaned_up": self.cleaned_up, "cleanup_skipped": self.cleanup_skipped, "elapsed_ms": millis(self.elapsed),
-            "resumable": self.is_resumable(),
+        let failures = self.failures.iter().enumerate().map(|(number, failure)| event::Failure {
+            path: failure.path.clone(),
+            span: (&failure.span).into(),
+            command: failure.command.clone(),
+            cause: failure.cause.to_string(),
+            stderr: failure.stderr.clone(),
+            handled: failure.handled,
+            confined_by: failure.confined_by.iter().map(ConfinedBy::told).collect(),
+            denial_likely: failure.denial_likely(),
+            elapsed_ms: millis(failure.elapsed),
+            first_cause: cause == Some(number),
         });
-        if let Some(out) = out.as_object_mut() {
-            out.extend(self.about.to_json());
+        let left = self.left.iter().map(|left| event::LeftRunning {
+            path: left.path.clone(),
+            name: left.process.name.clone(),
+            pid: left.process.pid,
+            ended: left.ended,
+        });
+        event::Done {
+            outcome,
+            detail,
+            effects: if self.effects { event::Effects::Started } else { event::Effects::None },
+            exit: self.exit(),
+            steps_done: self.steps_done,
+            steps_total: self.steps_total,
+            failures: failures.collect(),
+            left_running: left.collect(),
+            cleaned_up: self.cleaned_up.clone(),
+            cleanup_skipped: self.cleanup_skipped.clone(),
+            elapsed_ms: millis(self.elapsed),
+            resumable: self.is_resumable(),
+            which: self.about.which(),
         }
-        out
     }
 
     /// Whether the run can be gone on with.
@@ -375,7 +375,8 @@ impl RunReport {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+/// A length of time as events have it.
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -13,7 +13,6 @@ use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
-use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::exec::{Flow, Scope, Worker};
@@ -25,6 +24,7 @@ use crate::outlet::write_all;
 use crate::supervise::lane::{Ended, Sink as _, Stream};
 use crate::supervise::wait::wait_readable;
 use opal_core::decorators::params;
+use opal_core::event::Event;
 use opal_core::operations::{self, INPUT_MAX, Unmet};
 use opal_core::show::{Style, argument, escape};
 
@@ -67,7 +67,7 @@ impl Worker<'_, '_> {
                 return self.failed(*operation, cause, b"", started.elapsed());
             }
         }
-        self.shared.note("transformed", Some(index), || json!({ "bytes": bytes.len() }));
+        self.shared.note(|| Event::Transformed { at: self.shared.at(index), bytes: bytes.len() });
         self.put_out(index, Stream::Stdout, &bytes, scope)
     }
 
