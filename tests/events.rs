@@ -1,8 +1,8 @@
 //! Events of every kind, with every kind of content.
 
 use opal_core::event::{
-    AcceptedDrift, At, Bytes, Came, Confined, Done, Effects, Ending, Event, Failure, Head, LeftRunning, Outcome, Place, RunStarts, Schema,
-    Stop, Stream, Which,
+    AcceptedDrift, At, Because, Bytes, Came, Confined, Done, Effects, Ending, Event, Failure, Head, LeftRunning, Outcome, Place, RunStarts,
+    Schema, Stop, Stream, Which,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -23,6 +23,14 @@ fn ending() -> impl Strategy<Value = Ending> {
 
 fn came() -> impl Strategy<Value = Came> {
     (ending(), option::of(any::<String>()), option::of(any::<i64>())).prop_map(|(result, cause, status)| Came { result, cause, status })
+}
+
+fn because() -> impl Strategy<Value = Because> {
+    (option::of(number()), option::of(any::<String>()), option::of(any::<i64>())).prop_map(|(failed, cause, status)| Because {
+        failed,
+        cause,
+        status,
+    })
 }
 
 fn drift() -> impl Strategy<Value = Option<Vec<AcceptedDrift>>> {
@@ -116,8 +124,8 @@ pub fn event() -> impl Strategy<Value = Event> {
         at().prop_map(|at| Event::BlockStarts { at }),
         (at(), came()).prop_map(|(at, came)| Event::BlockDone { at, came }),
         (at(), any::<[i64; 2]>()).prop_map(|(at, [attempt, of])| Event::Attempt { at, attempt, of }),
-        at().prop_map(|at| Event::Catch { at }),
-        (at(), ending()).prop_map(|(at, after)| Event::Finally { at, after }),
+        (at(), because()).prop_map(|(at, because)| Event::Catch { at, because }),
+        (at(), ending(), because()).prop_map(|(at, after, because)| Event::Finally { at, after, because }),
         at().prop_map(|at| Event::Timeout { at }),
         at().prop_map(|at| Event::Detach { at }),
         (at(), ending()).prop_map(|(at, after)| Event::DetachEnded { at, after }),

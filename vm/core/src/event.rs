@@ -92,6 +92,9 @@ pub enum Event {
         /// The block.
         #[serde(flatten)]
         at: At,
+        /// What it deals with.
+        #[serde(flatten)]
+        because: Because,
     },
     /// A `@finally` begins.
     Finally {
@@ -100,6 +103,9 @@ pub enum Event {
         at: At,
         /// What came before it.
         after: Ending,
+        /// And the failure, if that failed.
+        #[serde(flatten)]
+        because: Because,
     },
     /// The time of a `@timeout` is up.
     Timeout {
@@ -171,6 +177,17 @@ pub enum Ending {
 pub struct Came {
     /// In one word.
     pub result: Ending,
+    /// Why it failed.
+    pub cause: Option<String>,
+    /// Its exit status as a shell would see it.
+    pub status: Option<i64>,
+}
+
+/// Which failure it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Because {
+    /// The number of the node that failed.
+    pub failed: Option<usize>,
     /// Why it failed.
     pub cause: Option<String>,
     /// Its exit status as a shell would see it.
@@ -556,7 +573,7 @@ impl Event {
             | Self::BlockDone { at, .. }
             | Self::Binding { at, .. }
             | Self::Attempt { at, .. }
-            | Self::Catch { at }
+            | Self::Catch { at, .. }
             | Self::Finally { at, .. }
             | Self::Timeout { at }
             | Self::Detach { at }

@@ -38,9 +38,9 @@ use crate::supervise::lane::{Lane, LaneError, LaneOptions, Stream};
 use crate::supervise::signals::Signals;
 use opal_core::agreed::Runnable;
 use opal_core::event::{At, Event, RunStarts, Schema};
-use opal_core::history::History;
 use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
+use opal_core::rest::Rest;
 use opal_core::sandbox::Sandbox;
 use opal_core::show::Paths;
 
@@ -191,8 +191,8 @@ struct Shared<'p> {
     recording: bool,
     tally: Mutex<Tally>,
     cleaning: AtomicBool,
-    /// What an earlier part of this run did, as far as it was not come to again.
-    history: Mutex<History>,
+    /// What is over since an earlier part of this run, as far as it was not come to again.
+    rest: Mutex<Rest>,
     /// Whether there was an earlier part.
     resumed: bool,
 }
@@ -207,10 +207,10 @@ impl<'p> Shared<'p> {
         let json = options.json.then(|| Arc::clone(names.get_or_init(|| Paths::new(&plan.steps.nodes).collect())));
         let files = [options.stdout.try_clone()?, options.stderr.try_clone()?];
         let recording = options.json || recorder.is_recording();
-        let mut history = std::mem::take(&mut *locked(&options.start.history));
-        let mut bindings: Vec<_> = std::mem::take(&mut history.bindings).into_iter().collect();
+        let mut rest = std::mem::take(&mut *locked(&options.start.rest));
+        let mut bindings: Vec<_> = std::mem::take(&mut rest.bindings).into_iter().collect();
         bindings.sort_by_key(|(node, _)| *node);
-        let tally = Tally { done: std::mem::take(&mut history.ran), ..Tally::default() };
+        let tally = Tally { done: std::mem::take(&mut rest.ran), ..Tally::default() };
         let shared = Self {
             plan,
             options,
@@ -229,8 +229,8 @@ impl<'p> Shared<'p> {
             recording,
             tally: Mutex::new(tally),
             cleaning: AtomicBool::new(false),
-            resumed: !history.is_empty(),
-            history: Mutex::new(history),
+            resumed: !rest.is_all(),
+            rest: Mutex::new(rest),
         };
         shared.learn();
         Ok(shared)

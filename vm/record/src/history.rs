@@ -1,11 +1,16 @@
-//! What the events of a record come to, for a run that goes on (spec/record.md, "Going on").
+//! What is left to do of a run, from its plan and the events of its record (spec/record.md, "Going on"): a function of both, and of nothing else.
 //!
-//! A run is resumed by walking its plan again: whatever a node did before is taken from the [`History`] in place of being done.
+//! Events are gone through in order, and what is known at the end counts: a `@catch`, a `@finally`, an attempt and a `@timeout` that is up close what came before
+//! them, so of that nothing is kept but what it came to. After an orderly end, and wherever processes are gone on which others count, what
+//! has to be done again is forgotten.
+//!
+//! Tests: `tests.rs`, with random plans cut anywhere, against a model of the executor; `tests/tests/resume.rs`, with the real one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
-use opal_core::event::{Came, Ending, Event, Outcome};
-use opal_core::history::{History, Past, is_atomic, is_closed};
+use opal_core::event::{Because, Came, Ending, Event, Outcome};
+use opal_core::rest::{Over, Rest, is_atomic, is_closed};
 use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
 use opal_format::tree::Tree;
@@ -14,29 +19,27 @@ use zeroize::Zeroizing;
 /// What a record says.
 #[derive(Debug)]
 pub struct Reading {
-    /// What is over.
-    pub history: History,
+    /// What is left to do.
+    pub rest: Rest,
     /// How the run ended, if in an orderly way.
     pub ended: Option<Outcome>,
     /// Steps and blocks that were running when the VM died, or whose processes are gone although what follows counts on them.
     pub unknown: Vec<usize>,
-    /// Steps that ran to their end, in the whole plan.
-    pub steps_done: usize,
 }
 
 /// Reads the events of a run. `unseal` opens what a runtime binding holds.
 #[must_use]
 pub fn read(events: &[Event], nodes: &[Node], unseal: impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) -> Reading {
-    let (tree, count) = (Tree::new(nodes), nodes.len());
-    let mut reader = Reader { tree, count, inner: inner_nodes(tree, count), ..Reader::default() };
-    for (at, event) in (0..).zip(events) {
-        reader.event(at, event, &unseal);
-    }
-    let unknown = reader.unknown();
-    let ended = reader.ended;
+    let tree = Tree::new(nodes);
+    let tries = (0..nodes.len()).filter(|node| tree.kind(*node) == Some(NodeKind::Try));
+    let handlers = tries.flat_map(|block| tree.executing(Some(block)).map(move |part| (part, block)));
+    let handlers = handlers.filter(|(part, _)| matches!(tree.kind(*part), Some(NodeKind::Catch | NodeKind::Finally))).collect();
+    let mut reader = Reader { tree, count: nodes.len(), inner: inner_nodes(tree, nodes.len()), handlers, ..Reader::default() };
+    events.iter().for_each(|event| reader.event(event, &unseal));
+    let (unknown, ended) = (reader.unknown(), reader.ended);
     reader.settle();
-    let steps_done = reader.history.ran.len();
-    Reading { history: reader.history, ended, unknown, steps_done }
+    reader.pass_over();
+    Reading { rest: reader.rest, ended, unknown }
 }
 
 #[derive(Default)]
@@ -46,13 +49,15 @@ struct Reader<'n> {
     count: usize,
     /// Nodes inside a block that counts as one step.
     inner: Vec<bool>,
-    history: History,
-    /// Steps that have started and not ended, with the numbers of their events.
-    open: BTreeMap<usize, u64>,
+    /// The `@try` of each `@catch` and `@finally`.
+    handlers: HashMap<usize, usize>,
+    rest: Rest,
+    /// Steps that have started and not ended.
+    open: BTreeSet<usize>,
     /// How blocks ended, the last time.
     closed: BTreeMap<usize, Ending>,
-    /// Blocks of `@detach`: where they began, and how the block around them ended, if it has.
-    detached: BTreeMap<usize, (u64, Option<Ending>)>,
+    /// Blocks of `@detach`, and how the block around each ended, if it has.
+    detached: BTreeMap<usize, Option<Ending>>,
     ended: Option<Outcome>,
 }
 
@@ -70,7 +75,7 @@ fn inner_nodes(tree: Tree<'_>, count: usize) -> Vec<bool> {
 }
 
 impl Reader<'_> {
-    fn event(&mut self, at: u64, event: &Event, unseal: &impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) {
+    fn event(&mut self, event: &Event, unseal: &impl Fn(u32, &str) -> Option<Zeroizing<Vec<u8>>>) {
         match event {
             Event::RunDone(done) => self.ended = Some(done.outcome),
             Event::Resumed { .. } => {
@@ -82,14 +87,14 @@ impl Reader<'_> {
         let Some(node) = event.at().map(|at| at.node) else { return };
         let Some(kind) = self.tree.kind(node) else { return };
         if let Event::StepDone { came: Came { result: Ending::Done | Ending::Failed, .. }, .. } = event {
-            self.history.ran.insert(node);
+            self.rest.ran.insert(node);
         }
         if self.inner.get(node) != Some(&false) {
             return;
         }
         match event {
             Event::StepStarts { .. } | Event::BlockStarts { .. } => {
-                self.open.insert(node, at);
+                self.open.insert(node);
             }
             // What a binding holds is in an event of its own.
             Event::StepDone { came: Came { result: Ending::Done, .. }, .. } if kind == NodeKind::Let => {}
@@ -98,30 +103,37 @@ impl Reader<'_> {
                     self.closed.insert(node, came.result);
                 }
                 if !is_closed(kind) || is_atomic(kind) {
-                    self.end(at, node, came.clone());
+                    self.end(node, came.clone());
                 }
             }
             Event::Binding { sealed: None, cause, .. } => {
-                self.end(at, node, Came { result: Ending::Failed, cause: cause.clone(), status: None });
+                self.end(node, Came { result: Ending::Failed, cause: cause.clone(), status: None });
             }
             Event::Binding { sealed: Some(sealed), .. } => {
                 // What cannot be opened has to be made again.
                 if let Some((binding, value)) = u32::try_from(node).ok().and_then(|node| Some((node, unseal(node, sealed)?))) {
-                    self.history.bindings.insert(binding, value);
-                    self.end(at, node, Came { result: Ending::Done, cause: None, status: None });
+                    self.rest.bindings.insert(binding, value);
+                    self.end(node, Came { result: Ending::Done, cause: None, status: None });
                 }
             }
-            Event::Attempt { .. } => self.push(at, node, Past::Attempt),
-            Event::Catch { .. } => self.push(at, node, Past::Catch),
-            Event::Finally { after, .. } => self.push(at, node, Past::Finally(*after)),
-            Event::Timeout { .. } => self.push(at, node, Past::Fired),
+            Event::Attempt { attempt, .. } => {
+                let inside = self.inside(node);
+                // Nor does it count how blocks ended in the attempts before.
+                self.closed.retain(|block, _| !inside.contains(block));
+                self.close(inside);
+                self.rest.note(node, Over::Attempts(*attempt));
+            }
+            Event::Catch { because, .. } => self.handle(node, Ending::Failed, because),
+            Event::Finally { after, because, .. } => self.handle(node, *after, because),
+            Event::Timeout { .. } => {
+                self.close(self.inside(node));
+                self.rest.note(node, Over::TimedOut);
+            }
             Event::Detach { .. } => {
-                self.detached.insert(node, (at, None));
+                self.detached.insert(node, None);
             }
             Event::DetachEnded { after, .. } => {
-                if let Some((_, ended)) = self.detached.get_mut(&node) {
-                    *ended = Some(*after);
-                }
+                self.detached.entry(node).and_modify(|ended| *ended = Some(*after));
             }
             Event::Record(_)
             | Event::Resumed { .. }
@@ -132,21 +144,50 @@ impl Reader<'_> {
         }
     }
 
-    fn push(&mut self, at: u64, node: usize, past: Past) {
-        self.history.push(at, node, past);
+    /// The nodes inside a node.
+    fn inside(&self, node: usize) -> Range<usize> {
+        node.saturating_add(1)..self.tree.end(node)
     }
 
-    fn end(&mut self, at: u64, node: usize, came: Came) {
+    /// The node and those inside it.
+    fn whole(&self, node: usize) -> Range<usize> {
+        node..self.tree.end(node)
+    }
+
+    fn end(&mut self, node: usize, came: Came) {
         self.open.remove(&node);
-        self.push(at, node, Past::Ended(came.result, came.cause.unwrap_or_default(), came.status));
+        self.rest.note(node, Over::All(came));
+    }
+
+    /// A `@catch` or `@finally` begins: all that stands before it in its `@try` is over.
+    fn handle(&mut self, handler: usize, after: Ending, because: &Because) {
+        let Some(block) = self.handlers.get(&handler).copied() else { return };
+        let finally = self.tree.kind(handler) == Some(NodeKind::Finally);
+        for part in self.tree.executing(Some(block)) {
+            if finally || self.tree.kind(part) != Some(NodeKind::Finally) {
+                self.close(self.whole(part));
+            }
+        }
+        self.rest.note(handler, Over::Before(after, because.clone()));
+    }
+
+    /// What these nodes came to is known: what is over in them counts no more.
+    fn close(&mut self, nodes: Range<usize>) {
+        self.rest.forget(nodes);
+    }
+
+    /// These nodes are to be done again.
+    fn undo(&mut self, nodes: Range<usize>) {
+        self.rest.forget(nodes.clone());
+        nodes.for_each(|node| _ = self.rest.ran.remove(&node));
     }
 
     /// Blocks of `@detach` whose processes are gone although the block around them goes on.
-    fn lost(&self) -> Vec<(usize, u64)> {
+    fn lost(&self) -> Vec<usize> {
         let orderly = self.ended.is_some();
         let lost = |ended: &Option<Ending>| ended.is_none_or(|ended| orderly && ended != Ending::Done);
         let kept = |node: usize| orderly && self.kept_around(node);
-        self.detached.iter().filter(|(node, (_, ended))| lost(ended) && !kept(**node)).map(|(node, (at, _))| (*node, *at)).collect()
+        self.detached.iter().filter(|(node, ended)| lost(ended) && !kept(**node)).map(|(node, _)| *node).collect()
     }
 
     /// Whether a node is inside a block that dealt with all that happened in it.
@@ -156,8 +197,8 @@ impl Reader<'_> {
 
     fn unknown(&self) -> Vec<usize> {
         // Waiting has no effect.
-        let steps = self.open.keys().copied().filter(|node| self.tree.kind(*node) != Some(NodeKind::Sleep));
-        let mut unknown: Vec<usize> = steps.chain(self.lost().into_iter().map(|(node, _)| node)).collect();
+        let steps = self.open.iter().copied().filter(|node| self.tree.kind(*node) != Some(NodeKind::Sleep));
+        let mut unknown: Vec<usize> = steps.chain(self.lost()).collect();
         unknown.sort_unstable();
         unknown.dedup();
         unknown
@@ -166,13 +207,13 @@ impl Reader<'_> {
     /// Forgets what has to be done again. After an orderly end that is each outermost `@try`, `@retry` or `@timeout` that did not end well, and
     /// each step whose failure nobody dealt with.
     fn settle(&mut self) {
-        for (node, at) in self.lost() {
-            self.history.drop_range(node, self.tree.end(node), at);
+        for node in self.lost() {
+            self.undo(self.whole(node));
             self.detached.remove(&node);
         }
-        for node in std::mem::take(&mut self.open).into_keys() {
+        for node in std::mem::take(&mut self.open) {
             if self.tree.kind(node).is_some_and(is_atomic) {
-                self.history.forget_ran(node, self.tree.end(node));
+                self.whole(node).for_each(|node| _ = self.rest.ran.remove(&node));
             }
         }
         if self.ended.is_some() {
@@ -192,13 +233,32 @@ impl Reader<'_> {
             return end;
         }
         if is_atomic(kind) || matches!(kind, Try | Retry | Timeout) {
-            self.history.drop_range(node, end, 0);
+            self.undo(node..end);
             self.detached.retain(|block, _| !(node..end).contains(block));
             return end;
         }
-        if self.history.has_failed(node) {
-            self.history.drop_range(node, next, 0);
+        if matches!(self.rest.at(node), Some(Over::All(came)) if came.result != Ending::Done) {
+            self.undo(node..next);
         }
         next
     }
+
+    /// An operand of `||` or `;` after which another was come to had failed, whatever is known of it.
+    fn pass_over(&mut self) {
+        for node in 0..self.count {
+            if !matches!(self.tree.kind(node), Some(NodeKind::Or | NodeKind::Seq)) || !self.rest.has_begun(self.whole(node)) {
+                continue;
+            }
+            let operands: Vec<usize> = self.tree.executing(Some(node)).collect();
+            let last = operands.iter().rposition(|operand| self.rest.has_begun(self.whole(*operand))).unwrap_or(0);
+            for operand in operands.into_iter().take(last) {
+                if !self.rest.has_begun(self.whole(operand)) {
+                    self.rest.note(operand, Over::All(Came { result: Ending::Failed, cause: None, status: None }));
+                }
+            }
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,8 +79,7 @@ pub(super) fn verify(earlier: Earlier, replanned: &mut Replanned) -> Result<Genu
 pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan: &Plan, site: &Site) -> Result<Begin, Refusal> {
     let run_id = earlier.head().run_id.clone();
     let nodes = &plan.steps.nodes;
-    let Reading { history, ended, unknown, steps_done } =
-        history::read(&earlier.events, nodes, |binding, sealed| earlier.unseal(binding, sealed));
+    let Reading { rest, ended, unknown } = history::read(&earlier.events, nodes, |binding, sealed| earlier.unseal(binding, sealed));
     if ended == Some(Outcome::Succeeded) {
         return Err(Refusal::new("run_finished", 64, format!("run {run_id} has finished, and there is nothing left of it to do"))
             .help("to run the contract again, leave out `--resume`"));
@@ -94,8 +93,8 @@ pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan
         return Err(refuse_unknown(&run_id, &unknown, &asked.resume_command(&run_id), contract, plan));
     }
     let start = partial(earlier.head().from.as_deref(), plan, site)?;
-    let labels = Labels { resumed: true, steps_before: steps_done, ..start.labels };
-    Ok(Begin { record: Some(earlier), start: Start { history: Mutex::new(history), labels, ..start } })
+    let labels = Labels { resumed: true, steps_before: rest.ran.len(), ..start.labels };
+    Ok(Begin { record: Some(earlier), start: Start { rest: Mutex::new(rest), labels, ..start } })
 }
 
 fn refuse_unknown(run_id: &str, unknown: &[usize], resume: &str, contract: &Contract<'_>, plan: &Plan) -> Refusal {

@@ -27,8 +27,8 @@ use crate::supervise::signals::Phase;
 use crate::supervise::watcher::Process;
 use opal_core::decorators::params;
 use opal_core::event::{Came, Ending, Event, Stop};
-use opal_core::history::{Past, is_atomic, is_closed};
 use opal_core::plan::{PROCESS_STRING_MAX, Scalar};
+use opal_core::rest::{Over, is_atomic, is_closed};
 
 /// How a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +54,6 @@ pub(super) struct Scope<'a> {
     pub(super) seen: Phase,
     /// What confines steps.
     pub(super) rules: Option<&'a Rules>,
-    /// What happened before the event of this number, in an earlier part of the run, is not done again.
-    pub(super) until: u64,
-    /// How the block around it ended in an earlier part of the run: what did not happen then does not happen now.
-    pub(super) over: Option<Ending>,
 }
 
 /// Walks the tree in one thread, with at most one lane at a time.
@@ -96,8 +92,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     pub(super) fn root(mut self, deadline: Option<Instant>) -> Flow {
         let shared = self.shared;
         let rules = shared.policy_rules();
-        let scope =
-            Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run, rules: rules.as_ref(), until: u64::MAX, over: None };
+        let scope = Scope { directory: &shared.options.base_dir, deadline, seen: Phase::Run, rules: rules.as_ref() };
         match self.block(shared.tree().executing(None).collect(), scope) {
             Flow::TimedOut => {
                 let limit = shared.options.timeout.unwrap_or_default();
@@ -142,7 +137,7 @@ impl<'s, 'p> Worker<'s, 'p> {
 
     pub(super) fn node(&mut self, index: usize, scope: Scope<'_>) -> Flow {
         let Some((node, kind)) = self.shared.node(index) else { return Flow::Done };
-        if let Some(flow) = self.settled(index, kind, scope) {
+        if let Some(flow) = self.settled(index, scope) {
             return flow;
         }
         if is_atomic(kind) {
@@ -185,9 +180,9 @@ impl<'s, 'p> Worker<'s, 'p> {
             NodeKind::Or => inside()
                 .into_iter()
                 .fold(None, |flow, operand| match flow {
-                    None => Some(self.node(operand, self.shared.before_next(index, operand, scope))),
+                    None => Some(self.node(operand, scope)),
                     Some(Flow::Failed(failure)) => {
-                        let next = self.node(operand, self.shared.before_next(index, operand, scope));
+                        let next = self.node(operand, scope);
                         if matches!(next, Flow::Done | Flow::Failed(_)) {
                             locked(&self.shared.tally).handled(failure);
                         }
@@ -199,9 +194,9 @@ impl<'s, 'p> Worker<'s, 'p> {
             NodeKind::Seq => inside().into_iter().fold(Flow::Done, |flow, operand| match flow {
                 Flow::Failed(failure) => {
                     locked(&self.shared.tally).handled(failure);
-                    self.node(operand, self.shared.before_next(index, operand, scope))
+                    self.node(operand, scope)
                 }
-                Flow::Done => self.node(operand, self.shared.before_next(index, operand, scope)),
+                Flow::Done => self.node(operand, scope),
                 other => other,
             }),
             NodeKind::Pipe => self.pipe(index, scope),
@@ -481,24 +476,18 @@ impl<'s, 'p> Worker<'s, 'p> {
         let backoff = self.number(node, params::RETRY_BACKOFF).unwrap_or(1.0).max(0.0);
         let jitter = self.number(node, params::RETRY_JITTER).unwrap_or(0.0).clamp(0.0, 1.0);
         let on: Vec<i64> = self.args(node, params::RETRY_ON).filter_map(|arg| self.int_of(arg)).collect();
+        let note = |attempt| self.shared.note(|| Event::Attempt { at: self.shared.at(index), attempt, of: attempts });
         let mut attempt = 1;
+        match self.shared.take(index) {
+            Some(Over::Attempts(begun)) => attempt = begun,
+            _ => note(attempt),
+        }
         loop {
-            if self.shared.take(index, scope).is_none() {
-                self.shared.note(|| Event::Attempt { at: self.shared.at(index), attempt, of: attempts });
-            }
-            // An attempt before the last of an earlier part of the run failed.
-            let next = self.shared.next(index, scope);
-            let within = next.map_or(scope, |until| Scope { until, over: Some(Ending::Failed), ..scope });
-            let flow = self.block(inside.to_vec(), within);
+            let flow = self.block(inside.to_vec(), scope);
             let Flow::Failed(failure) = flow else { return flow };
             let other = self.shared.exit_status(failure).is_none_or(|status| !on.contains(&status));
-            if attempt >= attempts || (next.is_none() && (scope.over.is_some() || !on.is_empty() && other)) {
+            if attempt >= attempts || (!on.is_empty() && other) {
                 return flow;
-            }
-            if next.is_some() {
-                locked(&self.shared.tally).handled(failure);
-                attempt = attempt.saturating_add(1);
-                continue;
             }
             // The wait may be long, and what was done is done.
             self.shared.settle();
@@ -510,22 +499,22 @@ impl<'s, 'p> Worker<'s, 'p> {
             locked(&self.shared.tally).handled(failure);
             delay = Duration::try_from_secs_f64(delay.as_secs_f64() * backoff).unwrap_or(Duration::MAX);
             attempt = attempt.saturating_add(1);
+            self.shared.anew(index);
+            note(attempt);
         }
     }
 
     fn timeout(&mut self, index: usize, node: &Node, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
         let limit = self.duration(node, params::TIMEOUT_DURATION);
+        if let Some(Over::TimedOut) = self.shared.take(index) {
+            return self.failed(index, FailureCause::Timeout(limit), b"", Duration::ZERO);
+        }
         let started = Instant::now();
-        let fired = self.shared.take(index, scope).map(|(until, _)| until);
-        let own = started.checked_add(if fired.is_some() { Duration::ZERO } else { limit });
-        let deadline = [own, scope.deadline].into_iter().flatten().min();
-        let within = fired.map_or(scope, |until| Scope { until, over: Some(Ending::TimedOut), ..scope });
-        match self.block(inside, Scope { deadline, ..within }) {
+        let deadline = [started.checked_add(limit), scope.deadline].into_iter().flatten().min();
+        match self.block(inside, Scope { deadline, ..scope }) {
             // An enclosing limit that is up as well goes first.
-            Flow::TimedOut if fired.is_some() || scope.deadline.is_none_or(|outer| Instant::now() < outer) => {
-                if fired.is_none() {
-                    self.shared.note(|| Event::Timeout { at: self.shared.at(index) });
-                }
+            Flow::TimedOut if scope.deadline.is_none_or(|outer| Instant::now() < outer) => {
+                self.shared.note(|| Event::Timeout { at: self.shared.at(index) });
                 self.failed(index, FailureCause::Timeout(limit), b"", started.elapsed())
             }
             flow => flow,
@@ -564,31 +553,11 @@ impl<'s, 'p> Worker<'s, 'p> {
         let (catch, finally) = (of_kind(NodeKind::Catch), of_kind(NodeKind::Finally));
         let body = inside.iter().copied().filter(|child| Some(*child) != catch && Some(*child) != finally).collect();
         let tree = self.shared.tree();
-        // What an earlier part of the run began: then all that comes before is over.
-        let cleaned = finally.and_then(|finally| self.shared.take(finally, scope));
-        let before_finally = match cleaned {
-            Some((until, Past::Finally(after))) => Scope { until, over: Some(after), ..scope },
-            _ => scope,
+        let cleaned = self.before(finally);
+        let flow = match cleaned {
+            Some(flow) => flow,
+            None => self.body(body, catch, scope),
         };
-        let caught = catch.and_then(|catch| self.shared.take(catch, before_finally)).map(|(until, _)| until);
-        let inner = caught.map_or(before_finally, |until| Scope { until, over: Some(Ending::Failed), ..scope });
-        let mut flow = self.block(body, inner);
-        let catch = catch.filter(|_| caught.is_some() || before_finally.over.is_none());
-        if let (Flow::Failed(failure), Some(catch)) = (flow, catch) {
-            if caught.is_none() {
-                self.shared.note(|| Event::Catch { at: self.shared.at(catch) });
-            }
-            // A failure in `catch` never hides the first one.
-            match self.block(tree.executing(Some(catch)).collect(), before_finally) {
-                Flow::Done => {
-                    locked(&self.shared.tally).handled(failure);
-                    flow = Flow::Done;
-                }
-                Flow::Failed(_) => {}
-                stopped => flow = stopped,
-            }
-        }
-        let finally = finally.filter(|_| cleaned.is_some() || scope.over.is_none());
         let Some(finally) = finally else { return flow };
         if flow == Flow::Killed || self.shared.signals.check() == Phase::Kill {
             let path = self.shared.path(Some(index));
@@ -599,7 +568,7 @@ impl<'s, 'p> Worker<'s, 'p> {
             self.shared.say_cleaning_up();
         }
         if cleaned.is_none() {
-            self.shared.note(|| Event::Finally { at: self.shared.at(finally), after: flow.ending() });
+            self.shared.note(|| Event::Finally { at: self.shared.at(finally), after: flow.ending(), because: self.shared.because(flow) });
         }
         // Cleanup that has begun is finished: neither a limit that is up nor a first signal interrupts it.
         let cleanup = Scope { deadline: None, seen: Phase::Cancel, ..scope };
@@ -618,9 +587,31 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
     }
 
+    /// The steps of a `@try`, and after a failure its `@catch`.
+    fn body(&mut self, body: Vec<usize>, catch: Option<usize>, scope: Scope<'_>) -> Flow {
+        let caught = self.before(catch);
+        let flow = match caught {
+            Some(flow) => flow,
+            None => self.block(body, scope),
+        };
+        let (Flow::Failed(failure), Some(catch)) = (flow, catch) else { return flow };
+        if caught.is_none() {
+            self.shared.note(|| Event::Catch { at: self.shared.at(catch), because: self.shared.because(flow) });
+        }
+        // A failure in `catch` never hides the first one.
+        match self.block(self.shared.tree().executing(Some(catch)).collect(), scope) {
+            Flow::Done => {
+                locked(&self.shared.tally).handled(failure);
+                Flow::Done
+            }
+            Flow::Failed(_) => flow,
+            stopped => stopped,
+        }
+    }
+
     fn detach(&mut self, index: usize, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
         // What it kept alive in an earlier part of the run has ended with its block.
-        if self.shared.happened(index, scope) {
+        if self.shared.begun(index) {
             return self.block(inside, scope);
         }
         let (lane, stop) = match (self.shared.lane(), EventFd::from_flags(EfdFlags::EFD_CLOEXEC)) {

@@ -18,14 +18,10 @@ use super::{Pipe, Shared, Target, locked};
 impl Worker<'_, '_> {
     pub(super) fn parallel(&mut self, index: usize, at_once: usize, tolerate: usize, scope: Scope<'_>) -> Flow {
         let shared = self.shared;
-        let mut branches: Vec<usize> = shared.tree().executing(Some(index)).collect();
-        let all = branches.len();
-        if scope.over.is_some() {
-            branches.retain(|branch| shared.happened(*branch, scope));
-        }
+        let branches: Vec<usize> = shared.tree().executing(Some(index)).collect();
         // Branches that an earlier part of the run began go first, as they did then.
         let mut order: Vec<usize> = (0..branches.len()).collect();
-        order.sort_by_key(|turn| !branches.get(*turn).is_some_and(|branch| shared.happened(*branch, scope)));
+        order.sort_by_key(|turn| !branches.get(*turn).is_some_and(|branch| shared.begun(*branch)));
         let at_once = shared.options.max_parallel.map_or(at_once, |limit| limit.min(at_once)).clamp(1, branches.len().max(1));
         let buffers: Vec<Arc<Buffer>> = branches.iter().map(|_| Arc::default()).collect();
         // Each turn is taken once, by whichever thread is free. After `closed` no branch begins, but one that an earlier part of the run began goes on:
@@ -45,7 +41,7 @@ impl Worker<'_, '_> {
                     loop {
                         let turn = order.get(next.fetch_add(1, Ordering::AcqRel)).copied();
                         let mine = turn.and_then(|turn| Some((turn, branches.get(turn)?, buffers.get(turn)?)));
-                        let starts = |branch: &usize| !closed.load(Ordering::Acquire) || shared.happened(*branch, scope);
+                        let starts = |branch: &usize| !closed.load(Ordering::Acquire) || shared.begun(*branch);
                         let Some((turn, branch, buffer)) = mine.filter(|(_, branch, _)| starts(branch)) else {
                             // Others may run for long, and what this thread has done is done.
                             shared.settle();
@@ -99,7 +95,6 @@ impl Worker<'_, '_> {
         // A stop outranks a failure: what was stopped did not decide anything. Tolerated failures count as dealt with, together.
         shared.together(&failures);
         match failures.first() {
-            _ if failures.len() <= tolerate && branches.len() < all => scope.over.map_or(Flow::Done, |over| self.came_to(index, over)),
             Some(first) if failures.len() > tolerate => Flow::Failed(*first),
             Some(first) => {
                 locked(&shared.tally).handled(*first);

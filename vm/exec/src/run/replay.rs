@@ -1,23 +1,21 @@
 //! What a run takes over from an earlier part of itself (`--resume`), and where it begins (`--from`): spec/record.md.
 //!
-//! The executor walks the whole plan again. At each node it asks here first: what happened is taken from the history, in the order in which it
-//! happened; what comes before the start of a partial run counts as done; the rest is done.
+//! The executor walks the whole plan again, and knows of what was before no more than what is over at each node: that is taken as it came out, what comes
+//! before the start of a partial run counts as done, and the rest is done.
 
 use std::sync::Mutex;
-
-use opal_format::kind::NodeKind;
 
 use super::exec::{Flow, Scope, Worker};
 use super::report::{FailureCause, Labels, Outcome};
 use super::{Shared, locked};
-use opal_core::event::{Came, Ending};
-use opal_core::history::{History, Past, is_atomic};
+use opal_core::event::{Because, Came, Ending};
+use opal_core::rest::{Over, Rest};
 
 /// Where a run begins.
 #[derive(Debug, Default)]
 pub struct Start {
-    /// What need not be done again.
-    pub history: Mutex<History>,
+    /// What is left to do.
+    pub rest: Mutex<Rest>,
     /// The node at which a partial run begins.
     pub from: Option<usize>,
     /// What is said about it.
@@ -37,22 +35,14 @@ impl Flow {
 
 impl Worker<'_, '_> {
     /// How a node counts without being entered, if so.
-    pub(super) fn settled(&mut self, index: usize, kind: NodeKind, scope: Scope<'_>) -> Option<Flow> {
-        if self.shared.happened(index, scope) {
-            let whole = is_atomic(kind) || matches!(kind, NodeKind::Shell | NodeKind::Let | NodeKind::Sleep);
-            // A block is entered again and its parts are settled one by one; only what has no parts is taken as a whole.
-            let (_, past) = if whole { self.shared.take(index, scope) } else { None }?;
-            return match past {
-                Past::Ended(Ending::Failed, cause, status) => {
-                    Some(self.failed(index, FailureCause::Earlier(cause, status), b"", std::time::Duration::ZERO))
-                }
-                Past::Ended(ending, ..) => Some(self.came_to(index, ending)),
-                _ => None,
-            };
+    pub(super) fn settled(&mut self, index: usize, scope: Scope<'_>) -> Option<Flow> {
+        if let Some(came) = self.shared.take_all(index) {
+            let because = Because { failed: Some(index), cause: came.cause, status: came.status };
+            return Some(self.came_to(index, came.result, because));
         }
-        // Nothing happened here, and what comes after it did: the walk had gone past it.
-        if let Some(over) = scope.over {
-            return Some(self.came_to(index, over));
+        // A block that has begun is entered again, also where nothing new may start: there is cleanup in it that was left.
+        if self.shared.begun(index) {
+            return None;
         }
         if self.shared.options.start.from.is_some_and(|from| self.shared.end_of(index) <= from) {
             return Some(Flow::Done);
@@ -60,18 +50,28 @@ impl Worker<'_, '_> {
         self.stopped(scope)
     }
 
-    /// A node that ended like this in an earlier part of the run.
-    pub(super) fn came_to(&self, index: usize, ending: Ending) -> Flow {
+    /// What a node came to in an earlier part of the run.
+    pub(super) fn came_to(&self, index: usize, ending: Ending, because: Because) -> Flow {
         match ending {
             Ending::Done => Flow::Done,
             Ending::Failed => {
-                self.failed(index, FailureCause::Earlier("it did not succeed".to_owned(), None), b"", std::time::Duration::ZERO)
+                let Because { failed, cause, status } = because;
+                let cause = cause.unwrap_or_else(|| "it did not succeed".to_owned());
+                self.failed(failed.unwrap_or(index), FailureCause::Earlier(cause, status), b"", std::time::Duration::ZERO)
             }
             Ending::TimedOut => Flow::TimedOut,
             Ending::Stopped => {
                 locked(&self.shared.tally).halt(Outcome::Interrupted);
                 Flow::Stopped
             }
+        }
+    }
+
+    /// What stands before a `@catch` or `@finally`, where that has begun: then it is over, and came to this.
+    pub(super) fn before(&self, handler: Option<usize>) -> Option<Flow> {
+        match self.shared.take(handler?)? {
+            Over::Before(ending, because) => Some(self.came_to(handler?, ending, because)),
+            _ => None,
         }
     }
 }
@@ -82,36 +82,45 @@ impl Shared<'_> {
         self.tree().end(index)
     }
 
-    /// Whether anything happened at or in a node in an earlier part of the run.
-    pub(super) fn happened(&self, index: usize, scope: Scope<'_>) -> bool {
-        self.resumed && locked(&self.history).has(index, self.end_of(index), scope.until)
+    /// Whether anything of a node is over since an earlier part of the run.
+    pub(super) fn begun(&self, index: usize) -> bool {
+        self.resumed && locked(&self.rest).has_begun(index..self.end_of(index))
     }
 
-    /// Takes the next thing that happened at a node, with the number of its event.
-    pub(super) fn take(&self, index: usize, scope: Scope<'_>) -> Option<(u64, Past)> {
-        if self.resumed { locked(&self.history).take(index, scope.until) } else { None }
+    /// Takes what is over at a node.
+    pub(super) fn take(&self, index: usize) -> Option<Over> {
+        if self.resumed { locked(&self.rest).take(index) } else { None }
     }
 
-    /// Number of the next event at a node.
-    pub(super) fn next(&self, index: usize, scope: Scope<'_>) -> Option<u64> {
-        if self.resumed { locked(&self.history).next(index, scope.until) } else { None }
+    /// Takes what a node came to, if all of it is over.
+    fn take_all(&self, index: usize) -> Option<Came> {
+        let mut rest = if self.resumed { locked(&self.rest) } else { return None };
+        match rest.at(index) {
+            Some(Over::All(_)) => rest.take(index),
+            _ => None,
+        }
+        .and_then(|over| if let Over::All(came) = over { Some(came) } else { None })
     }
 
-    /// The scope of an operand of `parent`: where an operand after it was come to, this one had failed unless its history says otherwise.
-    pub(super) fn before_next<'a>(&self, parent: usize, operand: usize, scope: Scope<'a>) -> Scope<'a> {
-        let later = || self.tree().executing(Some(parent)).any(|other| other > operand && self.happened(other, scope));
-        if self.resumed && scope.over.is_none() && later() { Scope { over: Some(Ending::Failed), ..scope } } else { scope }
+    /// A node is done anew: nothing of it is over.
+    pub(super) fn anew(&self, index: usize) {
+        if self.resumed {
+            locked(&self.rest).forget(index..self.end_of(index));
+        }
+    }
+
+    /// The failure of a flow, for its event.
+    pub(super) fn because(&self, flow: Flow) -> Because {
+        let Flow::Failed(failure) = flow else { return Because::default() };
+        let status = self.exit_status(failure);
+        let tally = locked(&self.tally);
+        let failure = tally.failures.get(failure);
+        Because { failed: failure.and_then(|failure| failure.node), cause: failure.map(|failure| failure.cause.to_string()), status }
     }
 
     /// What a flow came to, for its event.
     pub(super) fn came(&self, flow: Flow) -> Came {
-        let (cause, status) = match flow {
-            Flow::Failed(failure) => {
-                let cause = locked(&self.tally).failures.get(failure).map(|failure| failure.cause.to_string());
-                (cause, self.exit_status(failure))
-            }
-            _ => (None, None),
-        };
+        let Because { cause, status, .. } = self.because(flow);
         Came { result: flow.ending(), cause, status }
     }
 
