@@ -343,7 +343,7 @@ fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site:
                 "`{}` is not the source that the contract was made from; the program inside the contract is {program}",
                 escape(path.as_os_str().as_encoded_bytes(), false)
             );
-            Ok((true, Some(Drift::plain(DriftCode::SourceChanged, Some(name), message))))
+            Ok((true, Some(Drift::told(DriftCode::SourceChanged, Some(name), message))))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.source.is_none() => Ok((false, missing_source(basis, &name))),
         Err(_) if source.is_hidden() => Err(source_unreadable(path, &Input::denied())),
@@ -362,7 +362,7 @@ fn source_unreadable(path: &Path, error: &std::io::Error) -> Refusal {
 fn missing_source(basis: &Basis, name: &str) -> Option<Drift> {
     matches!(basis, Basis::Unsigned).then(|| {
         let message = format!("the source `{name}` is not here, and no trusted signature or `--expect` stands in for it");
-        Drift::plain(DriftCode::SourceMissing, Some(name.to_owned()), message)
+        Drift::told(DriftCode::SourceMissing, Some(name.to_owned()), message)
     })
 }
 

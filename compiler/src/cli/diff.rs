@@ -6,9 +6,9 @@ use super::failure::{Failure, exit};
 use super::{console, contracts, options};
 use crate::contract::first_difference;
 use crate::view::{code, fenced};
-use opal_core::compare::{Drift, DriftCode, REACHED_MAX, Reached, code_of};
+use opal_core::compare::{DriftCode, code_of};
 use opal_core::decorators::{ValueDecorator, value_decorator};
-use opal_core::show::{PathTable, PlanView, Style, beginning, escape, node, path_of, public_value, scalar_text, shown};
+use opal_core::show::{PathTable, PlanView, Style, Text, beginning, escape, node, path_of, public_value, scalar_text, shown};
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::{Canonical, HashAlgorithm};
 use opal_format::kind::PlanType;
@@ -17,6 +17,7 @@ use opal_format::reader::Contract;
 use opal_format::seed::same_commitment;
 use opal_format::slots::{Slot, SlotsView};
 use opal_view::contract::regen_root;
+use opal_view::drift::{REACHED_MAX, Reached, Told};
 use opal_view::target_name;
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
@@ -42,7 +43,7 @@ struct Difference {
     /// Name, was, is now.
     terms: Vec<(&'static str, String, String)>,
     /// Public values that moved, then the steps.
-    drift: Vec<Drift>,
+    drift: Vec<Told<'static>>,
     /// Keys of secrets that both hold, under different seeds.
     incomparable: Vec<String>,
 }
@@ -70,7 +71,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
             "a": about(&a),
             "b": about(&b),
             "terms": difference.terms.iter().map(|(name, was, now)| json!({ "name": name, "was": was, "now": now })).collect::<Vec<_>>(),
-            "drift": difference.drift.iter().map(Drift::to_json).collect::<Vec<_>>(),
+            "drift": difference.drift,
             "incomparable": difference.incomparable,
         }))?;
     } else if matches.get_one::<String>("format").is_some_and(|form| form == "markdown") {
@@ -100,14 +101,14 @@ fn named_by_key(slots: SlotsView<'_>) -> Vec<Slot> {
     slots.slots.iter().map(|slot| Slot { display: slot.key, ..*slot }).collect()
 }
 
-fn values(old: &PlanView<'_>, new: &PlanView<'_>, same_root: bool) -> (Vec<Drift>, Vec<String>) {
+fn values(old: &PlanView<'_>, new: &PlanView<'_>, same_root: bool) -> (Vec<Told<'static>>, Vec<String>) {
     let now: HashMap<&[u8], &Slot> = new.slots.slots.iter().map(|slot| (new.key(slot), slot)).collect();
     let before: HashSet<&[u8]> = old.slots.slots.iter().map(|slot| old.key(slot)).collect();
     let (mut drift, mut incomparable) = (Vec::new(), Vec::new());
     let mut put = |slot: &Slot, key: &[u8], what: &str, values| {
         let key = escape(key, false);
         let message = format!("`{key}` {what}");
-        drift.push(Drift { span: slot.span, values, ..Drift::plain(code_of(slot), Some(key), message) });
+        drift.push(Told { span: slot.span, values, ..Told::plain(code_of(slot), Some(key), message) });
     };
     for slot in old.slots.slots {
         let key = old.key(slot);
@@ -117,8 +118,8 @@ fn values(old: &PlanView<'_>, new: &PlanView<'_>, same_root: bool) -> (Vec<Drift
         };
         match (public_value(old, slot), public_value(new, fresh)) {
             (Some(was), Some(now)) if was != now || slot.value_type != fresh.value_type => {
-                let text = |value: &[u8]| beginning(shown(value, false), TEXT_MAX);
-                put(slot, key, "has another value", Some((text(&was), text(&now))));
+                let text = |value: &[u8]| boxed(beginning(shown(value, false), TEXT_MAX));
+                put(slot, key, "has another value", Some([text(&was), text(&now)]));
             }
             (Some(_), Some(_)) => {}
             (None, None) if slot.value_type != fresh.value_type => put(slot, key, "has another type", None),
@@ -151,14 +152,14 @@ fn lasts(key: &[u8], slot: &Slot) -> bool {
 }
 
 /// The steps that were added, removed or changed, as one change of structure.
-fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Drift> {
+fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Told<'static>> {
     // Texts by their digest: together they may be far longer than the files.
     let texts = |plan: &PlanView<'_>| -> Vec<([u8; 16], u32)> {
         let leaf = |subtree: u32| subtree.min(2);
         plan.steps.nodes.iter().map(|one| (digest(node(plan, one, Style::Plain)), leaf(one.subtree.to_native()))).collect()
     };
     let (was, now) = (texts(old), texts(new));
-    let text = |plan: &PlanView<'_>, index: usize| beginning(node(plan, &plan.steps.nodes[index], Style::Plain), TEXT_MAX);
+    let text = |plan: &PlanView<'_>, index: usize| boxed(beginning(node(plan, &plan.steps.nodes[index], Style::Plain), TEXT_MAX));
     let (removed, added) = unmatched(&was, &now);
     let count = removed.len().max(added.len());
     if count == 0 {
@@ -191,7 +192,11 @@ fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Drift> {
     let counted: Vec<String> = counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let message = format!("nodes: {}", counted.join(", "));
     let more = count.saturating_sub(reached.len());
-    Some(Drift { reached, more, ..Drift::plain(DriftCode::StructureChanged, None, message) })
+    Some(Told { reached, more, ..Told::plain(DriftCode::StructureChanged, None, message) })
+}
+
+fn boxed(text: String) -> Text<'static> {
+    Box::new(text)
 }
 
 /// Most bytes of one step, or value, in a report.
@@ -288,7 +293,7 @@ fn argument_text(value: &[u8]) -> String {
 }
 
 /// What became of a step.
-const fn verb(step: &Reached) -> &'static str {
+const fn verb(step: &Reached<'_>) -> &'static str {
     match (&step.expected, &step.actual) {
         (Some(_), Some(_)) => "is changed",
         (Some(_), None) => "is removed",
@@ -304,7 +309,7 @@ fn markdown(difference: &Difference, [a, b]: [&Contract<'_>; 2]) -> String {
     for (name, contract) in [("was", a), ("is now", b)] {
         let _ = writeln!(out, "- {name} `{}`, plan hash `{}`", contract.contract_hash, contract.header.plan_hash);
     }
-    let (structure, inputs): (Vec<&Drift>, Vec<&Drift>) =
+    let (structure, inputs): (Vec<&Told<'_>>, Vec<&Told<'_>>) =
         difference.drift.iter().partition(|drift| drift.code == DriftCode::StructureChanged);
     let heading = |out: &mut String, name: &str| {
         let _ = writeln!(out, "\n#### {name}\n");
@@ -315,7 +320,9 @@ fn markdown(difference: &Difference, [a, b]: [&Contract<'_>; 2]) -> String {
     for drift in inputs {
         let key = code(drift.key.as_deref().unwrap_or_default());
         let _ = match &drift.values {
-            Some((was, now)) => writeln!(out, "- {key} (`{}`): was {}, is now {}", drift.code.name(), code(was), code(now)),
+            Some([was, now]) => {
+                writeln!(out, "- {key} (`{}`): was {}, is now {}", drift.code.name(), code(&was.to_string()), code(&now.to_string()))
+            }
             None => writeln!(out, "- `{}`: {}", drift.code.name(), code(&drift.message)),
         };
     }
@@ -327,7 +334,7 @@ fn markdown(difference: &Difference, [a, b]: [&Contract<'_>; 2]) -> String {
         for step in &drift.reached {
             let _ = writeln!(shown, "@@ step {} {} @@", step.path, verb(step));
             for (sign, command) in [('-', &step.expected), ('+', &step.actual)] {
-                for line in command.iter().flat_map(|command| command.split('\n')) {
+                for line in command.iter().map(ToString::to_string).collect::<String>().split('\n').filter(|_| command.is_some()) {
                     let _ = writeln!(shown, "{sign} {line}");
                 }
             }
@@ -369,13 +376,15 @@ fn text(difference: &Difference) -> String {
     }
     for drift in &difference.drift {
         let _ = writeln!(text, "{}: {}", drift.code.name(), drift.message);
-        if let Some((was, now)) = &drift.values {
+        if let Some([was, now]) = &drift.values {
             let _ = writeln!(text, "  was `{was}`, is now `{now}`");
         }
         for step in &drift.reached {
             let _ = writeln!(text, "  step {} at line {} {}", step.path, step.span.line.to_native(), verb(step));
             for (label, command) in [("expected:", &step.expected), ("  actual:", &step.actual)] {
-                let shown = command.as_ref().map_or_else(|| "(no such step)".to_owned(), |text| text.replace('\n', "\n              ┊ "));
+                let shown = command
+                    .as_ref()
+                    .map_or_else(|| "(no such step)".to_owned(), |text| text.to_string().replace('\n', "\n              ┊ "));
                 let _ = writeln!(text, "    {label} {shown}");
             }
         }

@@ -12,7 +12,7 @@
 //! signed steps are the same bytes in everything that is covered, and what runs is the copy that the signature covers, with values that this
 //! process read. The planner is believed in nothing: it can refuse, and hide that a program does not yield the steps.
 
-use crate::compare::{Digests, Drift, DriftCode, Failed, Moved, differences, failed};
+use crate::compare::{About, Drift, DriftCode, Failed, Moved, failed, moved, name};
 use crate::event::AcceptedDrift;
 use crate::hex;
 use crate::plan::{Constants, DraftValue, Plan, Scalar, encode, seal_values};
@@ -141,6 +141,8 @@ pub enum Consent<'a> {
 pub struct Comparison {
     /// The plan of this host. For the same work these are the contract's own tables.
     plan: Option<Plan>,
+    /// What was read until planning failed, where there is no plan.
+    read: Slots,
     /// Whether it is the same work, shown as it is.
     same: bool,
     moved: Moved,
@@ -165,7 +167,7 @@ impl Comparison {
         let mut values = Vec::with_capacity(found.values.len());
         let mut unscrubbed = Vec::with_capacity(found.values.len());
         let mut ids = Vec::new();
-        for (slot, FoundValue { value, asked }) in contract.slots.slots.iter().zip(found.values) {
+        for (number, (slot, FoundValue { value, asked })) in contract.slots.slots.iter().zip(found.values).enumerate() {
             let key = slot.key.of(contract.slots.text)?;
             let encoded = encode(&value).ok()?;
             let public = if slot.is_public() { slot.value.of(contract.slots.text)? } else { &[] };
@@ -181,7 +183,7 @@ impl Comparison {
             let commitment = keys.commit(key, value.value_type(), &encoded);
             let shown = slot.display.of(contract.slots.text)?;
             if same_commitment(&commitment, &slot.commitment) && shown != display.as_bytes() {
-                ids.push(other_id(slot, key));
+                ids.push(Drift { code: DriftCode::ShownDiffers, key: Some(name(contract.slots, slot)), about: About::Id(number) });
             }
             let (key, display, public) =
                 (put(&mut slots.text, key)?, put(&mut slots.text, display.as_bytes())?, put(&mut slots.text, public)?);
@@ -193,9 +195,9 @@ impl Comparison {
         let steps =
             Steps { nodes: steps.nodes.to_vec(), args: steps.args.to_vec(), parts: steps.parts.to_vec(), text: steps.text.to_vec() };
         let plan = Plan::of(steps, slots, values, unscrubbed);
-        let mut moved = differences(contract, &plan, Digests { same_work: true, same_show: true });
-        moved.structure.extend(ids);
-        Some(Self { same: moved.structure.is_empty(), plan: Some(plan), moved, source: Vec::new(), was: ids_of(contract.slots) })
+        let moved = Moved { structure: ids, ..moved(contract.slots, plan.slots.view()) };
+        let (same, was) = (moved.structure.is_empty(), ids_of(contract.slots));
+        Some(Self { same, plan: Some(plan), read: Slots::default(), moved, source: Vec::new(), was })
     }
 
     /// Compares the tables that a planner gave. What differs is reported, and nothing can be agreed on.
@@ -208,8 +210,13 @@ impl Comparison {
         let (work, shown) = hash(contract.header.algorithm);
         let same_work = work == Some(contract.header.plan_hash);
         let same_show = shown.is_some() && shown == shown_hash(contract.header.algorithm, contract.steps, contract.slots).ok();
-        let moved = differences(contract, &plan, Digests { same_work, same_show });
-        Self { plan: Some(plan), same: false, moved, source: Vec::new(), was: Vec::new() }
+        let mut moved = moved(contract.slots, plan.slots.view());
+        if !same_work {
+            moved.structure.push(Drift::of_all(DriftCode::StructureChanged, About::Work));
+        } else if !same_show {
+            moved.structure.push(Drift::of_all(DriftCode::ShownDiffers, About::Shown));
+        }
+        Self { plan: Some(plan), read: Slots::default(), same: false, moved, source: Vec::new(), was: Vec::new() }
     }
 
     /// There is no plan of this host. `values` are those that were asked for until then.
@@ -220,9 +227,9 @@ impl Comparison {
         let public: HashSet<&[u8]> = all.filter_map(|slot| slot.key.of(contract.slots.text)).collect();
         let values: Vec<DraftValue> =
             values.iter().map(|value| DraftValue { public: public.contains(value.key.as_bytes()), ..value.clone() }).collect();
-        let slots = seal_values(&values, contract.program, seed).map(|(slots, _)| slots).unwrap_or_default();
-        let moved = failed(contract, slots.view(), why);
-        Self { plan: None, same: false, moved, source: Vec::new(), was: Vec::new() }
+        let read = seal_values(&values, contract.program, seed).map(|(slots, _)| slots).unwrap_or_default();
+        let moved = failed(contract.slots, read.view(), why);
+        Self { plan: None, read, same: false, moved, source: Vec::new(), was: Vec::new() }
     }
 
     /// Adds what is to be said of the source.
@@ -250,10 +257,10 @@ impl Comparison {
         self.plan.as_ref()
     }
 
-    /// Takes the plan of this host, to write it down.
+    /// The values of this host, as far as they were read.
     #[must_use]
-    pub fn into_plan(self) -> Option<Plan> {
-        self.plan
+    pub fn slots(&self) -> SlotsView<'_> {
+        self.plan.as_ref().map_or_else(|| self.read.view(), |plan| plan.slots.view())
     }
 
     /// Whether values alone moved, of work that is the agreed one.
@@ -282,13 +289,24 @@ impl Comparison {
             if recorded.get(at).is_some_and(|recorded| *recorded == hex::encode(&slot.commitment)) {
                 continue;
             }
-            let key = escape(slot.key.of(&plan.slots.text).unwrap_or_default(), false);
+            let key = name(plan.slots.view(), slot);
             let known = known.values.iter().chain(&known.computed).find(|drift| drift.key.as_ref() == Some(&key));
             let drift = known.cloned().unwrap_or_else(|| {
                 let code = if key.starts_with("env.") { DriftCode::EnvChanged } else { DriftCode::ValueChanged };
-                Drift::plain(code, Some(key.clone()), format!("`{key}` is not what it was when the run started"))
+                Drift { code, key: Some(key), about: About::Started(at) }
             });
             if slot.decorator.to_native() == 0 { self.moved.computed.push(drift) } else { self.moved.values.push(drift) }
+        }
+    }
+
+    /// Whether nothing moved, or values alone of which `consent` covers each, computed ones too.
+    #[must_use]
+    pub fn is_covered(&self, consent: Consent<'_>) -> bool {
+        match consent {
+            _ if self.is_same() => self.moved.computed.is_empty(),
+            Consent::None => false,
+            Consent::Named(names) => self.is_forcible() && self.not_named(names).is_empty(),
+            Consent::Asked => self.is_forcible(),
         }
     }
 
@@ -297,12 +315,7 @@ impl Comparison {
     /// # Errors
     /// The comparison, where it is not.
     pub fn agree(self, consent: Consent<'_>) -> Result<Agreed, Box<Self>> {
-        let covered = match consent {
-            _ if self.is_same() => self.moved.computed.is_empty(),
-            Consent::None => false,
-            Consent::Named(names) => self.is_forcible() && self.not_named(names).is_empty(),
-            Consent::Asked => self.is_forcible(),
-        };
+        let covered = self.is_covered(consent);
         let accepted = self.accepted();
         match self.plan {
             Some(plan) if covered => Ok(Agreed { plan, accepted }),
@@ -325,12 +338,6 @@ impl Comparison {
 fn ids_of(slots: SlotsView<'_>) -> Vec<(String, String)> {
     let text = |text: TextRef| escape(text.of(slots.text).unwrap_or_default(), false);
     slots.slots.iter().map(|slot| (text(slot.key), Style::Plain.placeholder(&text(slot.display)))).collect()
-}
-
-fn other_id(slot: &Slot, key: &[u8]) -> Drift {
-    let key = escape(key, false);
-    let message = format!("the contract shows `{key}` under an id that is not that of its value");
-    Drift { span: slot.span, ..Drift::plain(DriftCode::ShownDiffers, Some(key), message) }
 }
 
 fn put(pool: &mut Vec<u8>, bytes: &[u8]) -> Option<TextRef> {

@@ -3,7 +3,7 @@
 use clap::ArgMatches;
 use opal_core::refusal::Refusal;
 use opal_core::show::{Style, write_json};
-use opal_exec::outlet::Clean;
+use opal_exec::outlet::{Clean, CleanWriter};
 use opal_exec::run::progress::{Lines, Progress};
 use opal_exec::scrub::Secrets;
 use serde::Serialize;
@@ -80,6 +80,15 @@ impl Output {
         let _ = to_stderr(&self.clean(text));
     }
 
+    /// Says something on standard error as it is made, by the secrets that are known now.
+    pub fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let mut stderr = io::stderr().lock();
+        let mut clean = CleanWriter::new(&self.secrets, &mut stderr);
+        let mut out =
+            io::BufWriter::with_capacity(64 << 10, Painter { out: &mut clean, color: self.color, head: Vec::new(), inside: false });
+        let _ = write(&mut out).and_then(|()| out.flush());
+    }
+
     /// A text for standard error.
     #[must_use]
     pub fn clean(&self, text: &str) -> Clean {
@@ -93,11 +102,9 @@ impl Output {
             return text.to_owned();
         }
         text.split_inclusive('\n')
-            .map(|line| match line.split_once(':') {
-                Some((head, rest)) if head.starts_with("error[") => format!("\x1b[1;31m{head}\x1b[0m:{rest}"),
-                Some((head, rest)) if head.starts_with("warning") => format!("\x1b[1;33m{head}\x1b[0m:{rest}"),
-                Some(("help", rest)) => format!("\x1b[1;36mhelp\x1b[0m:{rest}"),
-                _ => line.to_owned(),
+            .map(|line| match line.split_once(':').and_then(|(head, rest)| Some((color_of(head)?, head, rest))) {
+                Some((color, head, rest)) => format!("\x1b[1;{color}m{head}\x1b[0m:{rest}"),
+                None => line.to_owned(),
             })
             .collect()
     }
@@ -108,6 +115,71 @@ impl Output {
     /// Where standard output cannot be written.
     pub fn document(&self, document: &impl Serialize) -> Result<(), Refusal> {
         write_stdout(|out| write_document(out, document))
+    }
+}
+
+/// The colour of what stands before the first colon of a line, where it has one.
+fn color_of(head: &str) -> Option<u8> {
+    match head {
+        "help" => Some(36),
+        _ if head.starts_with("error[") => Some(31),
+        _ if head.starts_with("warning") => Some(33),
+        _ => None,
+    }
+}
+
+/// Colours the first words of errors and helps on their way.
+struct Painter<'a> {
+    out: &'a mut dyn Write,
+    color: bool,
+    /// The beginning of a line, as long as it may get a colour.
+    head: Vec<u8>,
+    /// Whether that is decided for the line.
+    inside: bool,
+}
+
+impl Painter<'_> {
+    /// Longer than what gets a colour.
+    const HEAD_MAX: usize = 64;
+
+    fn decide(&mut self) -> io::Result<()> {
+        let head = std::mem::take(&mut self.head);
+        match std::str::from_utf8(&head).ok().and_then(color_of) {
+            Some(color) => write!(self.out, "\x1b[1;{color}m{}\x1b[0m", String::from_utf8_lossy(&head)),
+            None => self.out.write_all(&head),
+        }
+    }
+}
+
+impl Write for Painter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.color {
+            self.out.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let mut rest = piece;
+            if !self.inside {
+                let colon = piece.iter().position(|byte| *byte == b':');
+                let (head, tail) = piece.split_at(colon.unwrap_or(piece.len()));
+                self.head.extend_from_slice(head);
+                rest = tail;
+                if colon.is_some() || self.head.len() > Self::HEAD_MAX || head.ends_with(b"\n") {
+                    self.inside = true;
+                    self.decide()?;
+                }
+            }
+            self.out.write_all(rest)?;
+            if piece.ends_with(b"\n") {
+                self.inside = false;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.decide()?;
+        self.out.flush()
     }
 }
 

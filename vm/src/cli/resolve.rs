@@ -4,7 +4,7 @@ use super::boundary::{enter, result_mode};
 use super::output::Output;
 use super::policy::{small_file, unreadable};
 use super::request::{Recipient, Resolve};
-use super::verify::{drift_text, report_drift, warnings};
+use super::verify::{report_drift, warnings};
 use crate::admission::{Replanned, Site, admit, read, replan};
 use crate::planner::{Planner, Replanning};
 use clap::ArgMatches;
@@ -18,9 +18,9 @@ use opal_format::terms::Terms;
 use opal_format::writer::{PlanContents, PlanFile};
 use opal_trust::input::Input;
 use opal_trust::results::{ResultPlace, Standing};
-use opal_view::trusted::steps;
+use opal_view::drift::DriftReport;
+use opal_view::resolved::Resolved;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 
@@ -55,7 +55,6 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     };
     let (replanned, fresh) = replan(&admitted, &request, &site, &mut planner, again)?;
     drop(planner);
-    let drift = replanned.comparison.drift();
     let Some(fresh) = fresh else { return report_drift(&admitted, &replanned.comparison, &request, None, out) };
     recipients.extend(&contract.recipients);
     recipients.sort_unstable();
@@ -67,31 +66,20 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
             .at(&shown)
             .help("check the directory and the space there, or name another file with `-o`")
     })?;
-    let (from, new) = (contract.contract_hash, file.contract_hash());
-    let plan_hash = file.plan_hash().map(|hash| hash.to_string()).unwrap_or_default();
-    let same = replanned.comparison.is_same();
-    let end = terms.not_after.and_then(|end| Timestamp::from_second(end).ok()).map(|end| end.to_string());
+    let report = Resolved {
+        contract,
+        drift: DriftReport::new(contract, &replanned.comparison),
+        new: file.contract_hash(),
+        plan_hash: file.plan_hash(),
+        file: output.as_ref().map(|_| shown.as_str()),
+        not_after: terms.not_after,
+        once: terms.once,
+        recipients: &recipients,
+    };
     if out.json {
-        out.document(&json!({
-            "schema": "opal/resolve/v1", "verdict": if same { "same" } else { "drift" }, "effects": "none",
-            "drift": drift.iter().map(|drift| drift.to_json()).collect::<Vec<_>>(),
-            "file": shown, "from": from.to_string(), "contract_hash": new.to_string(), "plan_hash": plan_hash,
-            "target": contract.header.target, "not_after": end, "once": terms.once,
-            "recipients": recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        }))?;
+        out.document(&report.document())?;
     }
-    let mut text = drift_text("drift", contract, &drift);
-    if same {
-        let _ = writeln!(text, "no value that was read here differs ({})", steps(contract));
-    }
-    let _ =
-        writeln!(text, "contract    {new}\nplan        {plan_hash}\nfrom        {from}\nexpires     {}", end.as_deref().unwrap_or("never"));
-    let _ = writeln!(text, "signed by   nobody; review it, then: `opalc sign {}`", if output.is_none() { "FILE" } else { &shown });
-    for key in &recipients {
-        let _ = writeln!(text, "opened by   {}", key.fingerprint());
-    }
-    text.push_str("effects: none (nothing was run)\n");
-    out.say(&text);
+    out.stream(|out| report.write(out));
     Ok(0)
 }
 

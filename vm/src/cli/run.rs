@@ -6,13 +6,14 @@ use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, ta
 use super::output::Output;
 use super::request::Run;
 use super::resume;
-use super::verify::{drift_text, report_drift, warnings};
+use super::verify::{report_drift, warnings};
 use crate::admission::{Replanned, admit, read, replan};
 use clap::ArgMatches;
 use opal_core::agreed::Runnable;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::ledger::Ledger;
+use opal_view::drift::DriftReport;
 use opal_view::trusted::vouch_lines;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
@@ -56,14 +57,17 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         None => None,
     };
     let Replanned { comparison, seed, opened_by, .. } = replanned;
-    let moved = drift_text("drift", contract, &comparison.drift());
-    let agreed = match comparison.agree(force::consent(force)) {
+    let consent = force::consent(force);
+    if comparison.is_covered(consent) {
+        out.stream(|out| DriftReport::new(contract, &comparison).write(out, "drift"));
+    }
+    let agreed = match comparison.agree(consent) {
         Ok(agreed) => agreed,
         Err(comparison) => return report_drift(&admitted, &comparison, request, force, out),
     };
     let forced = !agreed.accepted().is_empty();
     if forced {
-        out.say(&format!("{moved}forced: the agreed work runs with the values that this host has now\n"));
+        out.say("forced: the agreed work runs with the values that this host has now\n");
     }
     let plan = agreed.plan();
     let begin = match earlier {

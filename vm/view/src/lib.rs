@@ -18,8 +18,11 @@
     )
 )]
 
+pub mod again;
 pub mod contract;
+pub mod drift;
 mod json;
+pub mod resolved;
 mod tree;
 pub mod trusted;
 
