@@ -14,11 +14,15 @@ fn parameters(params: &[Param]) -> String {
 }
 
 fn table() -> String {
-    let mut out = String::from("| value decorator | arguments (`?`: may be left out) | gives |\n|---|---|---|\n");
+    let mut out =
+        String::from("| value decorator | arguments (`?`: may be left out) | gives | compared | drift |\n|---|---|---|---|---|\n");
     for decorator in VALUE_DECORATORS.iter().filter(|decorator| decorator.number != PASS_ENV) {
         let key = if decorator.shape == Shape::Key { ".NAME" } else { "" };
         let params = if decorator.shape == Shape::Key { &decorator.params[1..] } else { decorator.params };
-        writeln!(out, "| `@{}{key}` | {} | {} |", decorator.name, parameters(params), decorator.help).expect("a string");
+        let (moved, missing) = (decorator.drift.moved.name(), decorator.drift.missing.name());
+        let drift = if moved == missing { format!("`{moved}`") } else { format!("`{moved}`, `{missing}`") };
+        let (name, params, compared) = (decorator.name, parameters(params), decorator.compared.name());
+        writeln!(out, "| `@{name}{key}` | {params} | {} | {compared} | {drift} |", decorator.help).expect("a string");
     }
     out.push_str("\n| execution decorator | arguments | does |\n|---|---|---|\n");
     for decorator in NODE_DECORATORS {

@@ -578,3 +578,40 @@ fn a_value_is_revealed_on_a_terminal_only() {
         assert_eq!(String::from_utf8_lossy(&text).trim_end(), shown);
     }
 }
+
+/// For each value decorator: how a source writes it, what moves it, and what takes away what it reads.
+const EACH: &[(&str, &str, Option<&str>, Option<&str>)] = &[
+    ("env", "@env.MOVES", Some("MOVES=two"), Some("-MOVES")),
+    ("file.read", "@file.read(\"moves\")", Some("file moves two"), Some("rm moves")),
+    ("file.sha256", "@file.sha256(\"moves\")", Some("file moves two"), Some("rm moves")),
+    ("random.password", "@random.password(length=int(@env.LENGTH))", Some("LENGTH=13"), None),
+    // There is one kind of key, so nothing but another seed moves it.
+    ("crypto.generate_key", "@crypto.generate_key()", None, None),
+    ("pass_env", "", Some("MOVES=two"), Some("-MOVES")),
+];
+
+#[test]
+fn each_value_decorator_is_compared_as_its_row_says() {
+    for row in opal_core::decorators::VALUE_DECORATORS {
+        let (name, written, moves, goes) =
+            EACH.iter().find(|(name, ..)| *name == row.name).unwrap_or_else(|| panic!("say here what moves `@{}`", row.name));
+        let mut host = Host::new();
+        host.set("MOVES", "one").set("LENGTH", "12").write("moves", "one");
+        let promised: &[&str] = if *name == "pass_env" { &["--pass-env", "MOVES"] } else { &[] };
+        host.contract(&format!("go: echo {written} end\n"), &[&["go"], promised].concat());
+        let verdict = |host: &Host| verdict(&host.vm(&["verify", "--plan", "prod.plan", "--json"]));
+        assert_eq!(verdict(&host), "", "{name}");
+        // What is not of the value is not compared.
+        std::fs::set_permissions(host.work().join("moves"), std::fs::Permissions::from_mode(0o400)).expect("its mode");
+        assert_eq!(verdict(&host), "", "{name}");
+        for (change_to, code) in [(*moves, row.drift.moved), (*goes, row.drift.missing)] {
+            let Some(change_to) = change_to else { continue };
+            let _ = std::fs::remove_file(host.work().join("moves"));
+            host.write("moves", "one");
+            change(&mut host, change_to, "");
+            let found = verdict(&host);
+            let codes: Vec<&str> = found.split(", ").filter_map(|one| one.split(' ').next()).collect();
+            assert!(codes.contains(&code.name()), "{name} after `{change_to}`: {found}, not {}", code.name());
+        }
+    }
+}

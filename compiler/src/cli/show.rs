@@ -28,6 +28,7 @@ pub(super) fn command() -> clap::Command {
         .arg(options::flag("in-toto", "Show a vouch or receipt as an in-toto statement in a DSSE envelope, signed now"))
         .arg(signer::argument().requires("in-toto"))
         .arg(options::repeated("vouch", "F", "A vouch for it or for its work").value_parser(clap::value_parser!(PathBuf)))
+        .arg(options::repeated("identity", "FILE", "A private key that opens the contract").value_parser(clap::value_parser!(PathBuf)))
         .arg(options::path("output", "FILE", "Where the result goes; `-` is standard output").short('o').long("output"))
 }
 
@@ -56,7 +57,8 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let named: Vec<Input> = matches.get_many::<PathBuf>("vouch").into_iter().flatten().cloned().map(Input::from).collect();
     let vouches = Vouches::read(&named).and_then(|vouches| vouches.check(&contract.contract_hash, &contract.header.plan_hash));
     let vouches = vouches.map_err(|error| Failure::host(&error))?;
-    let known = unscrubbed_reasons(&contract);
+    let keys: Vec<Input> = matches.get_many::<PathBuf>("identity").into_iter().flatten().cloned().map(Input::from).collect();
+    let known = unscrubbed_reasons(&contract, &keys).map_err(|refusal| Failure::vm(&refusal))?;
     let style = match destination {
         Destination::Standard => console::stdout_style(asked_color_of(&matches)),
         _ => Style::Plain,

@@ -12,7 +12,8 @@
 //! signed steps are the same bytes in everything that is covered, and what runs is the copy that the signature covers, with values that this
 //! process read. The planner is believed in nothing: it can refuse, and hide that a program does not yield the steps.
 
-use crate::compare::{About, Drift, DriftCode, Failed, Moved, failed, moved, name};
+use crate::compare::{About, Drift, Failed, Moved, code_of, failed, moved, name};
+use crate::drift::DriftCode;
 use crate::event::AcceptedDrift;
 use crate::hex;
 use crate::plan::{Constants, DraftValue, Plan, Scalar, encode, seal_values};
@@ -291,10 +292,7 @@ impl Comparison {
             }
             let key = name(plan.slots.view(), slot);
             let known = known.values.iter().chain(&known.computed).find(|drift| drift.key.as_ref() == Some(&key));
-            let drift = known.cloned().unwrap_or_else(|| {
-                let code = if key.starts_with("env.") { DriftCode::EnvChanged } else { DriftCode::ValueChanged };
-                Drift { code, key: Some(key), about: About::Started(at) }
-            });
+            let drift = known.cloned().unwrap_or_else(|| Drift { code: code_of(slot), key: Some(key), about: About::Started(at) });
             if slot.decorator.to_native() == 0 { self.moved.computed.push(drift) } else { self.moved.values.push(drift) }
         }
     }

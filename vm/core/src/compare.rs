@@ -3,51 +3,14 @@
 //! Here it is decided and said what each difference is about; the words are those of `opal_view::drift`. Commitments are compared in constant
 //! time. What comes of it is a [`Comparison`](crate::agreed::Comparison), the only way to an [`Agreed`](crate::agreed::Agreed).
 
-use crate::decorators::{self, ValueSource};
+use crate::decorators::value_decorator;
+use crate::drift::{DriftCode, DriftCodes};
 use crate::plan::Cause;
 use crate::show::escape;
 use opal_format::record::Span;
 use opal_format::seed::same_commitment;
 use opal_format::slots::{Slot, SlotsView};
 use std::collections::HashMap;
-
-/// Why contract and host differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DriftCode {
-    /// An environment variable has another value.
-    EnvChanged,
-    /// A file or provider object is gone.
-    InfraMissing,
-    /// A file or provider object is different.
-    InfraMutated,
-    /// Another value is different.
-    ValueChanged,
-    /// The steps are different.
-    StructureChanged,
-    /// The contract shows its steps or values otherwise than its program gives them.
-    ShownDiffers,
-    /// The source file is different.
-    SourceChanged,
-    /// The source file is not there, and nothing stands in for it.
-    SourceMissing,
-}
-
-impl DriftCode {
-    /// Stable name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EnvChanged => "env_changed",
-            Self::InfraMissing => "infra_missing",
-            Self::InfraMutated => "infra_mutated",
-            Self::ValueChanged => "value_changed",
-            Self::StructureChanged => "structure_changed",
-            Self::ShownDiffers => "shown_differs",
-            Self::SourceChanged => "source_changed",
-            Self::SourceMissing => "source_missing",
-        }
-    }
-}
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,9 +130,11 @@ pub(crate) fn failed(agreed: SlotsView<'_>, here: SlotsView<'_>, failed: &Failed
         agreed.slots.iter().enumerate().find(|(_, slot)| same(slot))
     });
     let code = match found {
-        _ if failed.missing => DriftCode::InfraMissing,
-        _ if failed.object => DriftCode::InfraMutated,
+        Some((_, slot)) if failed.missing => drift_of(slot).missing,
         Some((_, slot)) => code_of(slot),
+        // Nothing of the kind was read when the contract was made.
+        None if failed.missing => DriftCodes::FILE.missing,
+        None if failed.object => DriftCodes::FILE.moved,
         None if failed.unset => DriftCode::EnvChanged,
         None => DriftCode::StructureChanged,
     };
@@ -195,10 +160,10 @@ pub(crate) fn name(slots: SlotsView<'_>, slot: &Slot) -> String {
 /// The code of a value that is not what it was.
 #[must_use]
 pub fn code_of(slot: &Slot) -> DriftCode {
-    match decorators::value_decorator(slot.decorator.to_native()).map(|row| row.source) {
-        Some(ValueSource::Environment) => DriftCode::EnvChanged,
-        Some(ValueSource::File) => DriftCode::InfraMutated,
-        // What was drawn, and what was computed.
-        Some(ValueSource::Seed) | None => DriftCode::ValueChanged,
-    }
+    drift_of(slot).moved
+}
+
+/// The codes of the decorator that a value comes from. What was computed has those of no decorator.
+fn drift_of(slot: &Slot) -> DriftCodes {
+    value_decorator(slot.decorator.to_native()).map_or(DriftCodes::VALUE, |row| row.drift)
 }

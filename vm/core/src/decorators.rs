@@ -1,7 +1,8 @@
-//! The one table of decorators: names, numbers, parameters, types, defaults, block rules, cost and sensitivity.
+//! The one table of decorators: names, numbers, parameters, types, defaults, block rules, cost, sensitivity, and how inputs are compared.
 //!
 //! The compiler's checks, the program verifier, the planner, help and documents all read it (spec/language.md, "Decorators").
 
+use crate::drift::DriftCodes;
 use opal_format::kind::{NodeKind, ValueType};
 
 /// What a parameter accepts.
@@ -83,15 +84,31 @@ pub enum Shape {
     Call,
 }
 
-/// Where a value comes from: what is said when it moves, and whether it may decide structure.
+/// How the inputs of a value decorator are compared when a contract is verified: always by the commitment to a value under the contract's seed,
+/// which covers its key, its type and its bytes. Here is which value that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueSource {
-    /// The environment of the process that plans.
-    Environment,
-    /// A file.
-    File,
-    /// The plan's seed: it may not decide structure unless public.
-    Seed,
+pub enum Compared {
+    /// The text of the variable, or the default where it is unset; not which of the two it was.
+    Variable,
+    /// The bytes of the file; not its name, owner, mode or times.
+    Content,
+    /// The digest of the bytes of the file; not its name, owner, mode or times.
+    Digest,
+    /// What the contract's own seed gives for the arguments: nothing of the host. It may not decide structure unless public.
+    Drawn,
+}
+
+impl Compared {
+    /// As `spec/language.md` says it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Variable => "text, or the default",
+            Self::Content => "content",
+            Self::Digest => "digest of the content",
+            Self::Drawn => "drawn from the seed",
+        }
+    }
 }
 
 /// A value decorator.
@@ -107,8 +124,10 @@ pub struct ValueDecorator {
     pub params: &'static [Param],
     /// Cost.
     pub cost: Cost,
-    /// Where its value comes from.
-    pub source: ValueSource,
+    /// How its inputs are compared.
+    pub compared: Compared,
+    /// What is said when they moved.
+    pub drift: DriftCodes,
     /// One line for help.
     pub help: &'static str,
 }
@@ -117,7 +136,7 @@ impl ValueDecorator {
     /// Whether its value comes from the plan's seed.
     #[must_use]
     pub fn is_seeded(&self) -> bool {
-        self.source == ValueSource::Seed
+        self.compared == Compared::Drawn
     }
 }
 
@@ -180,7 +199,8 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
             PUBLIC,
         ],
         cost: Cost::Cheap,
-        source: ValueSource::Environment,
+        compared: Compared::Variable,
+        drift: DriftCodes::ENVIRONMENT,
         help: "an environment variable",
     },
     ValueDecorator {
@@ -189,7 +209,8 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Call,
         params: &[param(&["path"], STRING, true, "path, relative to the base directory"), PUBLIC],
         cost: Cost::Cheap,
-        source: ValueSource::File,
+        compared: Compared::Content,
+        drift: DriftCodes::FILE,
         help: "the contents of a regular file",
     },
     ValueDecorator {
@@ -198,7 +219,8 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Call,
         params: &[param(&["path"], STRING, true, "path, relative to the base directory"), PUBLIC],
         cost: Cost::Cheap,
-        source: ValueSource::File,
+        compared: Compared::Digest,
+        drift: DriftCodes::FILE,
         help: "the SHA-256 of a regular file, in hexadecimal",
     },
     ValueDecorator {
@@ -212,7 +234,8 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
             PUBLIC,
         ],
         cost: Cost::Expensive,
-        source: ValueSource::Seed,
+        compared: Compared::Drawn,
+        drift: DriftCodes::VALUE,
         help: "a password drawn from the plan's seed",
     },
     ValueDecorator {
@@ -221,7 +244,8 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Call,
         params: &[param(&["type"], STRING, false, "`ed25519` (default)"), REGEN_KEY, PUBLIC],
         cost: Cost::Expensive,
-        source: ValueSource::Seed,
+        compared: Compared::Drawn,
+        drift: DriftCodes::VALUE,
         help: "a private key drawn from the plan's seed, in OpenSSH format",
     },
     ValueDecorator {
@@ -230,7 +254,8 @@ pub const VALUE_DECORATORS: &[ValueDecorator] = &[
         shape: Shape::Key,
         params: &[literal(&["name"], STRING, true, "name of the variable")],
         cost: Cost::Cheap,
-        source: ValueSource::Environment,
+        compared: Compared::Variable,
+        drift: DriftCodes::ENVIRONMENT,
         help: "a variable promised to the steps with --pass-env",
     },
 ];

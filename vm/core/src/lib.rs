@@ -26,6 +26,7 @@
 pub mod agreed;
 pub mod compare;
 pub mod decorators;
+pub mod drift;
 pub mod duration;
 pub mod event;
 pub mod failure;

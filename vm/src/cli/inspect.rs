@@ -12,6 +12,7 @@ use opal_exec::confine::{host_json, probe};
 use opal_format::reader::Contract;
 use opal_trust::guard::Caller;
 use opal_trust::identity;
+use opal_trust::input::Input;
 use opal_trust::locations::HostPaths;
 use opal_trust::vouch::Vouches;
 use opal_view::contract::{SHOWN_MAX, document, summary};
@@ -26,7 +27,7 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     contract.check_plan_hash().map_err(|error| Refusal::from_format(&error, &file))?;
     verify(contract.program).map_err(|error| Refusal::from_verify(&error, &file))?;
     let vouches = Vouches::read(&request.vouches)?.check(&contract.contract_hash, &contract.header.plan_hash)?;
-    let known = unscrubbed_reasons(&contract);
+    let known = unscrubbed_reasons(&contract, &request.identities)?;
     if out.json {
         let mut document = document(&plan, &contract, &vouches, &known);
         document.insert("host", host_json(probe()));
@@ -41,14 +42,23 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     Ok(0)
 }
 
-/// What is known of why values are not scrubbed. A file says nothing of its secrets; whoever has a key that opens it asks the seed. In a guarded run
-/// keys at hand are not the caller's.
-#[must_use]
-pub fn unscrubbed_reasons(contract: &Contract<'_>) -> Vec<Option<Unscrubbed>> {
-    if !Caller::from_environment().guarded(false).is_empty() {
-        return Vec::new();
+/// What a key tells of why values are not scrubbed; nothing where none is at hand. A file says nothing of its secrets: whoever has a key that opens it
+/// asks the seed. Without `named` keys those of the caller count, but for a guarded run, where keys at hand are not the caller's.
+///
+/// # Errors
+/// A named key that cannot be used, or where none of those that are named opens the contract.
+pub fn unscrubbed_reasons(contract: &Contract<'_>, named: &[Input]) -> Result<Vec<Option<Unscrubbed>>, Refusal> {
+    if named.is_empty() && !Caller::from_environment().guarded(false).is_empty() {
+        return Ok(Vec::new());
     }
-    let keys = identity::for_unsealing(&HostPaths::from_environment(), &[]).unwrap_or_default();
-    let seed = keys.iter().find_map(|key| contract.unseal(&key.signing).ok());
-    seed.map(|seed| by_seed(contract.slots, contract.program, &seed)).unwrap_or_default()
+    let keys = match identity::for_unsealing(&HostPaths::from_environment(), named) {
+        Err(error) if !named.is_empty() => return Err(error.into()),
+        keys => keys.unwrap_or_default(),
+    };
+    match keys.iter().find_map(|key| contract.unseal(&key.signing).ok()) {
+        Some(seed) => Ok(by_seed(contract.slots, contract.program, &seed)),
+        None if named.is_empty() => Ok(Vec::new()),
+        None => Err(Refusal::new("infra_missing:seed_keystore", 69, "no key that is named with `--identity` opens this contract")
+            .help("name the private key of one of those that `opal-vm inspect` lists as `opened by`")),
+    }
 }

@@ -23,6 +23,7 @@ use opal_record::shelf;
 use opal_trust::ledger::Ledger;
 use opal_trust::lock::{LockError, RunLock};
 use opal_trust::results::ResultPlace;
+use opal_view::claimed::{PLACES, below_tree};
 use opal_view::{PlanJson, write_tree};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -275,6 +276,9 @@ pub(super) fn show(job: &Job<'_>, out: &Output) -> std::io::Result<()> {
     let mut stderr = std::io::stderr().lock();
     let mut out = std::io::BufWriter::new(CleanWriter::new(&out.secrets, &mut stderr));
     write_tree(&mut out, &view(job), style, None)?;
+    if job.contract_hash.is_some() {
+        below_tree(&mut out, &view(job))?;
+    }
     std::io::Write::flush(&mut out)
 }
 
@@ -477,7 +481,11 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
     if let Outcome::Cancelled(first) = &report.outcome {
         let _ = writeln!(text, "error[cancelled]: ended by {}", first.signal);
     }
-    text.push_str(&report.failures_text(job.source_name));
+    let failures = report.failures_text(job.source_name);
+    text.push_str(&failures);
+    if job.contract_hash.is_some() && !failures.is_empty() {
+        text.push_str(PLACES);
+    }
     match &report.outcome {
         Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled(_) => {}
         Outcome::OutputLost(error) => {

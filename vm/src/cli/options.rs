@@ -39,15 +39,18 @@ pub fn command() -> Command {
             .value_parser(value_parser!(PathBuf))
             .help("A vouch for the contract or its work (repeatable)")
     };
-    let trust = [
-        vouch(),
-        Arg::new("source").long("source").value_name("FILE").value_parser(value_parser!(PathBuf)).help("Where the source is here"),
+    let identity = || {
         Arg::new("identity")
             .long("identity")
             .value_name("FILE")
             .action(ArgAction::Append)
             .value_parser(value_parser!(PathBuf))
-            .help("A private key that opens the contract (repeatable)"),
+            .help("A private key that opens the contract (repeatable)")
+    };
+    let trust = [
+        vouch(),
+        Arg::new("source").long("source").value_name("FILE").value_parser(value_parser!(PathBuf)).help("Where the source is here"),
+        identity(),
         Arg::new("expect").long("expect").value_name("HASH").help("The contract hash that was reviewed"),
         Arg::new("allow-unsigned").long("allow-unsigned").action(ArgAction::SetTrue).help("Take a contract without a trusted signature"),
     ];
@@ -59,7 +62,15 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(Command::new("inspect").about("Shows what a contract is and what it may touch; needs no keys, network or source").args(
-            [plan(), json(), color(), max_size(), vouch(), flag("all", "Show all steps and values, however many").conflicts_with("json")],
+            [
+                plan(),
+                json(),
+                color(),
+                max_size(),
+                vouch(),
+                identity(),
+                flag("all", "Show all steps and values, however many").conflicts_with("json"),
+            ],
         ))
         .subcommand(
             Command::new("verify")

@@ -8,14 +8,15 @@ use super::request::Verify;
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use clap::ArgMatches;
 use opal_core::agreed::{Comparison, accepts};
-use opal_core::compare::DriftCode;
+use opal_core::drift::DriftCode;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_exec::confine::{host_json, probe};
 use opal_trust::judge::Basis;
 use opal_view::again::new_plan_command;
 use opal_view::drift::{DriftReport, WithDrift};
-use opal_view::trusted::{basis, steps, vouch_json, vouch_lines};
+use opal_view::trusted::{basis, vouch_json, vouch_lines};
+use opal_view::verified::verified;
 use serde_json::json;
 use std::io::IsTerminal as _;
 use zeroize::Zeroizing;
@@ -76,16 +77,8 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
         }))?;
         return Ok(0);
     }
-    let vouches: String = vouch_lines(&admitted.vouches, &admitted.vouchers).iter().map(|line| format!("  vouched:  {line}\n")).collect();
-    let text = format!(
-        "✓ contract verified: `{}` would run {} on this host exactly as agreed\n  contract: {}\n  plan:     {}\n  trust:    {}\n{vouches}  source:   {}\n  effects:  none\n",
-        escape(contract.header.target.as_bytes(), false),
-        steps(contract),
-        contract.contract_hash,
-        contract.header.plan_hash,
-        basis(&admitted.trust.basis),
-        if replanned.source_checked { "unchanged" } else { "not here, not compared" },
-    );
+    let vouches = vouch_lines(&admitted.vouches, &admitted.vouchers);
+    let text = verified(contract, &admitted.trust.basis, &vouches, replanned.source_checked);
     to_stdout(&text)?;
     Ok(0)
 }

@@ -1,5 +1,6 @@
 //! A contract: what it is and what it may touch, for people and as JSON.
 
+use crate::claimed::CLAIMS;
 use crate::trusted::{steps, vouch_json};
 use crate::{PlanJson, write_tree};
 use jiff::Timestamp;
@@ -143,6 +144,27 @@ fn unscrubbed<'a>(contract: &Contract<'a>, known: &'a [Option<Unscrubbed>]) -> i
     slots.filter_map(move |(index, slot)| Some((slot, view.unscrubbed(index)?.reason()?)))
 }
 
+/// The secrets, as far as a key that opens the contract tells of them. Without one it is said how many there are.
+fn secrets<'a>(contract: &'a Contract<'_>, known: &'a [Option<Unscrubbed>]) -> Box<dyn Iterator<Item = Text<'a>> + 'a> {
+    let all = || contract.slots.slots.iter().enumerate().filter(|(_, slot)| !slot.is_public());
+    if known.is_empty() {
+        let count = all().count();
+        return one(match count {
+            0 => "none".to_owned(),
+            _ => format!("{count}; which of them are not scrubbed shows with a key that opens the contract (`--identity FILE`)"),
+        });
+    }
+    let told = all().map(move |(index, slot)| {
+        let value_type = ValueType::from_number(slot.value_type).map_or("", ValueType::name);
+        let what = known.get(index).copied().flatten().and_then(Unscrubbed::reason);
+        boxed(fmt::from_fn(move |out| match what {
+            Some(reason) => write!(out, "{} ({value_type}, not scrubbed: {reason})", key(contract, slot)),
+            None => write!(out, "{} ({value_type}, scrubbed unless shorter than 4 bytes)", key(contract, slot)),
+        }))
+    });
+    or(told, "none")
+}
+
 /// What the contract says of the root of its values with a `regen_key`.
 #[must_use]
 pub fn regen_root(contract: &Contract<'_>) -> Option<String> {
@@ -181,9 +203,10 @@ pub fn document<'a>(plan: &Authenticated, contract: &Contract<'a>, vouches: &[Vo
     let program = contract.program;
     out.insert_list("may_read", imports(program).into_iter().map(move |import| Box::new(import_text(import, program)) as Text<'a>));
     out.insert_shaping("shapes_plan");
-    let shown: Vec<Value> =
-        unscrubbed(contract, known).map(|(slot, reason)| json!({ "key": key(contract, slot).to_string(), "reason": reason })).collect();
-    out.insert("unscrubbed", json!(shown));
+    out.insert_unscrubbed("unscrubbed");
+    if !known.is_empty() {
+        out.insert_secrets("secrets");
+    }
     out.insert("program", json!(program_hash(&contract.program).to_string()));
     out.insert("audience", json!(contract.audience.iter().map(ToString::to_string).collect::<Vec<_>>()));
     out.insert("signers", json!(plan.signers().map(|key| key.to_string()).collect::<Vec<_>>()));
@@ -250,7 +273,8 @@ pub fn facts<'a>(
         }
         out.write_str(")")
     });
-    let source = fmt::from_fn(move |out| write!(out, "{} ({})", shown(terms.source_name.as_bytes(), false), contract.header.source_hash));
+    let source =
+        fmt::from_fn(move |out| write!(out, "{} ({}) (claimed)", shown(terms.source_name.as_bytes(), false), contract.header.source_hash));
     let signers = plan.signers().map(|key| boxed(format!("{} ({})", key.fingerprint(), key)));
     let vouched = vouches.iter().map(|vouch| boxed(format!("{} (for the {})", vouch.signatory.fingerprint(), vouch.about.name())));
     let opened = contract.recipients.iter().map(|key| boxed(key.fingerprint()));
@@ -264,7 +288,7 @@ pub fn facts<'a>(
         fact("target", called),
         fact("type", format!("{kind}, {}", steps(contract))),
         fact("source", source),
-        fact("made", time(contract.header.timestamp)),
+        fact("made", format!("{} (claimed)", time(contract.header.timestamp))),
         fact("expires", terms.not_after.map_or_else(|| "never".to_owned(), time)),
         fact(
             "runs",
@@ -288,6 +312,8 @@ pub fn facts<'a>(
         fact("environment", "what is not promised is inherited, not verified (clean in a guarded run)"),
         ("shaped by", or(shaping, "no value")),
         ("not scrubbed", or(unscrubbed, "nothing")),
+        ("secrets", secrets(contract, known)),
+        fact("claimed", CLAIMS),
     ]
 }
 

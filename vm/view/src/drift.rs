@@ -4,8 +4,10 @@
 //! The inputs that moved come first, each with the steps that it reaches, and the change of structure after them. It shows placeholders and public
 //! values only.
 
+use crate::claimed::PLACES;
 use opal_core::agreed::Comparison;
-use opal_core::compare::{About, Drift, DriftCode, Failed};
+use opal_core::compare::{About, Drift, Failed};
+use opal_core::drift::DriftCode;
 use opal_core::refusal::place;
 use opal_core::show::{PathTable, PlanView, Style, Text, escape, node as shown_node, path_of, public_value, shown, span_json};
 use opal_format::reader::Contract;
@@ -186,7 +188,12 @@ impl<'a> DriftReport<'a> {
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write, label: &str) -> io::Result<()> {
         let source = escape(self.contract.terms.source_name.as_bytes(), false);
-        self.told().try_for_each(|told| told.write(out, label, &source))
+        let mut placed = false;
+        self.told().try_for_each(|told| {
+            placed |= told.span.line.to_native() > 0 || !told.reached.is_empty();
+            told.write(out, label, &source)
+        })?;
+        if placed { out.write_all(PLACES.as_bytes()) } else { Ok(()) }
     }
 
     /// The differences, each told when it is asked for.

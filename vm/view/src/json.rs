@@ -3,7 +3,7 @@
 
 use opal_core::decorators::{Param, node_params};
 use opal_core::plan::Unscrubbed;
-use opal_core::show::{Exact, PlanView, Sink, Style, Text, binding_name, exact, id, public_value, put_parts, put_scalar, span_json};
+use opal_core::show::{Exact, PlanView, Sink, Style, Text, binding_name, exact, id, public_value, put_parts, put_scalar, shown, span_json};
 use opal_format::kind::{NodeKind, ValueType};
 use opal_format::record::Range;
 use opal_format::slots::Slot;
@@ -29,6 +29,10 @@ enum Member<'a> {
     Text(&'a [u8]),
     /// Keys of the slots that shape the plan.
     Shaping,
+    /// The values that are known not to be replaced in output, each with why.
+    Unscrubbed,
+    /// The secrets, each with its type and what is known of it.
+    Secrets,
     /// Texts, which are taken as they are written.
     List(RefCell<Box<dyn Iterator<Item = Text<'a>> + 'a>>),
 }
@@ -56,6 +60,16 @@ impl<'a> PlanJson<'a> {
     /// Adds the keys of the values that shape the plan.
     pub fn insert_shaping(&mut self, name: &'static str) {
         self.rest.insert(name, Member::Shaping);
+    }
+
+    /// Adds the values that are known not to be replaced in output.
+    pub fn insert_unscrubbed(&mut self, name: &'static str) {
+        self.rest.insert(name, Member::Unscrubbed);
+    }
+
+    /// Adds what a key that opens the contract tells of its secrets.
+    pub fn insert_secrets(&mut self, name: &'static str) {
+        self.rest.insert(name, Member::Secrets);
     }
 
     /// Adds a list of texts. A document is written once.
@@ -127,11 +141,44 @@ impl Serialize for Shown<'_, '_> {
             Member::Raw(raw) => raw.serialize(serializer),
             Member::Text(text) => exact(text).serialize(serializer),
             Member::List(list) => serializer.collect_seq(list.borrow_mut().by_ref().map(Written)),
+            Member::Unscrubbed => {
+                let reasons = (0..self.plan.slots.slots.len()).filter_map(|index| Some((index, self.plan.unscrubbed(index)?.reason()?)));
+                serializer.collect_seq(reasons.map(|(index, _)| Reason { plan: self.plan, index, with_type: false }))
+            }
+            Member::Secrets => {
+                let secrets = self.plan.slots.slots.iter().enumerate().filter(|(_, slot)| !slot.is_public());
+                serializer.collect_seq(secrets.map(|(index, _)| Reason { plan: self.plan, index, with_type: true }))
+            }
             Member::Shaping => {
                 let shaping = self.plan.slots.slots.iter().filter(|slot| slot.shapes());
                 serializer.collect_seq(shaping.map(|slot| exact(self.plan.key(slot))))
             }
         }
+    }
+}
+
+/// What is known of why a value is not replaced in output.
+struct Reason<'p, 'a> {
+    plan: &'p PlanView<'a>,
+    index: usize,
+    with_type: bool,
+}
+
+impl Serialize for Reason<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        if let Some(slot) = self.plan.slots.slots.get(self.index) {
+            let key = shown(self.plan.key(slot), false).to_string();
+            let reason = self.plan.unscrubbed(self.index).and_then(Unscrubbed::reason);
+            out.serialize_entry("key", &key)?;
+            if self.with_type {
+                out.serialize_entry("type", ValueType::from_number(slot.value_type).map_or("", ValueType::name))?;
+                out.serialize_entry("unscrubbed", &reason)?;
+            } else {
+                out.serialize_entry("reason", &reason)?;
+            }
+        }
+        out.end()
     }
 }
 

@@ -19,12 +19,14 @@
 )]
 
 pub mod again;
+pub mod claimed;
 pub mod contract;
 pub mod drift;
 mod json;
 pub mod resolved;
 mod tree;
 pub mod trusted;
+pub mod verified;
 
 pub use json::PlanJson;
 pub use tree::{target_name, write_steps, write_tree};
