@@ -240,6 +240,7 @@ pub fn policy_verdicts(contract: &Contract<'_>, site: &Site) -> Result<Vec<Resul
     verdicts.extend([policy.check_end(terms.not_after), policy.check_age(made, site.now), policy.check_plan_type(plan_type)]);
     verdicts.extend(steps_verdicts(policy, contract.steps, &terms.shell));
     Ok(verdicts)
+    verdicts.push(policy.start_directory(&terms.directory).map(drop));
 }
 
 fn imports_verdicts(policy: &Policy, program: ProgramView<'_>) -> Vec<Result<(), Refused>> {

@@ -269,6 +269,7 @@ fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, Strin
             ("shell", terms.shell.clone()),
             ("umask", format!("{:04o}", terms.umask)),
             ("promised variables", terms.pass_env.join(", ")),
+            ("directory", directory(&terms.directory)),
             ("no public values", terms.no_public.to_string()),
             ("regen root", regen_root(contract).unwrap_or_else(|| "none".to_owned())),
         ]
@@ -283,6 +284,10 @@ fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, Strin
         out.push(("program", String::new(), format!("differs in its {table}")));
     }
     out
+}
+
+fn directory(agreed: &str) -> String {
+    if agreed.is_empty() { "where it is started".to_owned() } else { agreed.to_owned() }
 }
 
 fn argument_text(value: &[u8]) -> String {

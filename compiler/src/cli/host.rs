@@ -6,14 +6,17 @@ use crate::contract::Manner;
 use crate::env_file;
 use clap::{Arg, ArgMatches};
 use opal_core::plan::{Cause, Mode, Reality};
+use opal_core::show::escape;
 use opal_vm::reality::Host;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 const ENV_FILE_SIZE_MAX: usize = 1 << 20;
+/// Bytes of a path that the system takes.
+const DIRECTORY_LENGTH_MAX: usize = nix::libc::PATH_MAX as usize - 1;
 
 /// The options of this module.
 pub(crate) fn arguments() -> Vec<Arg> {
@@ -27,13 +30,54 @@ pub(crate) fn arguments() -> Vec<Arg> {
     ]
 }
 
+/// `--directory`.
+pub(crate) fn directory_argument() -> Arg {
+    options::valued("directory", "DIR", "Where the work starts and relative paths begin [default: where it is run]")
+        .value_parser(clap::value_parser!(PathBuf))
+}
+
+/// The directory that `--directory` agrees on. It is written in one way, so that nobody has to ask whether two texts are one place.
+pub(crate) fn directory(matches: &ArgMatches) -> Result<Option<String>, Failure> {
+    let Some(path) = matches.get_one::<PathBuf>("directory") else { return Ok(None) };
+    let shown = escape(path.as_os_str().as_bytes(), false);
+    let refuse = |cause: &str, help: String| Err(Failure::usage(format!("`--directory {shown}`: {cause}")).with_help(help));
+    let Some(text) = path.to_str().filter(|text| !text.chars().any(char::is_control)) else {
+        return refuse("the name is no text without control characters", "name a directory that can be written down".to_owned());
+    };
+    if text.len() > DIRECTORY_LENGTH_MAX {
+        return refuse("no system takes a path as long as that", "name a directory nearer to `/`".to_owned());
+    }
+    // As it would be written here, without a look at what is there: it is to mean the same on another host.
+    let absolute = || {
+        let mut clean = PathBuf::from("/");
+        for part in std::path::absolute(path).unwrap_or_else(|_| path.clone()).components() {
+            match part {
+                Component::Normal(name) => clean.push(name),
+                Component::ParentDir => _ = clean.pop(),
+                _ => {}
+            }
+        }
+        format!("`--directory {}`", escape(clean.as_os_str().as_bytes(), false))
+    };
+    if !path.is_absolute() {
+        return refuse("a relative path is another place wherever it is read", absolute());
+    }
+    let plain = text == "/" || text.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
+    if plain { Ok(Some(text.to_owned())) } else { refuse("it has `.`, `..` or a `/` too many in it", absolute()) }
+}
+
 /// The files that `--env-file` names.
 pub(crate) fn env_files(matches: &ArgMatches) -> Vec<PathBuf> {
     matches.get_many::<PathBuf>("env-file").map(|files| files.cloned().collect()).unwrap_or_default()
 }
 
-/// This host, with the stated environment; what the command line itself says wins over files, and what comes later over what comes earlier.
-pub(crate) fn reality(matches: &ArgMatches) -> Result<Host, Failure> {
+/// The base of relative paths while planning: the agreed directory, else the current one.
+pub(crate) fn planning_base(directory: Option<&str>) -> Result<PathBuf, Failure> {
+    directory.map_or_else(base_directory, |directory| Ok(PathBuf::from(directory)))
+}
+
+/// This host as seen from `base`, with the stated environment; what the command line itself says wins over files, and what comes later over what comes earlier.
+pub(crate) fn reality(matches: &ArgMatches, base: PathBuf) -> Result<Host, Failure> {
     let mut stated = BTreeMap::new();
     for path in env_files(matches) {
         let bytes = files::read_small(&path, ENV_FILE_SIZE_MAX)?;
@@ -47,7 +91,7 @@ pub(crate) fn reality(matches: &ArgMatches) -> Result<Host, Failure> {
         })?;
         stated.insert(name, value.to_vec());
     }
-    Ok(Host::new(base_directory()?, &stated))
+    Ok(Host::new(base, &stated))
 }
 
 /// How to plan, by `--pass-env`, `--public` and `--no-public`.
@@ -88,14 +132,15 @@ pub(crate) fn base_directory() -> Result<PathBuf, Failure> {
     })
 }
 
-/// How TERMS name the source: relative to the base directory if it is in there, else its absolute path; empty for standard input.
-pub(crate) fn source_name(path: &Path) -> String {
+/// How TERMS name the source: relative to the `base` of relative paths if it is in there, else its absolute path; empty for standard input.
+pub(crate) fn source_name(path: &Path, base: &Path) -> String {
     if path.as_os_str() == files::STANDARD {
         return String::new();
     }
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let base = std::env::current_dir().and_then(std::fs::canonicalize).unwrap_or_default();
-    real.strip_prefix(&base).unwrap_or(&real).to_string_lossy().into_owned()
+    // A base that is not here holds no source.
+    let base = std::fs::canonicalize(base).ok();
+    base.and_then(|base| real.strip_prefix(base).ok().map(Path::to_owned)).unwrap_or(real.clone()).to_string_lossy().into_owned()
 }
 
 /// Absolute path of `bash`: the first in PATH that can be executed.

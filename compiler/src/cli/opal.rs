@@ -313,3 +313,4 @@ fn refuse_options(matches: &ArgMatches, known: &dyn Fn(&str) -> bool, place: &st
     };
     Err(Failure::usage(format!("`--{name}` has no meaning {place}")).with_help(help))
 }
+        ("directory", DIRECT) => "go there first: `cd DIR`; or add `--dry-run --resolve` for a contract",

@@ -85,6 +85,7 @@ pub(super) fn arguments() -> Vec<clap::Arg> {
         flag("once", "The contract may run only once: on a host as root, else for each user"),
     ];
     arguments.extend(host::arguments());
+    arguments.push(host::directory_argument());
     arguments
 }
 
@@ -110,7 +111,7 @@ pub(super) fn produce(
     compile: impl FnOnce() -> Result<(Source, Compiled), Failure>,
 ) -> Result<(), Failure> {
     let mut request = Request::new(matches, path)?;
-    let reality = host::reality(matches)?;
+    let reality = host::reality(matches, host::planning_base(request.directory.as_deref())?)?;
     host::check_promises(&reality, &request.manner)?;
     let (source, compiled) = compile()?;
     console::say(&compile::warnings(&source, &compiled, color));
@@ -163,6 +164,8 @@ struct Request {
     named_output: Option<PathBuf>,
     algorithm: HashAlgorithm,
     seal: Option<Seal>,
+    /// Where the work starts, where that is agreed.
+    directory: Option<String>,
 }
 
 /// What a contract needs besides its plan. Everything that can be refused is, before anything is planned.
@@ -217,7 +220,8 @@ impl Request {
         let mode = if resolve { Mode::Resolve } else { Mode::Quick };
         let algorithm = matches.get_one::<String>("hash-algo").map(String::as_str);
         let algorithm = HashAlgorithm::ALL.iter().copied().find(|known| Some(known.name()) == algorithm).unwrap_or(HashAlgorithm::Sha256);
-        Ok(Self { manner: host::manner(matches, mode)?, result, json, destination, named_output, algorithm, seal })
+        let directory = host::directory(matches)?;
+        Ok(Self { manner: host::manner(matches, mode)?, result, json, destination, named_output, algorithm, directory, seal })
     }
 
     /// Whether `--hash` comes with a contract to write.
@@ -225,13 +229,18 @@ impl Request {
         self.seal.is_some()
     }
 
-    /// The name of the work, which shell and umask are part of.
+    /// The directory as TERMS state it.
+    fn agreed_directory(&self) -> &str {
+        self.directory.as_deref().unwrap_or_default()
+    }
+
+    /// The name of the work, which shell, umask and directory are part of.
     fn plan_hash(&self, work: &Work<'_>, plan: &Plan) -> Result<Digest, Failure> {
         let (shell, umask) = match &self.seal {
             Some(seal) => (seal.shell.clone(), seal.umask),
             None => (host::bash()?, host::umask()),
         };
-        plan_hash(work, plan, self.algorithm, Place { shell: &shell, umask, directory: "" })
+        plan_hash(work, plan, self.algorithm, Place { shell: &shell, umask, directory: self.agreed_directory() })
     }
 
     fn show(&self, work: &Work<'_>, plan: &Plan, form: &str, color: Color) -> Result<(), Failure> {
@@ -286,7 +295,7 @@ impl Request {
             timestamp: seal.timestamp,
             not_after: seal.not_after,
             once: seal.once,
-            source_name: host::source_name(path),
+            source_name: host::source_name(path, &host::planning_base(self.directory.as_deref())?),
             shell: seal.shell.clone(),
             umask: seal.umask,
             directory: String::new(),

@@ -93,35 +93,75 @@ pub fn reveal(policy: &Policy, guarded: bool, what: &str) -> Result<(), Refusal>
 /// doing. It is entered by the descriptor that was looked at.
 ///
 /// # Errors
-/// 24 where policy and contract differ, 78 `unsafe_directory`, 66 for one that cannot be entered.
+/// 24 where policy and contract differ, 69 for one that is not here or cannot be entered, 78 `unsafe_directory`.
 pub fn enter(site: &mut Site, agreed: &str) -> Result<(), Refusal> {
     let wanted = site.policy.start_directory(agreed)?.map(PathBuf::from);
-    let path = wanted.clone().unwrap_or_else(|| site.base.clone());
+    let said = match (&wanted, agreed) {
+        (None, _) => Said::Nowhere,
+        (Some(_), "") => Said::ByPolicy,
+        (Some(_), _) => Said::ByContract,
+    };
+    let path = wanted.unwrap_or_else(|| site.base.clone());
     let shown = escape(path.as_os_str().as_encoded_bytes(), false);
+    let missing = || {
+        Refusal::new("directory_missing", 69, format!("the work is to start in `{shown}`, which is not here"))
+            .help(said.help_missing(&shown))
+    };
     if site.is_guarded() {
-        let help = format!(
-            "start it in a directory that is {}: `[run] directory` in /etc/opal/policy.toml fixes one",
-            if site.paths.euid.is_root() {
-                "root's alone, as those above it are"
-            } else {
-                "root's or this user's alone, as those above it are"
-            }
-        );
-        let unsafe_directory =
-            |why: String| Refusal::new("unsafe_directory", 78, format!("a guarded run does not start in `{shown}`: {why}")).help(&help);
+        let unsafe_directory = |why: String| {
+            Refusal::new("unsafe_directory", 78, format!("a guarded run does not start in `{shown}`: {why}"))
+                .help(said.help_unsafe(&shown, site.paths.euid.is_root()))
+        };
         let dir = SafeDir::open(&path, site.paths.euid).map_err(|error| unsafe_directory(error.to_string()))?;
-        let dir = dir.ok_or_else(|| unsafe_directory("it is not there".to_owned()))?;
+        let dir = match (dir, &said) {
+            (Some(dir), _) => dir,
+            (None, Said::Nowhere) => return Err(unsafe_directory("it is not there".to_owned())),
+            (None, Said::ByPolicy | Said::ByContract) => return Err(missing()),
+        };
         nix::unistd::fchdir(dir.handle()).map_err(|errno| unsafe_directory(errno.desc().to_owned()))?;
-        site.base = path;
-    } else if let Some(path) = wanted {
-        std::env::set_current_dir(&path).map_err(|error| {
-            let why = opal_core::plan::os_reason(&error);
-            Refusal::new("no_base_directory", 66, format!("the run is to start in `{shown}`: {why}"))
-                .help("make it, or make the contract anew")
+    } else if !matches!(said, Said::Nowhere) {
+        std::env::set_current_dir(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => missing(),
+            _ => {
+                let why = opal_core::plan::os_reason(&error);
+                Refusal::new("directory_unusable", 69, format!("the work is to start in `{shown}`, which cannot be entered: {why}"))
+                    .help(format!("look at it: `namei -l {shown}`"))
+            }
         })?;
-        site.base = path;
     }
+    site.base = path;
     Ok(())
+}
+
+/// Who says where a run starts.
+enum Said {
+    /// Nobody: it starts where this process was started.
+    Nowhere,
+    ByPolicy,
+    ByContract,
+}
+
+impl Said {
+    fn help_missing(&self, shown: &str) -> String {
+        match self {
+            Self::ByPolicy => {
+                format!("have the owner of this host make it: `mkdir -m 755 {shown}`, or name another as `[run] directory` of the policy")
+            }
+            Self::ByContract | Self::Nowhere => {
+                format!("make it: `mkdir -p {shown}`; or make the contract for another place: `--directory DIR`, and have it reviewed")
+            }
+        }
+    }
+
+    fn help_unsafe(&self, shown: &str, root: bool) -> String {
+        let owner = if root { "root's alone" } else { "root's or this user's alone" };
+        match self {
+            Self::Nowhere => format!(
+                "start it in a directory that is {owner}, as those above it are: `[run] directory` in /etc/opal/policy.toml fixes one, and so does a contract: `--directory DIR`"
+            ),
+            Self::ByPolicy | Self::ByContract => format!("see that it is {owner}, as those above it are: `namei -l {shown}`"),
+        }
+    }
 }
 
 /// In a guarded run, the policy's directory for results and a name in it; `None` in any other, where results go wherever the caller says.

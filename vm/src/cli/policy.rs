@@ -28,6 +28,7 @@ const JUDGING: &[&str] = &[
     "decorators.allow",
     "decorators.deny",
     "run.shell",
+    "run.directory",
     "run.max_steps",
     "sandbox.level",
     "sandbox.planner",

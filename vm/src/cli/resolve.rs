@@ -41,7 +41,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     let plan = read(&request)?;
     let mut planner = super::planner()?;
     let admitted = admit(&plan, &request, &site, &mut planner)?;
-    enter(&mut site, "")?;
+    enter(&mut site, &admitted.contract.terms.directory)?;
     for warning in warnings(&admitted, &site) {
         out.say(&warning);
     }

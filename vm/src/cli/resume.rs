@@ -87,7 +87,10 @@ pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan
     let base = &earlier.head().base;
     if site.base.to_string_lossy() != *base {
         return Err(Refusal::new("other_directory", 64, format!("run {run_id} started in `{base}`, and its paths are relative to that"))
-            .help(format!("`cd {base}` first")));
+            .help(match site.policy.start_directory(&contract.terms.directory) {
+                Ok(None) => format!("`cd {base}` first"),
+                _ => "the policy names another directory since then: have it set back, or run the contract anew".to_owned(),
+            }));
     }
     if !unknown.is_empty() && !asked.resume.as_ref().is_some_and(|resume| resume.rerun_unknown) {
         return Err(refuse_unknown(&run_id, &unknown, &asked.resume_command(&run_id), contract, plan));

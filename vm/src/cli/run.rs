@@ -24,7 +24,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let file = read(request)?;
     let mut planner = super::planner()?;
     let admitted = admit(&file, request, &site, &mut planner)?;
-    boundary::enter(&mut site, "")?;
+    boundary::enter(&mut site, &admitted.contract.terms.directory)?;
     for line in vouch_lines(&admitted.vouches, &admitted.vouchers) {
         out.say(&format!("vouched: {line}\n"));
     }

@@ -30,7 +30,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
     let plan = read(&request)?;
     let mut planner = super::planner()?;
     let admitted = admit(&plan, &request, &site, &mut planner)?;
-    boundary::enter(&mut site, "")?;
+    boundary::enter(&mut site, &admitted.contract.terms.directory)?;
     for warning in warnings(&admitted, &site) {
         out.say(&warning);
     }
@@ -78,9 +78,19 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
         return Ok(0);
     }
     let vouches = vouch_lines(&admitted.vouches, &admitted.vouchers);
-    let text = verified(contract, &admitted.trust.basis, &vouches, replanned.source_checked);
+    let text = verified(contract, &admitted.trust.basis, &vouches, replanned.source_checked, &starts(&contract.terms.directory, site));
     to_stdout(&text)?;
     Ok(0)
+}
+
+/// Where a run would start, and who says so.
+fn starts(agreed: &str, site: &Site) -> String {
+    let said = match (agreed, site.policy.start_directory(agreed)) {
+        ("", Ok(Some(_))) => "as the policy says",
+        ("", _) => "where it is started",
+        _ => "as agreed",
+    };
+    format!("in {} ({said})", escape(site.base.as_os_str().as_encoded_bytes(), false))
 }
 
 /// What a person should know although nothing is wrong.

@@ -541,7 +541,8 @@ impl Policy {
     pub fn start_directory<'a>(&'a self, agreed: &'a str) -> Result<Option<&'a str>, Refused> {
         let agreed = Some(agreed).filter(|agreed| !agreed.is_empty());
         let Some(fixed) = self.text("run.directory") else { return Ok(agreed) };
-        let other = agreed.filter(|agreed| *agreed != fixed);
+        // A `/` at the end names no other place.
+        let other = agreed.filter(|agreed| std::path::Path::new(agreed) != std::path::Path::new(fixed));
         refuse_if(other.is_some(), "run.directory", || format!("the contract is to start in `{}`", other.unwrap_or_default()))?;
         Ok(Some(fixed))
     }

@@ -9,6 +9,7 @@ use opal_format::kind::Position;
 use opal_format::reader::Contract;
 use opal_trust::judge::Assessment;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Seconds for which a contract holds without `--expires`.
 const EXPIRES_DEFAULT: i64 = 7 * 24 * 3600;
@@ -22,7 +23,12 @@ pub fn new_plan_command(contract: &Contract<'_>, signatories: &[Assessment], pla
         visible(&String::from_utf8_lossy(&quoted))
     };
     let terms = &contract.terms;
-    let mut out = format!("opalc {}", quote(&terms.source_name));
+    // A name that is relative to the agreed directory means something else where this is read.
+    let source = match terms.source_name.as_str() {
+        "" => "-".to_owned(),
+        name => Path::new(&terms.directory).join(name).display().to_string(),
+    };
+    let mut out = format!("opalc {}", quote(&source));
     // A script's own work has no name.
     if !contract.header.target.is_empty() {
         let _ = write!(out, " {}", quote(contract.header.target));
@@ -36,6 +42,9 @@ pub fn new_plan_command(contract: &Contract<'_>, signatories: &[Assessment], pla
     }
     if terms.once {
         out.push_str(" --once");
+    }
+    if !terms.directory.is_empty() {
+        let _ = write!(out, " --directory {}", quote(&terms.directory));
     }
     match terms.not_after.map(|end| end.saturating_sub(contract.header.timestamp)) {
         None => out.push_str(" --expires never"),

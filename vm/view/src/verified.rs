@@ -7,9 +7,10 @@ use opal_format::reader::Contract;
 use opal_trust::judge::Basis;
 use std::fmt::Write as _;
 
-/// For people. `vouches` are lines; `source_compared` says whether the source was here and has the digest that the contract names.
+/// For people. `vouches` are lines; `source_compared` says whether the source was here and has the digest that the contract names; `starts` is
+/// where a run would start.
 #[must_use]
-pub fn verified(contract: &Contract<'_>, trust: &Basis, vouches: &[String], source_compared: bool) -> String {
+pub fn verified(contract: &Contract<'_>, trust: &Basis, vouches: &[String], source_compared: bool, starts: &str) -> String {
     let target = escape(contract.header.target.as_bytes(), false);
     let what = if target.is_empty() { "the script".to_owned() } else { format!("`{target}`") };
     let mut out =
@@ -20,6 +21,7 @@ pub fn verified(contract: &Contract<'_>, trust: &Basis, vouches: &[String], sour
     row("trust:", &basis(trust));
     vouches.iter().for_each(|vouch| row("vouched:", vouch));
     row("source:", if source_compared { "has the digest that the contract names" } else { "not here, not compared" });
+    row("starts:", starts);
     row("compared:", "steps, values, and what the views show of both");
     row("claimed:", &format!("{CLAIMS} (not compared)"));
     row("effects:", "none");

@@ -1,7 +1,7 @@
 //! A direct run: plans fresh and runs that plan, without a contract (spec/opal.md, "Direct runs").
 
 use super::super::failure::{Failure, exit};
-use super::super::{compile, console, host, plan, regen_root, seed};
+use super::super::{compile, console, files, host, plan, regen_root, seed};
 use super::progress;
 use crate::contract::{Place, PlanFailure, Work};
 use crate::diagnostic::Code;
@@ -51,6 +51,9 @@ pub(super) fn prepare(
     let mut site = Site::here(HostPaths::from_environment(), &Caller::from_environment(), jiff::Timestamp::now()).map_err(refused)?;
     let allowed = site.policy.check_direct().map_err(|error| Failure::host(&error))?;
     let record = boundary::record(&site, matches.get_one::<PathBuf>("record").map(PathBuf::as_path)).map_err(refused)?;
+    // Its name does not depend on where the run starts.
+    let named =
+        if path.as_os_str() == files::STANDARD { path.to_owned() } else { std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) };
     boundary::enter(&mut site, "").map_err(refused)?;
     let compiled = compile::compile_parsed(&source, parsed, entry, &|_| false)?;
     let quiet = matches.get_flag("quiet");
@@ -59,7 +62,7 @@ pub(super) fn prepare(
     }
     check_imports(&site.policy, compiled.program.view()).map_err(refused)?;
     let (shell, umask) = (host::bash()?, host::umask());
-    let (reality, mut manner) = (host::reality(matches)?, host::manner(matches, Mode::Resolve)?);
+    let (reality, mut manner) = (host::reality(matches, site.base.clone())?, host::manner(matches, Mode::Resolve)?);
     host::check_promises(&reality, &manner)?;
     manner.regen_root = regen_root::for_program(matches, &compiled.program)?;
     let seed = seed::fresh_seed()?;
@@ -72,7 +75,7 @@ pub(super) fn prepare(
         work: Direct::new(planned, allowed),
         seed,
         target: compiled.target.clone(),
-        source_name: host::source_name(path),
+        source_name: host::source_name(&named, &site.base),
         shell,
         umask,
         site,
