@@ -3,6 +3,7 @@
 
 mod agent;
 mod attestation;
+mod audience;
 mod check;
 mod commit;
 mod compile;
@@ -18,6 +19,7 @@ mod fmt;
 mod host;
 mod keygen;
 mod keys;
+mod known_hosts;
 mod man;
 pub mod opal;
 mod options;

@@ -306,7 +306,7 @@ fn a_guarded_run_starts_where_nobody_else_can_put_anything() {
     mode(&start, 0o777);
     vm(&here, SUDO, &["verify", "--plan", "prod.plan"]).expect(78).says("/var/lib/start");
     here.policy("run.directory = \"/var/lib/none\"");
-    vm(&here, SUDO, &["verify", "--plan", "prod.plan"]).expect(78).says("is not there");
+    vm(&here, SUDO, &["verify", "--plan", "prod.plan"]).expect(69).says("error[directory_missing]");
 }
 
 #[test]

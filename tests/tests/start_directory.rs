@@ -33,6 +33,13 @@ fn agreed() -> (Host, String) {
     (host, app)
 }
 
+/// Another directory than commands start in.
+fn below(host: &Host) -> PathBuf {
+    let below = host.work().join("below");
+    std::fs::create_dir_all(&below).expect("a directory");
+    below
+}
+
 fn json(ended: &Ended) -> Value {
     serde_json::from_str(&ended.expect(0).stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
 }
@@ -40,20 +47,21 @@ fn json(ended: &Ended) -> Value {
 #[test]
 fn a_contract_starts_where_it_was_agreed_wherever_it_is_run() {
     let (host, app) = agreed();
-    let (plan, source) = (host.work().join("prod.plan").display().to_string(), "../work/deploy.opl");
+    let (plan, source) = (host.work().join("prod.plan").display().to_string(), "../deploy.opl");
     let elsewhere = |words: &[&str]| {
         let mut command = host.command("opal-vm", words);
-        Ended::from(command.current_dir(host.path().join("home")).output().expect("it starts"))
+        Ended::from(command.current_dir(below(&host)).output().expect("it starts"))
     };
     let verified = elsewhere(&["verify", "--plan", &plan, "--source", source]);
     assert!(verified.expect(0).stdout.contains(&format!("in {app} (as agreed)")), "{}", verified.stdout);
     assert_eq!(json(&elsewhere(&["verify", "--plan", &plan, "--source", source, "--json"]))["directory"], app.as_str());
     // What the command line names is relative to the caller all the same.
-    let ran = elsewhere(&["run", "--plan", "../work/prod.plan", "--source", source, "--identity", "../config/opal/identity", "--record", "kept"]);
+    let ran =
+        elsewhere(&["run", "--plan", "../prod.plan", "--source", source, "--identity", "../../config/opal/identity", "--record", "kept"]);
     assert!(ran.expect(0).stdout.contains("of-the-app"), "{}", ran.stdout);
     assert_eq!(std::fs::read_to_string(format!("{app}/ran")).expect("made there"), format!("{app}\n"));
-    assert!(!host.path().join("home/ran").exists() && !host.work().join("ran").exists());
-    let record = host.path().join("home/kept/events.jsonl");
+    assert!(!host.work().join("below/ran").exists() && !host.work().join("ran").exists());
+    let record = host.work().join("below/kept/events.jsonl");
     assert!(std::fs::read_to_string(record).expect("a record").contains(&app), "the record says where");
     for shown in [host.vm(&["inspect", "--plan", "prod.plan"]), host.opalc(&["show", "prod.plan"])] {
         assert!(shown.stdout.lines().any(|line| line.starts_with("starts in:") && line.contains(&app)), "{}", shown.stdout);
@@ -81,7 +89,10 @@ fn the_directory_is_part_of_the_work_and_its_files_are_what_is_compared() {
     let pasted = drift.stderr.lines().find_map(|line| line.split_once("reviewed: ")).expect("a command").1;
     let bash = format!("cd / && PATH={}:$PATH {}", opal_tests::binaries().display(), pasted.replace("-o prod.plan", "-o \"$NEW\""));
     let mut command = std::process::Command::new("bash");
-    command.args(["-c", &bash]).env_clear().envs(host.command("opalc", [""; 0]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+        .args(["-c", &bash])
+        .env_clear()
+        .envs(host.command("opalc", [""; 0]).get_envs().filter_map(|(name, value)| Some((name, value?))));
     Ended::from(command.env("NEW", host.work().join("prod.plan")).output().expect("bash starts")).expect(0);
     host.vm(&["run", "--plan", "prod.plan"]).expect(0);
     host.opalc(&["deploy.opl", "go", "--resolve", "-o", "other.plan"]).expect(0);
@@ -93,19 +104,20 @@ fn the_directory_is_part_of_the_work_and_its_files_are_what_is_compared() {
 fn a_directory_is_written_in_one_way() {
     let (host, app) = agreed();
     let make = |directory: &str| host.opalc(&["deploy.opl", "go", "--directory", directory, "--resolve", "-o", "other.plan"]);
-    for odd in ["../app", "app", ".", "", &format!("{app}/"), &format!("{app}/."), &format!("/{app}"), &format!("{app}/../app")] {
+    for odd in ["../app", "app", ".", &format!("{app}/"), &format!("{app}/."), &format!("/{app}"), &format!("{app}/../app")] {
         let refused = make(odd);
         refused.expect(64).says("error[usage]: `--directory ");
         // What is offered in its place is taken.
         let offered = refused.stderr.lines().find_map(|line| line.trim().strip_prefix("help: `--directory ")).expect("an offer");
-        assert!(Path::new(offered.trim_end_matches('`')).is_absolute(), "{offered}");
-        host.opalc(&["deploy.opl", "go", "--hash", "--directory", offered.trim_end_matches('`')]).expect(if offered.contains("app") {
+        assert!(Path::new(offered).is_absolute(), "{offered}");
+        let offered = offered.trim_end_matches('`');
+        host.opalc(&["deploy.opl", "go", "--hash", "--directory", offered]).expect(if Path::new(offered).join("x").exists() {
             0
         } else {
             65
         });
     }
-    for odd in [format!("{app}\n"), format!("/{}", "x".repeat(4096))] {
+    for odd in [String::new(), format!("{app}\n"), format!("/{}", "x".repeat(4096))] {
         make(&odd).expect(64).says("error[usage]").says("help:");
     }
     assert!(!host.work().join("other.plan").exists());
@@ -120,7 +132,9 @@ fn a_directory_is_written_in_one_way() {
 fn a_directory_that_is_not_here_is_refused_by_name() {
     let (host, app) = agreed();
     std::fs::remove_dir_all(&app).expect("there");
-    for words in [&["run", "--plan", "prod.plan"][..], &["verify", "--plan", "prod.plan"], &["resolve", "--plan", "prod.plan", "-o", "new.plan"]] {
+    for words in
+        [&["run", "--plan", "prod.plan"][..], &["verify", "--plan", "prod.plan"], &["resolve", "--plan", "prod.plan", "-o", "new.plan"]]
+    {
         host.vm(words).expect(69).says("error[directory_missing]").says(&format!("mkdir -p {app}")).says("effects: none");
         std::fs::write(&app, "a file").expect("written");
         host.vm(words).expect(69).says("error[directory_unusable]").says(&format!("namei -l {app}")).says("effects: none");
@@ -132,11 +146,11 @@ fn a_directory_that_is_not_here_is_refused_by_name() {
 fn a_run_goes_on_where_it_was_agreed() {
     let host = Host::new();
     let app = app(&host).display().to_string();
-    host.contract("go: { echo SITE >> done; test -e go-on; pwd >> done }\n", &["go", "--directory", &app]);
+    host.contract("go: {\n    echo SITE >> done\n    test -e go-on\n    pwd >> done\n}\n", &["go", "--directory", &app]);
     host.vm(&["run", "--plan", "prod.plan"]).expect(1);
     std::fs::write(format!("{app}/go-on"), "").expect("a file");
-    let mut command = host.command("opal-vm", ["run", "--plan", "../work/prod.plan", "--resume", "latest"]);
-    Ended::from(command.current_dir(host.path().join("home")).output().expect("it starts")).expect(0);
+    let mut command = host.command("opal-vm", ["run", "--plan", "../prod.plan", "--resume", "latest"]);
+    Ended::from(command.current_dir(below(&host)).output().expect("it starts")).expect(0);
     let done = std::fs::read_to_string(format!("{app}/done")).expect("made there");
     assert!(done.lines().count() == 2 && done.ends_with(&format!("{app}\n")), "{done}");
 }

@@ -21,6 +21,7 @@ use opal_format::reader::{Authenticated, Contract, RawPlan};
 use opal_format::regen::SubKeys;
 use opal_format::seed::Seed;
 use opal_format::steps::StepsView;
+use opal_trust::audience::judge_audience;
 use opal_trust::guard::{Caller, Reason};
 use opal_trust::identity;
 use opal_trust::input::Input;
@@ -132,7 +133,7 @@ pub struct Admitted<'a> {
     own: Option<Identity>,
 }
 
-/// Judges an authenticated plan: trust, structure, terms, program (in the planner), policy.
+/// Judges an authenticated plan: trust, structure, audience, terms, program (in the planner), policy.
 ///
 /// # Errors
 /// The first refusal in that order.
@@ -151,6 +152,7 @@ pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site, planne
     let signed = judge(&asked, &trust, &unrestricted)?;
     judge_vouches(&vouchers, need, &asked, &trust, &unrestricted, &signed)?;
     let contract = plan.decode().map_err(|error| Refusal::from_format(&error, &file))?;
+    judge_audience(&contract.audience, &site.paths)?;
     let asked = about(&contract, asked);
     let decision = judge(&asked, &trust, &rules)?;
     let vouchers = judge_vouches(&vouchers, need, &asked, &trust, &rules, &decision)?;
@@ -238,9 +240,9 @@ pub fn policy_verdicts(contract: &Contract<'_>, site: &Site) -> Result<Vec<Resul
     }
     let plan_type = PlanType::from_number(terms.plan_type).unwrap_or(PlanType::Adaptive);
     verdicts.extend([policy.check_end(terms.not_after), policy.check_age(made, site.now), policy.check_plan_type(plan_type)]);
+    verdicts.push(policy.start_directory(&terms.directory).map(drop));
     verdicts.extend(steps_verdicts(policy, contract.steps, &terms.shell));
     Ok(verdicts)
-    verdicts.push(policy.start_directory(&terms.directory).map(drop));
 }
 
 fn imports_verdicts(policy: &Policy, program: ProgramView<'_>) -> Vec<Result<(), Refused>> {

@@ -23,6 +23,11 @@ pub(crate) fn decode<'a>(plan: &'a Authenticated, path: &Path) -> Result<Contrac
     Ok(contract)
 }
 
+/// The hosts that a contract is for, a line each; nothing where it is for any.
+pub(crate) fn hosts(contract: &Contract<'_>) -> String {
+    contract.audience.iter().map(|host| format!("for host    {}\n", host.fingerprint())).collect()
+}
+
 /// Refuses a file that was just written in memory if any reader would.
 pub(crate) fn recheck(bytes: &[u8], path: &Path) -> Result<(), Failure> {
     let raw = RawPlan::copy(bytes, FILE_SIZE).map_err(|error| Failure::format(&error, path))?;

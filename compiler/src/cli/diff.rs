@@ -12,6 +12,7 @@ use opal_core::drift::DriftCode;
 use opal_core::show::{PathTable, PlanView, Style, Text, beginning, escape, node, path_of, public_value, scalar_text, shown};
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::{Canonical, HashAlgorithm};
+use opal_format::identity::PublicKey;
 use opal_format::kind::PlanType;
 use opal_format::plan_hash::plan_hash;
 use opal_format::reader::Contract;
@@ -265,11 +266,12 @@ fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, Strin
             ("source hash", contract.header.source_hash.to_string()),
             ("expires", terms.not_after.map_or_else(|| "never".to_owned(), contracts::time)),
             ("once", terms.once.to_string()),
+            ("hosts", hosts(&contract.audience)),
             ("plan type", PlanType::from_number(terms.plan_type).map_or("", PlanType::name).to_owned()),
             ("shell", terms.shell.clone()),
+            ("directory", directory(&terms.directory)),
             ("umask", format!("{:04o}", terms.umask)),
             ("promised variables", terms.pass_env.join(", ")),
-            ("directory", directory(&terms.directory)),
             ("no public values", terms.no_public.to_string()),
             ("regen root", regen_root(contract).unwrap_or_else(|| "none".to_owned())),
         ]
@@ -284,6 +286,10 @@ fn terms(a: &Contract<'_>, b: &Contract<'_>) -> Vec<(&'static str, String, Strin
         out.push(("program", String::new(), format!("differs in its {table}")));
     }
     out
+}
+
+fn hosts(audience: &[PublicKey]) -> String {
+    if audience.is_empty() { "any".to_owned() } else { audience.iter().map(PublicKey::fingerprint).collect::<Vec<_>>().join(", ") }
 }
 
 fn directory(agreed: &str) -> String {

@@ -41,8 +41,22 @@ A command of the file that has the name of one of opal's own, like `run`, is run
 ";
 
 /// Options that only a plan which is shown or written has a use for.
-const PLAN_ONLY: &[&str] =
-    &["resolve", "output", "format", "hash", "hash-algo", "key", "recipient", "unsigned", "expires", "once", "env", "env-file"];
+const PLAN_ONLY: &[&str] = &[
+    "resolve",
+    "output",
+    "format",
+    "hash",
+    "hash-algo",
+    "key",
+    "recipient",
+    "unsigned",
+    "expires",
+    "once",
+    "host",
+    "directory",
+    "env",
+    "env-file",
+];
 
 /// Where options of plans have no meaning.
 const DIRECT: &str = "for a direct run";
@@ -308,9 +322,9 @@ fn refuse_options(matches: &ArgMatches, known: &dyn Fn(&str) -> bool, place: &st
     let Some(name) = matches.ids().map(clap::Id::as_str).find(|name| given(name) && !known(name)) else { return Ok(()) };
     let help = match (name, place) {
         ("env", DIRECT) => "set it for this run: `NAME=VALUE opal …`; or add `--dry-run` to plan as if it were set",
+        ("directory", DIRECT) => "go there first: `cd DIR`; or add `--dry-run --resolve` for a contract",
         (_, DIRECT) => "add `--dry-run` to see the plan, or `--dry-run --resolve` for a contract",
         _ => "name the command: `opal TARGET …`",
     };
     Err(Failure::usage(format!("`--{name}` has no meaning {place}")).with_help(help))
 }
-        ("directory", DIRECT) => "go there first: `cd DIR`; or add `--dry-run --resolve` for a contract",

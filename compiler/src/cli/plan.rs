@@ -5,7 +5,7 @@ use super::failure::{Failure, exit};
 use super::files::{self, Destination};
 use super::signer::Signer;
 use super::words;
-use super::{commit, compile, console, contracts, host, keys, options, regen_root};
+use super::{audience, commit, compile, console, contracts, host, keys, options, regen_root};
 use crate::contract::{Conditions, Manner, Place, PlanFailure, Work};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::Compiled;
@@ -36,7 +36,7 @@ const NEVER: &str = "never";
 const NANOSECONDS: i64 = 1_000_000_000;
 
 /// Options that only a contract has a use for.
-const CONTRACT_OPTIONS: &[&str] = &["key", "recipient", "unsigned", "expires", "once"];
+const CONTRACT_OPTIONS: &[&str] = &["key", "recipient", "unsigned", "expires", "once", "host"];
 
 pub(super) const USAGE: &str = "opalc FILE.opl [TARGET] [ARGS] [OPTIONS]\n       opalc COMMAND ...";
 
@@ -82,10 +82,11 @@ pub(super) fn arguments() -> Vec<clap::Arg> {
         repeated("recipient", "R", "Who may run it: an ssh-ed25519 public key or a file with such [default: your identity]"),
         flag("unsigned", "Do not sign"),
         valued("expires", "D", "How long the contract holds, or `never` [default: 7d]"),
+        audience::argument(),
         flag("once", "The contract may run only once: on a host as root, else for each user"),
     ];
-    arguments.extend(host::arguments());
     arguments.push(host::directory_argument());
+    arguments.extend(host::arguments());
     arguments
 }
 
@@ -163,9 +164,9 @@ struct Request {
     destination: Destination,
     named_output: Option<PathBuf>,
     algorithm: HashAlgorithm,
-    seal: Option<Seal>,
     /// Where the work starts, where that is agreed.
     directory: Option<String>,
+    seal: Option<Seal>,
 }
 
 /// What a contract needs besides its plan. Everything that can be refused is, before anything is planned.
@@ -177,6 +178,8 @@ struct Seal {
     umask: u32,
     signer: Option<Signer>,
     recipients: Vec<PublicKey>,
+    /// The hosts that it is for; none for any.
+    hosts: Vec<PublicKey>,
     /// Whether the caller's own identity is to sign.
     own_signs: bool,
 }
@@ -298,8 +301,8 @@ impl Request {
             source_name: host::source_name(path, &host::planning_base(self.directory.as_deref())?),
             shell: seal.shell.clone(),
             umask: seal.umask,
-            directory: String::new(),
-            audience: Vec::new(),
+            directory: self.agreed_directory().to_owned(),
+            audience: seal.hosts.clone(),
             provenance: json!({
                 "compiler": concat!("opalc ", env!("CARGO_PKG_VERSION")),
                 "generated_by": keys::user_at_host(),
@@ -343,6 +346,7 @@ impl Request {
                 "not_after": seal.not_after.map(contracts::time),
                 "signer": seal.signer.as_ref().map(|signer| key(&signer.public())),
                 "recipients": seal.recipients.iter().map(key).collect::<Vec<_>>(),
+                "hosts": seal.hosts.iter().map(key).collect::<Vec<_>>(),
             }));
         }
         let signer = match &seal.signer {
@@ -355,6 +359,9 @@ impl Request {
         );
         for recipient in &seal.recipients {
             text.push_str(&format!("opened by   {}\n", keys::describe(&recipient.fingerprint(), "")));
+        }
+        for host in &seal.hosts {
+            text.push_str(&format!("for host    {}\n", host.fingerprint()));
         }
         console::say(&text);
         Ok(())
@@ -376,7 +383,8 @@ impl Seal {
         let unsigned = matches.get_flag("unsigned");
         let own_signs = named.is_none() && !unsigned;
         let signer = if unsigned { None } else { named };
-        Ok(Self { not_after, timestamp, once: matches.get_flag("once"), shell, umask: host::umask(), signer, recipients, own_signs })
+        let (once, umask, hosts) = (matches.get_flag("once"), host::umask(), audience::hosts(matches)?);
+        Ok(Self { not_after, timestamp, once, shell, umask, signer, recipients, hosts, own_signs })
     }
 
     /// Takes the caller's own identity for what nobody was named for. It is made where it is needed and there is a plan, and not otherwise.

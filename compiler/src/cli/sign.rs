@@ -23,7 +23,7 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let destination = Destination::new(&path, &[])?;
     let plan = contracts::authenticate(&path)?;
     check_digest(matches.get_one::<String>("digest").map(String::as_str), &plan, &path)?;
-    contracts::decode(&plan, &path)?;
+    let contract = contracts::decode(&plan, &path)?;
     let signer = signer::from_matches(&matches)?;
     let mut file = PlanFile::from_authenticated(&plan);
     file.add(signer.sign(NAMESPACE_PLAN, &file.contract_hash().bytes)?).map_err(|error| {
@@ -33,7 +33,7 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     })?;
     destination.write(&file.to_bytes())?;
     console::say(&format!("contract    {}\n", file.contract_hash()));
-    console::say(&format!("signed by   {}\n", signer.describe()));
+    console::say(&format!("signed by   {}\n{}", signer.describe(), contracts::hosts(&contract)));
     Ok(())
 }
 

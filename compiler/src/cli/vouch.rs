@@ -38,6 +38,6 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let signature = signer.sign(NAMESPACE_VOUCH, statement.as_bytes())?;
     let bytes = attestation::write(&signature, statement.as_bytes());
     destination.write(&bytes)?;
-    console::say(&format!("{:<12}{digest}\nvouched by  {}\n", about.name(), signer.describe()));
+    console::say(&format!("{:<12}{digest}\nvouched by  {}\n{}", about.name(), signer.describe(), contracts::hosts(&contract)));
     Ok(())
 }

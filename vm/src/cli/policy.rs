@@ -11,6 +11,7 @@ use opal_core::program::verify::verify;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_exec::confine::probe;
+use opal_trust::audience::judge_audience;
 use opal_trust::guard::Caller;
 use opal_trust::input::Input;
 use opal_trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
@@ -27,8 +28,8 @@ const JUDGING: &[&str] = &[
     "plan.types",
     "decorators.allow",
     "decorators.deny",
-    "run.shell",
     "run.directory",
+    "run.shell",
     "run.max_steps",
     "sandbox.level",
     "sandbox.planner",
@@ -140,6 +141,8 @@ fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &S
         rows.push(Row { about, setting: None, verdict, why, tightens: None });
     };
     row("trust", trust_of(plan, &contract, request, site).map(|decision| basis(&decision.basis)));
+    let hosts = if contract.audience.is_empty() { "it is for any host" } else { "it is for this host" };
+    row("host", judge_audience(&contract.audience, &site.paths).map(|()| hosts.to_owned()).map_err(Refusal::from));
     let end = contract.terms.not_after.and_then(|end| Timestamp::from_second(end).ok());
     let end = end.map_or_else(|| "it never expires".to_owned(), |end| format!("it expires at {end}"));
     row("expiry", check_expiry(&contract, site.now).map(|()| end));

@@ -73,7 +73,7 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
             "contract_hash": contract.contract_hash.to_string(), "plan_hash": contract.header.plan_hash.to_string(),
             "trust": basis(&admitted.trust.basis), "source_checked": replanned.source_checked,
             "vouches": admitted.vouches.iter().map(|vouch| vouch_json(vouch, Some(&admitted.vouchers))).collect::<Vec<_>>(),
-            "guarded": site.is_guarded(), "host": host_json(probe()), "steps": opal_core::show::step_count(contract.steps), "values": contract.slots.slots.len(),
+            "directory": site.base.to_string_lossy(), "guarded": site.is_guarded(), "host": host_json(probe()), "steps": opal_core::show::step_count(contract.steps), "values": contract.slots.slots.len(),
         }))?;
         return Ok(0);
     }

@@ -5,7 +5,7 @@
 //! ([`locations::HostPaths::from_environment`]), and handed in.
 //!
 //! Reading order: `safe_path` (which files are believed), `locations` (where they are), `signers` and `revoked`
-//! (what they say), `guard` and `policy` (how strict this run is), `judge` (whether a contract is trusted), `lock`
+//! (what they say), `guard` and `policy` (how strict this run is), `judge` (whether a contract is trusted), `audience` (whether it is for this host), `lock`
 //! and `ledger` (whether it may run now).
 
 #![cfg_attr(
@@ -24,6 +24,7 @@
     )
 )]
 
+pub mod audience;
 pub mod guard;
 pub mod identity;
 pub mod input;

@@ -59,6 +59,9 @@ pub fn new_plan_command(contract: &Contract<'_>, signatories: &[Assessment], pla
             let _ = write!(out, " --recipient {}", quote(&recipient.to_string()));
         }
     }
+    for host in &contract.audience {
+        let _ = write!(out, " --host {}", quote(&host.to_string()));
+    }
     if contract.header.algorithm != HashAlgorithm::Sha256 {
         let _ = write!(out, " --hash-algo {}", contract.header.algorithm.name());
     }

@@ -45,6 +45,7 @@ impl Resolved<'_> {
             "schema": "opal/resolve/v1", "verdict": if self.drift.is_empty() { "same" } else { "drift" }, "effects": "none",
             "file": self.file.unwrap_or("-"), "from": self.contract.contract_hash.to_string(), "contract_hash": self.new.to_string(),
             "plan_hash": self.plan_hash(), "target": self.contract.header.target, "not_after": self.end(), "once": self.once,
+            "hosts": self.contract.audience.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "recipients": self.recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
         WithDrift::new(fields, &self.drift)
@@ -64,6 +65,9 @@ impl Resolved<'_> {
         writeln!(out, "signed by   nobody; review it, then: `opalc sign {}`", self.file.unwrap_or("FILE"))?;
         for key in self.recipients {
             writeln!(out, "opened by   {}", key.fingerprint())?;
+        }
+        for host in &self.contract.audience {
+            writeln!(out, "for host    {}", host.fingerprint())?;
         }
         out.write_all(b"effects: none (nothing was run)\n")
     }
