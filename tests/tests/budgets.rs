@@ -1,7 +1,8 @@
 //! The budgets of `docs/audit.md`: what one reads for a promise stays small enough to be read.
 //!
 //! Each heading there is a promise, the list below it is what one reads for it, in reading order, and `at most N lines` is its bound. Lines
-//! are counted without comments, blank lines and tests.
+//! are counted without comments, blank lines and tests. An entry `- not` takes away from what stands before it. The head of each module of the
+//! machine says what it is read for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,6 +15,21 @@ struct Promise {
     words: String,
     most: usize,
     paths: Vec<String>,
+    /// What is left out of them.
+    without: Vec<String>,
+}
+
+impl Promise {
+    /// The source files that one reads for it.
+    fn all(&self) -> BTreeSet<PathBuf> {
+        let mut all: BTreeSet<PathBuf> = self.paths.iter().flat_map(|path| files(path)).collect();
+        for path in &self.without {
+            for file in files(path) {
+                assert!(all.remove(&file), "`{}` leaves out {}, which is not in it", self.words, file.display());
+            }
+        }
+        all
+    }
 }
 
 fn promises() -> Vec<Promise> {
@@ -21,16 +37,18 @@ fn promises() -> Vec<Promise> {
     let mut promises: Vec<Promise> = Vec::new();
     for line in text.lines() {
         if let Some(words) = line.strip_prefix("## ") {
-            promises.push(Promise { words: words.to_owned(), most: 0, paths: Vec::new() });
+            promises.push(Promise { words: words.to_owned(), most: 0, paths: Vec::new(), without: Vec::new() });
         }
         let Some(promise) = promises.last_mut() else { continue };
         if let Some(rest) = line.strip_prefix("At most ") {
             let number: String = rest.chars().take_while(|c| *c != ' ').filter(|c| *c != ',').collect();
             promise.most = number.parse().expect("a bound is a number");
         }
-        if line.starts_with(|c: char| c.is_ascii_digit()) || line.starts_with("- ") {
+        let without = line.trim_start().strip_prefix("- not ");
+        if without.is_some() || line.starts_with(|c: char| c.is_ascii_digit()) || line.starts_with("- ") {
             let path = line.split('`').nth(1).expect("an entry of a list names a path in backticks");
-            promise.paths.push(path.to_owned());
+            let list = if without.is_some() { &mut promise.without } else { &mut promise.paths };
+            list.push(path.to_owned());
         }
     }
     promises
@@ -192,7 +210,7 @@ fn what_one_reads_for_a_promise_stays_within_its_budget() {
     let mut over = Vec::new();
     for promise in &promises {
         assert!(promise.most > 0, "`{}` has a bound", promise.words);
-        let all: BTreeSet<PathBuf> = promise.paths.iter().flat_map(|path| files(path)).collect();
+        let all = promise.all();
         assert!(!all.is_empty(), "`{}` lists what one reads for it", promise.words);
         let lines: usize = all.iter().map(|file| counted(file)).sum();
         println!("{lines:6} of {:6}  {}", promise.most, promise.words);
@@ -201,6 +219,35 @@ fn what_one_reads_for_a_promise_stays_within_its_budget() {
         }
     }
     assert!(over.is_empty(), "over budget:\n{}", over.join("\n"));
+}
+
+/// The lines of a module's head that say what it is read for.
+fn read_for(text: &str) -> BTreeSet<String> {
+    let head = text.lines().take_while(|line| line.starts_with("//!") || line.is_empty());
+    head.filter_map(|line| line.strip_prefix("//! Read for: ")).map(|words| words.trim_end_matches('.').to_owned()).collect()
+}
+
+#[test]
+fn the_head_of_each_module_says_what_it_is_read_for() {
+    let promises = promises();
+    let (rest, stated) = promises.split_last().expect("the last is about all that is in the process");
+    let mut wrong = Vec::new();
+    for file in promises.iter().flat_map(Promise::all).collect::<BTreeSet<_>>() {
+        if !file.starts_with(root().join("vm")) {
+            continue;
+        }
+        let mut expected: BTreeSet<String> =
+            stated.iter().filter(|promise| promise.all().contains(&file)).map(|promise| promise.words.clone()).collect();
+        if expected.is_empty() {
+            expected.insert(rest.words.clone());
+        }
+        let found = read_for(&fs::read_to_string(&file).expect("a source file"));
+        if found != expected {
+            let lines: Vec<String> = expected.iter().map(|words| format!("//! Read for: {words}.")).collect();
+            wrong.push(format!("{}: its head says {found:?}, and should end with {}", file.display(), lines.join(" and ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! From a file to a plan that equals its contract, in one order (spec/security.md, "Order of checks"): policy, read, signature, structure, terms, program, policy on
 //! what it asks for, (lock and ledger, by the caller), source, seed, replan, compare. Nothing here has an effect outside this process.
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 use crate::inputs::Opener;
 use crate::planner::{Planner, Replanning};

@@ -1,6 +1,8 @@
 //! The `opal-vm` command line.
 //!
 //! Results go to stdout, everything else to stderr. Every ending says what had an effect; a refusal has one cause, one code and one exit status.
+//!
+//! Read for: everything in the process that runs a contract.
 
 pub mod boundary;
 mod force;

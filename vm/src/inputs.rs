@@ -2,6 +2,8 @@
 //!
 //! A child of this process closes every descriptor that it was left, gives up everything of this process's account, and only then resolves the name;
 //! what it can open comes back as a descriptor. So neither a link, `/proc/self/fd`, a FIFO nor a device leads further than the caller's own rights.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};

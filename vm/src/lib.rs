@@ -2,6 +2,8 @@
 //!
 //! `spec/` holds the written specifications. No room of it has a parser for the language or network code. This one is the gate: what stands between a
 //! file and a run, and the commands. The others stand beside it: `core`, `trust`, `exec`, `record`, `view`.
+//!
+//! Read for: everything in the process that runs a contract.
 
 #![cfg_attr(
     not(test),

@@ -1,4 +1,6 @@
 //! The `opal-vm` command.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use opal_exec::supervise::helper;
 use opal_exec::supervise::lane::Lane;

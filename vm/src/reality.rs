@@ -1,4 +1,6 @@
 //! This host, as far as planning looks at it.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use opal_core::plan::{FILE_MAX, FileFailure, Reality, os_reason};
 use std::collections::{BTreeMap, HashMap};

@@ -1,4 +1,6 @@
 //! What each of the programs does first in `main`.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::ffi::OsString;
 

@@ -11,6 +11,8 @@
 //! or where a value has another commitment, if the caller accepted that by its key or is asked before the first step. Then the fresh plan and the
 //! signed steps are the same bytes in everything that is covered, and what runs is the copy that the signature covers, with values that this
 //! process read. The planner is believed in nothing: it can refuse, and hide that a program does not yield the steps.
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 use crate::compare::{About, Drift, Failed, Moved, code_of, failed, moved, name};
 use crate::drift::DriftCode;

@@ -2,6 +2,8 @@
 //!
 //! Here it is decided and said what each difference is about; the words are those of `opal_view::drift`. Commitments are compared in constant
 //! time. What comes of it is a [`Comparison`](crate::agreed::Comparison), the only way to an [`Agreed`](crate::agreed::Agreed).
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 use crate::decorators::value_decorator;
 use crate::drift::{DriftCode, DriftCodes};

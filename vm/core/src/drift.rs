@@ -1,4 +1,6 @@
 //! The codes of drift (spec/language.md, "Drift").
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 /// Why contract and host differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

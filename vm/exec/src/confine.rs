@@ -1,4 +1,6 @@
 //! Confinement: of steps (`filter`, `host`, `rules`, `stage`), and of the process that plans a contract (`planner`).
+//!
+//! Read for: everything in the process that runs a contract.
 
 mod filter;
 mod host;

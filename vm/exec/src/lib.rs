@@ -1,4 +1,6 @@
 //! Runs a plan: watchers and lanes, confinement of steps, what is scrubbed from their output, and the walk over the step tree.
+//!
+//! Read for: everything in the process that runs a contract.
 
 #![cfg_attr(
     not(test),

@@ -13,6 +13,8 @@
 //!   whose words are ours (`FIXED`).
 //!
 //! Not promised: an event is judged when it is noted, though it may be written with the next step.
+//!
+//! Read for: no secret leaves unscrubbed.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -5,6 +5,8 @@
 //! thread and a lane each.
 //!
 //! Tests: `vm/tests/run.rs`, with real processes.
+//!
+//! Read for: everything in the process that runs a contract.
 
 mod confined;
 mod environment;

@@ -19,6 +19,8 @@
 //!
 //! This guards against accidents, not against a step that wants to leak. The automaton's memory holds the secrets
 //! until the process ends; it is not zeroised.
+//!
+//! Read for: no secret leaves unscrubbed.
 
 mod digits;
 mod forms;

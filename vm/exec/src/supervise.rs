@@ -1,6 +1,8 @@
 //! Nothing outlives its step: one watcher for each lane of work, and signals that are read and not handled.
 //!
 //! `sys` is the only place with unsafe code.
+//!
+//! Read for: nothing outlives its step.
 
 pub mod helper;
 pub mod lane;

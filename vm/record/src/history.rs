@@ -5,6 +5,8 @@
 //! has to be done again is forgotten.
 //!
 //! Tests: `tests.rs`, with random plans cut anywhere, against a model of the executor; `tests/tests/resume.rs`, with the real one.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;

@@ -7,6 +7,8 @@
 //! Each event carries a MAC over itself and the MAC before it, under a key that only the plan's seed gives, so that whoever goes on with a
 //! run can trust what its record says. Events become durable when the executor asks: before each step starts, so that "this step
 //! is done" and "the next one starts" share one write.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};

@@ -1,4 +1,6 @@
 //! The records that are kept, side by side in the state directory, as far as can be said of them without verifying any.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -1,5 +1,7 @@
 //! What is written down of runs (spec/record.md, spec/attestations.md): the journal of a run, the records of a user side by side, what is left to do of
 //! a run that goes on, and receipts.
+//!
+//! Read for: everything in the process that runs a contract.
 
 #![cfg_attr(
     not(test),

@@ -2,6 +2,8 @@
 //!
 //! A receipt is written when the run has ended, however it ended, under a temporary name that is there before anything runs, and then linked into
 //! place; it never takes the place of a file. It is made from events of the record, which hold no secret, and of these from few fields.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;

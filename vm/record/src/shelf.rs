@@ -1,6 +1,8 @@
 //! The records of a user's runs, side by side in the state directory: which run was interrupted, and which can be gone on with.
 //!
 //! Tests: here, and `tests/tests/resume.rs`.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::fs::File;
 

@@ -2,6 +2,8 @@
 //!
 //! Whoever may start such a run has not the rights that it has. So they choose neither where it writes nor where it shows what root can read, and what
 //! they name to be read is opened with their own rights ([`crate::inputs`]).
+//!
+//! Read for: everything in the process that runs a contract.
 
 use crate::admission::Site;
 use opal_core::refusal::Refusal;

@@ -1,4 +1,6 @@
 //! `--force`: runs the fresh plan in spite of values that moved, where the work itself is the agreed one (spec/language.md, "Drift").
+//!
+//! Read for: everything in the process that runs a contract.
 
 use opal_core::agreed::Consent;
 use opal_core::refusal::Refusal;

@@ -1,4 +1,6 @@
 //! From a plan that may run to its end: lock, question, record, steps, and what is said about them. Contract runs and direct runs share it.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use super::boundary::{self, Keep};
 use super::output::{Output, own_end, to_stderr};

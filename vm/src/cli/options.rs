@@ -1,4 +1,6 @@
 //! Options of every command.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use clap::{Arg, ArgAction, Command, value_parser};
 use std::path::PathBuf;

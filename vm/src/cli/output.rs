@@ -1,4 +1,6 @@
 //! Where text goes, and what happens when it cannot.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use clap::ArgMatches;
 use opal_core::refusal::Refusal;

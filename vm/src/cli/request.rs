@@ -1,5 +1,7 @@
 //! What a command line asks, read once into one typed request for each command. What a guarded run may not be asked is judged on the way
 //! ([`super::boundary`]); nothing looks an option up by its name afterwards.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use super::boundary::{self, Keep};
 use super::force;

@@ -1,4 +1,6 @@
 //! `--resume`, `--rerun-unknown` and `--from`: where a run of a contract begins (spec/record.md).
+//!
+//! Read for: everything in the process that runs a contract.
 
 use super::boundary::Keep;
 use super::job::{Begin, refuse_record};

@@ -1,4 +1,6 @@
 //! `opal-vm run`: verifies a contract and runs the work that it and this host agree on.
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 use super::boundary;
 use super::force;

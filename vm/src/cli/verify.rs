@@ -1,4 +1,6 @@
 //! `opal-vm verify`: everything up to and including compare.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use super::DRIFT;
 use super::boundary;

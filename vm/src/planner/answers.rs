@@ -1,4 +1,6 @@
 //! What this process answers a planner: it reads reality itself, once, for what the program's own import table names, and remembers.
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 use super::wire::Body;
 use opal_core::decorators::{ENV, PASS_ENV, value_decorator};

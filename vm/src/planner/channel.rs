@@ -1,4 +1,6 @@
 //! The gate's end of the socket to a planner: nothing is waited for beyond a bound, and no more is taken than a bound.
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 use super::wire::HEAD;
 use nix::errno::Errno;

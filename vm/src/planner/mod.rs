@@ -4,6 +4,8 @@
 //! arguments, the promised names and the values that it asked for, and never steps, seed, keys or policy of the contract. This module is the gate's
 //! side: it starts that process, reads reality in its place (`answers`), bounds what it may ask, say and take, and hands on what it says for
 //! [`opal_core::agreed`] to judge. What the planner cannot do whatever it says is a test: `tests/tests/planner.rs`, and those below.
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 mod answers;
 mod channel;

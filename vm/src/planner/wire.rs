@@ -3,6 +3,8 @@
 //! A frame is `length: u32` (of what follows), `kind: u8`, body; numbers are in native order, since both ends are the same executable. The gate
 //! believes nothing of what it is told: each body is taken apart with a bound for every length, and what does not fit is an end of the
 //! planner. The planner believes the gate.
+//!
+//! Read for: nothing with an effect before compare has passed.
 
 use opal_core::plan::{Asked, Scalar};
 use opal_format::kind::ValueType;

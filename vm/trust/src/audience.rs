@@ -2,6 +2,8 @@
 //!
 //! A host is told by a public key that root put there: `/etc/opal/host.pub`, else that of its SSH server. Such a file proves what root configured, and
 //! nothing more: whoever copies it is taken for the host by this. Possession of the private key is proven by opening what is sealed to it.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::fmt;
 use std::path::PathBuf;

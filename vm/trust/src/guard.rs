@@ -1,4 +1,6 @@
 //! Whether a run is guarded: somebody other than its caller has a say in it.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

@@ -1,4 +1,6 @@
 //! Finding identities, and making the caller's own on first use.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

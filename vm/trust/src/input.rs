@@ -4,6 +4,8 @@
 //! file through this process what they could not learn by themselves. A file of root's that the caller cannot open may be used all the same, since
 //! root put it where nobody else can write; such a file is *hidden*: whatever is wrong with it is told in the words in which it is told that the
 //! caller may not open it.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _};

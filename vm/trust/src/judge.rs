@@ -2,6 +2,8 @@
 //!
 //! Order of the refusals: revoked contract, revoked key, wrong `--expect`, then what the signatures are worth. What
 //! a further signature adds never takes away what the others gave, a revoked key's excepted.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::fmt;
 

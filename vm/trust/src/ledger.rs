@@ -4,6 +4,8 @@
 //! orderly end. A run that died leaves its entry started: the contract is neither forgotten nor repeated.
 //!
 //! Entries of contracts that expired long ago go when there are many: what they would refuse is refused by its date.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use jiff::Timestamp;
 use opal_format::hash::Digest;

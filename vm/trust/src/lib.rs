@@ -7,6 +7,8 @@
 //! Reading order: `safe_path` (which files are believed), `locations` (where they are), `signers` and `revoked`
 //! (what they say), `guard` and `policy` (how strict this run is), `judge` (whether a contract is trusted), `audience` (whether it is for this host), `lock`
 //! and `ledger` (whether it may run now).
+//!
+//! Read for: who is trusted, and what policy allows.
 
 #![cfg_attr(
     not(test),

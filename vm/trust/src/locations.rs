@@ -2,6 +2,8 @@
 //!
 //! [`HostPaths`] is filled once from the real environment. The system's directories are fixed there: no variable
 //! moves `/etc/opal`, so that a caller of a tool that runs as root cannot bring their own policy. Tests fill it themselves.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

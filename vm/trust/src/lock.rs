@@ -4,6 +4,8 @@
 //! whoever holds a duplicate of the descriptor holds the lock, so that it lasts until the last watcher is gone, even
 //! when the VM was killed. Nothing unlocks it but closing. The file stays until there are many; then old ones go, each by whoever holds its lock,
 //! and a lock on a file that is no longer there counts for nothing, so that two runs never hold one lock.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;

@@ -1,5 +1,7 @@
 //! A file that is written whole or not at all: made under a name that nobody can guess, which must be free, and then put in its place, by a rename where
 //! an older one goes, by a link where none may be there.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -1,4 +1,6 @@
 //! OpenSSH's patterns.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters and `?` for one. Compares bytes.
 #[must_use]

@@ -3,6 +3,8 @@
 //! One table, [`KEYS`], says for each key what it holds and which way it tightens; reading and
 //! `opal-vm policy check` follow it. A key that the file leaves out has the built-in default, which the method that
 //! reads it states. Any defect of the file stops every run (78).
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::collections::BTreeMap;
 use std::fmt;

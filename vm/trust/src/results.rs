@@ -2,6 +2,8 @@
 //!
 //! A path is walked one component at a time on open descriptors. A link counts if it belongs to this process's user or to root, or stands where nobody
 //! else can put one; what it leads to is the place.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

@@ -2,6 +2,8 @@
 //!
 //! Each line starts with a public key (`ssh-ed25519 AAAA…`), a fingerprint (`SHA256:…`) or the hash of a contract
 //! (`sha256:…`, `blake3:…`); what follows on the line is a comment. A line that is none of them makes the file unusable.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -4,6 +4,8 @@
 //! links, and judged by its open descriptor: what was checked is what is used. A directory is believed if it
 //! belongs to a believed owner and neither group nor others may write to it. On the way there (never for the directory itself)
 //! a sticky directory of root's, such as `/tmp`, will do, because only owners can rename or delete in it.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};

@@ -2,6 +2,8 @@
 //!
 //! A line holds principals, options and a key. What this reader does not honour it refuses by name: a line that
 //! was meant to restrict never restricts less than its writer thought. Any error makes the whole file unusable.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,8 @@
 //!
 //! A vouch is no signature of a contract, and a signer is no voucher of their own contract: `trust.vouches` counts principals that cannot be any of
 //! those who signed.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
 //! The system call filters of confined steps. What they deny fails with EPERM.
 //!
 //! They see numbers, never what a pointer leads to. A program of another instruction set (32 bits on 64) is ended by SIGSYS at its first call.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! What this host can enforce on steps (spec/security.md, "Confinement").
+//!
+//! Read for: everything in the process that runs a contract.
 
 use opal_core::sandbox::{Host, LANDLOCK_SCOPES};
 use serde_json::{Value, json};

@@ -1,6 +1,8 @@
 //! What holds a planner: no descriptor but its socket, limits, and a filter that ends it at any system call that planning does not need.
 //!
 //! There is no `open` among them, so there is nothing for Landlock to do. Tests: `tests/tests/planner.rs`, with real processes.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! The rules that confine a step, and the bytes as which they travel to the process that puts them on, with the request for the step.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::ffi::{CString, OsStr};
 use std::io;

@@ -2,6 +2,8 @@
 //! itself and then becomes that program. What cannot be enforced ends it: the program never starts without its rules.
 //!
 //! Tests: `tests/tests/confinement.rs`, with real processes.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, OsStr};

@@ -1,4 +1,6 @@
 //! `@isolated.*` and the sandbox of the policy: which rules a step runs under, and how reports name them.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::path::Path;
 use std::sync::Arc;

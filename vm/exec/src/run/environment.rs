@@ -1,4 +1,6 @@
 //! The environment of the steps (spec/security.md, "Whoever holds the command line of the host").
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt as _;

@@ -1,4 +1,6 @@
 //! The interpreter of the step tree.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::ffi::{CStr, CString};
 use std::fs;

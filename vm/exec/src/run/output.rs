@@ -1,5 +1,7 @@
 //! Where the output of steps goes: through a scrubber to the outlet, or into a buffer whose turn comes later. What is in a buffer has been scrubbed, and
 //! the outlet scrubs it again by what is known when its turn has come.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};

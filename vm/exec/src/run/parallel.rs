@@ -2,6 +2,8 @@
 //!
 //! Every thread is scoped: no branch outlives its block, so whoever waits for the block has waited for all of it. Branches of `@parallel` write to a
 //! buffer each, and buffers are passed on in the order of the plan; operands of `@pipe` share what is around them, and only their pipes order them.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

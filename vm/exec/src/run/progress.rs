@@ -1,4 +1,6 @@
 //! What a person is told of a run while it goes on.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::collections::HashSet;
 use std::fmt::Debug;

@@ -2,6 +2,8 @@
 //!
 //! The executor walks the whole plan again, and knows of what was before no more than what is over at each node: that is taken as it came out, what comes
 //! before the start of a partial run counts as done, and the rest is done.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::sync::Mutex;
 

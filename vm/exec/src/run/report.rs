@@ -1,4 +1,6 @@
 //! What a run comes to.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::io;
 use std::path::PathBuf;

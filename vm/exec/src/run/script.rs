@@ -1,4 +1,6 @@
 //! From the parts of a command to what is executed: a script for `bash`, or the words of a plain command.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io::Read as _;

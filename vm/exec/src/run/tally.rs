@@ -1,4 +1,6 @@
 //! What has happened so far in a run, until it is reported.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Lending the terminal to the steps of a `@tty` block, one at a time.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::os::fd::BorrowedFd;
 

@@ -1,4 +1,6 @@
 //! `|>`: takes what a step writes and puts it through operations (spec/language.md, "Pipelines").
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::fs::File;
 use std::io;

@@ -11,6 +11,8 @@
 //! The patterns are sorted, so those that begin like what has been read are a range that each digit narrows: no automaton, and no more memory
 //! than the digits. What of an occurrence stands at the end of a line and is shorter than [`LINE_MIN`] digits is let go when the line
 //! ends, so that a word that might begin one holds up no line; the rest of the occurrence is replaced all the same.
+//!
+//! Read for: no secret leaves unscrubbed.
 
 use std::collections::{HashMap, HashSet};
 use std::io::BufRead as _;

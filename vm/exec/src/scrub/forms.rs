@@ -2,6 +2,8 @@
 //!
 //! Everything that ordinary tools print by themselves: the bytes, and the ways languages escape and quote them; encodings as digits are found
 //! by `digits.rs`. Not covered, because no list could be: reversed, one character a line, encrypted.
+//!
+//! Read for: no secret leaves unscrubbed.
 
 use std::collections::HashSet;
 

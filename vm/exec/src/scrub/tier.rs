@@ -2,6 +2,8 @@
 //!
 //! Most output holds no secret, so most of it is only looked at by the fast scan: whether a form may begin with these four bytes. The automaton
 //! runs from the places where one may, and only while it has come further than four bytes; patterns of digits (`digits.rs`) are followed from there.
+//!
+//! Read for: no secret leaves unscrubbed.
 
 use std::collections::HashSet;
 use std::sync::Arc;

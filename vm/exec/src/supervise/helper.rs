@@ -17,6 +17,8 @@
 //! nobody falls to the VM ([`crate::supervise::lane`]).
 //!
 //! Tests: `vm/tests/watcher.rs` and `tests/tests/helper.rs`, with real processes.
+//!
+//! Read for: nothing outlives its step.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};

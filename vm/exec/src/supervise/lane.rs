@@ -3,6 +3,8 @@
 //! The output pipes last as long as the lane. When the watcher answers, every process of the step is
 //! gone, so what is in the pipes then is all there is: output is read until they are empty and never
 //! waited for. Parallel branches have a lane and a thread each.
+//!
+//! Read for: nothing outlives its step.
 
 use std::ffi::CStr;
 use std::io::{self, IoSlice};

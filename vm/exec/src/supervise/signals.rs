@@ -5,6 +5,8 @@
 //! The signals are blocked in every thread and taken from a descriptor by whoever waits, so there is
 //! no handler and no thread for them. Whoever waits for something that may take long polls
 //! [`Signals::poll_fds`] as well and calls [`Signals::check`] when one is ready.
+//!
+//! Read for: nothing outlives its step.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -1,6 +1,8 @@
 //! The only module with unsafe code: what the kernel offers and `nix` does not wrap safely.
 //!
 //! Nothing here decides anything. Tests: the process tests in `vm/tests/` pass through every function.
+//!
+//! Read for: nothing outlives its step.
 #![expect(unsafe_code, reason = "system calls without a safe wrapper; each block states why it is sound")]
 
 use std::io::IoSliceMut;

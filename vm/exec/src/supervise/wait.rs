@@ -1,4 +1,6 @@
 //! Waiting for descriptors.
+//!
+//! Read for: nothing outlives its step.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};

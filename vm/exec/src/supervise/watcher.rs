@@ -14,6 +14,8 @@
 //! Times are on the monotonic clock, which stands still while the machine is suspended.
 //!
 //! Tests: `vm/tests/watcher.rs`, with real processes.
+//!
+//! Read for: nothing outlives its step.
 
 pub(crate) mod cgroup;
 pub(crate) mod tree;

@@ -2,6 +2,8 @@
 //!
 //! A group is made only when something has to be killed, because entering one costs more than starting a step. What has entered
 //! cannot fork its way past a walk, and dies even if it is another user's by now.
+//!
+//! Read for: nothing outlives its step.
 
 use std::fs;
 use std::io::{self, Write as _};

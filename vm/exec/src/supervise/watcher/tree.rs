@@ -3,6 +3,8 @@
 //! A walk is a snapshot: processes that are born behind it are found by the next one, so callers
 //! walk until `wait` says that no child is left. Between walk and signal a pid could in theory be
 //! reused; that needs the whole pid space to wrap within microseconds.
+//!
+//! Read for: nothing outlives its step.
 
 use std::fs;
 use std::path::PathBuf;

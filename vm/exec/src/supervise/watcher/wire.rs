@@ -3,6 +3,8 @@
 //! A frame is `length: u32` (of what follows), `kind: u8`, body; numbers are in native order, since
 //! both ends were one process. Both ends are trusted: a malformed frame is a bug, and ends the
 //! connection.
+//!
+//! Read for: nothing outlives its step.
 
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
