@@ -36,7 +36,8 @@ mod words;
 
 use crate::diagnostic::nearest;
 use console::Color;
-use failure::{BUG_HELP, Failure, exit};
+use failure::{BUG_HELP, Failure};
+use opal_core::code::Code;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -92,11 +93,11 @@ fn on_a_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     let spawned = std::thread::Builder::new().stack_size(STACK_SIZE).spawn(work);
     match spawned.map(std::thread::JoinHandle::join) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(_)) => Err(exit::BUG),
+        Ok(Err(_)) => Err(Code::Internal.exit()),
         Err(error) => {
-            let failure = Failure::new(exit::UNAVAILABLE, "no_thread", format!("cannot start: {}", failure::reason(&error)));
+            let failure = Failure::new(Code::NoThread, format!("cannot start: {}", failure::reason(&error)));
             console::say(&failure.with_help("look at `ulimit -a`").render(false));
-            Err(exit::UNAVAILABLE)
+            Err(Code::NoThread.exit())
         }
     }
 }
@@ -177,6 +178,6 @@ fn report_panics() {
         // The message may quote a value, so only the place is shown.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         console::say(&format!("error[internal]: this is a bug in opal\n  --> {place}\nhelp: {BUG_HELP}\n"));
-        std::process::exit(i32::from(exit::BUG));
+        std::process::exit(i32::from(Code::Internal.exit()));
     }));
 }

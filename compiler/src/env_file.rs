@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 /// A line that is no assignment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +69,7 @@ pub enum EnvCause {
 impl Failure for EnvFileError {
     fn report(&self) -> Report {
         let help = "write `NAME=VALUE`, or `NAME='VALUE'` for a value with quotes, `#` or outer spaces";
-        Report::new("bad_env_file", exit::MALFORMED, help)
+        Report::new(Code::BadEnvFile, help)
     }
 }
 

@@ -23,7 +23,7 @@ fn admitted(host: &Host, now: i64, nanoseconds: i32) -> (u8, String) {
         let mut planner = Planner::at(mine.into(), Duration::from_secs(60));
         match admit(&file, &request, &site, &mut planner) {
             Ok(_) => (0, String::new()),
-            Err(refusal) => (refusal.exit, refusal.code),
+            Err(refusal) => (refusal.exit(), refusal.code.name().to_owned()),
         }
     })
 }

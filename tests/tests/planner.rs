@@ -2,6 +2,7 @@
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use opal_core::agreed::{Agreed, Comparison, Consent};
+use opal_core::code::Code;
 use opal_core::plan::{FileFailure, Reality, Scalar};
 use opal_core::refusal::Refusal;
 use opal_format::identity::Identity;
@@ -273,9 +274,7 @@ fn whatever_stands_in_the_planners_place_nothing_runs_or_the_signed_work_with_co
                 }
                 Ok(Err(_)) => {}
                 Err(refusal) => assert!(
-                    (refusal.exit, refusal.code.as_str()) == (69, "planner_ended")
-                        || refusal.code.starts_with("program_")
-                        || refusal.code == "internal",
+                    matches!(refusal.code, Code::PlannerEnded | Code::Internal) || refusal.code.name().starts_with("program_"),
                     "{what}: {refusal:?}"
                 ),
             }
@@ -453,7 +452,7 @@ fn whatever_stands_in_the_planners_place_nothing_runs_or_the_signed_work_with_co
             Ok(comparison) => {
                 comparison.agree(Consent::Asked).expect_err("other work is never agreed on");
             }
-            Err(refusal) => assert_eq!((refusal.exit, refusal.code.as_str()), (69, "planner_ended")),
+            Err(refusal) => assert_eq!((refusal.exit(), refusal.code), (69, Code::PlannerEnded)),
         }
     }
 }

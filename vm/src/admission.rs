@@ -8,6 +8,7 @@ use crate::planner::{Planner, Replanning};
 use crate::reality::Host;
 use jiff::Timestamp;
 use opal_core::agreed::Comparison;
+use opal_core::code::Code;
 use opal_core::compare::Drift;
 use opal_core::decorators::{judged_name, value_decorator};
 use opal_core::drift::DriftCode;
@@ -86,7 +87,7 @@ impl Site {
     pub fn with_policy(paths: HostPaths, caller: &Caller, now: Timestamp, found: Option<Policy>) -> Result<Self, Refusal> {
         let guarded = caller.guarded(found.is_some());
         let base = std::env::current_dir().map_err(|error| {
-            Refusal::new("no_base_directory", 66, format!("the current directory cannot be used: {}", opal_core::plan::os_reason(&error)))
+            Refusal::new(Code::NoBaseDirectory, format!("the current directory cannot be used: {}", opal_core::plan::os_reason(&error)))
         })?;
         let opener = Opener::new(caller.invoker(), paths.system_owner);
         Ok(Self { paths, policy: found.unwrap_or_default(), guarded, opener, base, now })
@@ -218,12 +219,12 @@ pub fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refus
     let made = contract.header.timestamp;
     // The moment itself is still inside; what follows it, by however little, is not.
     if now.as_nanosecond() > i128::from(end).saturating_mul(1_000_000_000) {
-        return Err(Refusal::new("contract_expired", 21, format!("the contract expired at {}", text(end)))
+        return Err(Refusal::new(Code::ContractExpired, format!("the contract expired at {}", text(end)))
             .help("make a new one, with `--expires` for another period"));
     }
     if now.as_second() < made.saturating_sub(CLOCK_BEHIND) {
         let message = format!("the contract was made at {}, and the clock of this host says {now:.0}", text(made));
-        return Err(Refusal::new("contract_from_the_future", 21, message).help("set the clock: `date`"));
+        return Err(Refusal::new(Code::ContractFromTheFuture, message).help("set the clock: `date`"));
     }
     Ok(())
 }
@@ -235,7 +236,7 @@ pub fn check_expiry(contract: &Contract<'_>, now: Timestamp) -> Result<(), Refus
 pub fn policy_verdicts(contract: &Contract<'_>, site: &Site) -> Result<Vec<Result<(), Refused>>, Refusal> {
     let (policy, terms) = (&site.policy, &contract.terms);
     let made = Timestamp::from_second(contract.header.timestamp);
-    let made = made.map_err(|_| Refusal::new("malformed", 65, "a time in the contract is out of range"))?;
+    let made = made.map_err(|_| Refusal::new(Code::Malformed, "a time in the contract is out of range"))?;
     let mut verdicts = imports_verdicts(policy, contract.program);
     if !terms.pass_env.is_empty() {
         verdicts.push(policy.check_decorator("env"));
@@ -307,7 +308,7 @@ pub fn replan<T>(
     site.policy.check_source(source_checked)?;
     check_shell(&contract.terms.shell)?;
     let (seed, opened_by) = unseal(admitted, request, site)?;
-    let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new("malformed", 65, error.to_string()))?;
+    let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
     let host = Host::new(site.base.clone(), &BTreeMap::new());
     let allowed = |decorator: &str| site.policy.check_decorator(decorator).is_ok();
     let replanning = Replanning::new(contract, &host, &allowed);
@@ -359,7 +360,7 @@ fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site:
 
 fn source_unreadable(path: &Path, error: &std::io::Error) -> Refusal {
     let reason = opal_core::plan::os_reason(error);
-    Refusal::new("source_unreadable", 66, format!("cannot read the source: {reason}"))
+    Refusal::new(Code::SourceUnreadable, format!("cannot read the source: {reason}"))
         .at(path.display().to_string())
         .help(format!("check it: `ls -l {}`, or name another with `--source FILE`", path.display()))
 }
@@ -391,7 +392,7 @@ fn check_shell(shell: &str) -> Result<(), Refusal> {
     if usable {
         return Ok(());
     }
-    Err(Refusal::new("shell_missing", 69, format!("the contract runs its steps in `{shell}`, which is not here"))
+    Err(Refusal::new(Code::ShellMissing, format!("the contract runs its steps in `{shell}`, which is not here"))
         .help("install bash there, or make the contract where bash has the same path"))
 }
 
@@ -415,12 +416,12 @@ fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<(Se
             named.public().fingerprint()
         );
         return Err(
-            Refusal::new("infra_missing:seed_keystore", 69, message).help("take the file again from where it was made, or make a new one")
+            Refusal::new(Code::InfraMissingSeedKeystore, message).help("take the file again from where it was made, or make a new one")
         );
     }
     let recipients: Vec<String> = contract.recipients.iter().map(PublicKey::fingerprint).collect();
     let sealed = if recipients.is_empty() { "nobody".to_owned() } else { recipients.join(", ") };
-    Err(Refusal::new("infra_missing:seed_keystore", 69, format!("no key here opens this contract; it is sealed to {sealed}"))
+    Err(Refusal::new(Code::InfraMissingSeedKeystore, format!("no key here opens this contract; it is sealed to {sealed}"))
         .help(recipient_help(&identities)))
 }
 

@@ -20,6 +20,7 @@ mod verify;
 use crate::admission::Site;
 use crate::planner::Planner;
 use jiff::Timestamp;
+use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::guard::Caller;
@@ -65,9 +66,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: i
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, |place| format!(" ({}:{})", place.file(), place.line()));
         // The message of a panic may quote data, so only its place is shown.
-        output::say_early(&format!(
-            "error[internal]: this is a bug in opal-vm{place}\nhelp: please report it with the command that you ran\n"
-        ));
+        output::say_early(&format!("error[{}]: this is a bug in opal-vm{place}\nhelp: {}\n", Code::Internal, Code::Internal.help()));
     }));
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -77,7 +76,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: i
                 output::say_early(&format!("{}effects: none (nothing was run)\n", usage(&text).to_text()));
                 return 64;
             }
-            return output::to_stdout(&text).map_or_else(|error| error.exit, |()| 0);
+            return output::to_stdout(&text).map_or_else(|error| error.exit(), |()| 0);
         }
     };
     let Some((name, matches)) = matches.subcommand() else { return 64 };
@@ -90,7 +89,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: i
         "resolve" => resolve::resolve(matches, &out),
         "verify" => verify::verify(matches, &out),
         "run" => run::run(matches, &out, spare),
-        _ => Err(Refusal::new("usage", 64, "unknown command")),
+        _ => Err(Refusal::new(Code::Usage, "unknown command")),
     };
     outcome.unwrap_or_else(|refusal| out.refuse(&refusal))
 }
@@ -99,7 +98,7 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: i
 fn usage(text: &str) -> Refusal {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let Some(first) = lines.next().and_then(|line| line.strip_prefix("error: ")) else {
-        return Refusal::new("usage", 64, "no command is named").help("`opal-vm --help` shows what there is");
+        return Refusal::new(Code::Usage, "no command is named").help("`opal-vm --help` shows what there is");
     };
     let mut message = first.to_owned();
     let mut help = "`opal-vm --help` shows what there is".to_owned();
@@ -109,13 +108,13 @@ fn usage(text: &str) -> Refusal {
             None => message = format!("{message} {line}"),
         }
     }
-    Refusal::new("usage", 64, message.replace('\'', "`")).help(help)
+    Refusal::new(Code::Usage, message.replace('\'', "`")).help(help)
 }
 
 /// A process that plans contracts.
 fn planner() -> Result<Planner, Refusal> {
     Planner::start().map_err(|error| {
-        Refusal::new("planner_ended", 69, format!("no planner can be started: {}", opal_core::plan::os_reason(&error)))
+        Refusal::new(Code::PlannerEnded, format!("no planner can be started: {}", opal_core::plan::os_reason(&error)))
             .help("look at `ulimit -a`, and try again")
     })
 }

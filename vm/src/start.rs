@@ -2,6 +2,7 @@
 //!
 //! Read for: everything in the process that runs a contract.
 
+use opal_core::code::Code;
 use std::ffi::OsString;
 
 use opal_exec::supervise::helper::{self, Role, Work};
@@ -25,15 +26,14 @@ pub fn alone() -> Result<(), u8> {
     }
     let file = std::env::current_exe().map_or_else(|_| "FILE".to_owned(), |path| path.display().to_string());
     let refusal = Refusal::new(
-        "set_user_id",
-        78,
+        Code::SetUserId,
         "this program has rights that its caller has not: it is set-user-ID or set-group-ID, or its file has capabilities",
     )
     .help(format!(
         "take them away: `chmod ug-s '{file}'`, `setcap -r '{file}'`; who may run contracts as somebody else starts it through sudo"
     ));
     say_early(&format!("{}effects: none (nothing was run)\n", refusal.to_text()));
-    Err(refusal.exit)
+    Err(refusal.exit())
 }
 
 /// Starts the helper where the program `may_run` steps or plan a contract, and takes signals as they come. Call it after [`alone`], before

@@ -1,6 +1,7 @@
 //! A client of `ssh-agent`: lists what it holds and has it sign (draft-ietf-sshm-ssh-agent). Two requests are all there is.
 
-use super::failure::{Failure, exit, reason};
+use super::failure::{Failure, reason};
+use opal_core::code::Code;
 use opal_format::credential::Signatory;
 use opal_format::signature::RawSignature;
 use std::io::{self, Read as _, Write as _};
@@ -44,12 +45,8 @@ impl Agent {
             0 => "it holds none, or is locked".to_owned(),
             n => format!("it holds {n} other{}", if n == 1 { "" } else { "s" }),
         };
-        Err(Failure::new(
-            exit::UNAVAILABLE,
-            "key_not_in_agent",
-            format!("ssh-agent does not hold the key {}: {held}", agent.signatory.fingerprint()),
-        )
-        .with_help("`ssh-add FILE` adds a private key, and `ssh-add -l` lists them"))
+        Err(Failure::new(Code::KeyNotInAgent, format!("ssh-agent does not hold the key {}: {held}", agent.signatory.fingerprint()))
+            .with_help("`ssh-add FILE` adds a private key, and `ssh-add -l` lists them"))
     }
 
     /// The public half, and its certificate if it was named by that.
@@ -70,7 +67,7 @@ impl Agent {
         request.extend_from_slice(&0_u32.to_be_bytes());
         let answer = self.exchange(&request, None)?;
         let Some((&SIGN_RESPONSE, rest)) = answer.split_first() else {
-            return Err(Failure::new(exit::UNAVAILABLE, "agent_refused", "ssh-agent refused to sign")
+            return Err(Failure::new(Code::AgentRefused, "ssh-agent refused to sign")
                 .with_help("confirm it where the agent asks, and look at `ssh-add -l`"));
         };
         let signature = string(rest).filter(|(_, rest)| rest.is_empty());
@@ -113,8 +110,7 @@ impl Agent {
 }
 
 fn unavailable(message: String) -> Failure {
-    Failure::new(exit::UNAVAILABLE, "no_agent", message)
-        .with_help("start one, `eval \"$(ssh-agent)\"; ssh-add FILE`, or name the file of the private key")
+    Failure::new(Code::NoAgent, message).with_help("start one, `eval \"$(ssh-agent)\"; ssh-add FILE`, or name the file of the private key")
 }
 
 /// The keys in the answer to a request for identities.

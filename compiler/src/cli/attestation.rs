@@ -1,8 +1,9 @@
 //! Vouches and receipts for people, for machines, and as in-toto statements in DSSE envelopes (spec/attestations.md).
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::signer::Signer;
 use base64ct::{Base64, Encoding as _};
+use opal_core::code::Code;
 use opal_core::show::escape;
 use opal_format::attestation::{Attestation, NAMESPACE_RECEIPT, NAMESPACE_VOUCH, Vouched};
 use opal_format::hash::Digest;
@@ -33,11 +34,10 @@ enum What {
 pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Shown, Failure> {
     let shown = path.display().to_string();
     let signed =
-        |error: SignatureError| Failure::new(exit::UNTRUSTED, error.code(), error.to_string()).at(&*shown).with_help("have it made again");
-    let malformed = |code: &'static str, message: &str| {
-        Failure::new(exit::DATA, code, message).at(&*shown).with_help("fetch the file again from where it was made")
-    };
-    let truncated = || malformed("attestation_truncated", "the file ends too early");
+        |error: SignatureError| Failure::new(Code::of_format(error.code()), error.to_string()).at(&*shown).with_help("have it made again");
+    let malformed =
+        |code: Code, message: &str| Failure::new(code, message).at(&*shown).with_help("fetch the file again from where it was made");
+    let truncated = || malformed(Code::AttestationTruncated, "the file ends too early");
     match Attestation::read(bytes, NAMESPACE_VOUCH) {
         Ok(Attestation { signature, statement }) => {
             let statement = std::str::from_utf8(statement).unwrap_or_default();
@@ -46,7 +46,7 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Shown, Failure> {
             }
             signature.verify(statement.as_bytes()).map_err(signed)?;
             let (about, digest) = Vouched::parse(statement.as_bytes())
-                .ok_or_else(|| malformed("attestation_malformed", "this vouches for something that is no contract and no plan"))?;
+                .ok_or_else(|| malformed(Code::AttestationMalformed, "this vouches for something that is no contract and no plan"))?;
             return Ok(Shown { signature, statement: statement.to_owned(), what: What::Vouch { about, digest } });
         }
         Err(SignatureError::Namespace { .. }) => {}
@@ -56,12 +56,12 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Shown, Failure> {
     }
     let Attestation { signature, statement } = Attestation::read(bytes, NAMESPACE_RECEIPT).map_err(|error| match error {
         SignatureError::Namespace { .. } => {
-            malformed("attestation_unknown", "this signature is neither that of a vouch nor that of a receipt")
+            malformed(Code::AttestationUnknown, "this signature is neither that of a vouch nor that of a receipt")
         }
         error => signed(error),
     })?;
     // A receipt that was cut is told apart from one that was changed by its last line.
-    let text = std::str::from_utf8(statement).map_err(|_| malformed("attestation_malformed", "this is not UTF-8 text"))?;
+    let text = std::str::from_utf8(statement).map_err(|_| malformed(Code::AttestationMalformed, "this is not UTF-8 text"))?;
     let records: Option<Vec<Value>> = text.lines().map(|line| serde_json::from_str(line).ok()).collect();
     let complete = records.as_ref().and_then(|records| records.last()).is_some_and(|last| last["record"] == "end");
     if !complete || !text.ends_with('\n') {
@@ -72,7 +72,7 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Shown, Failure> {
     let counted = records.last().and_then(|end| end["records"].as_u64());
     if records.first().is_none_or(|first| first["schema"] != "opal/receipt/v1") || counted != records.len().checked_sub(1).map(|n| n as u64)
     {
-        return Err(malformed("attestation_malformed", "this is no receipt that this version can read"));
+        return Err(malformed(Code::AttestationMalformed, "this is no receipt that this version can read"));
     }
     Ok(Shown { signature, statement: text.to_owned(), what: What::Receipt { records } })
 }
@@ -111,7 +111,7 @@ impl Shown {
             What::Receipt { records } => {
                 let digest = records.first().and_then(|run| run["contract_hash"].as_str()).and_then(|text| text.parse().ok());
                 let digest = digest.ok_or_else(|| {
-                    Failure::new(exit::DATA, "attestation_malformed", "the receipt names no contract")
+                    Failure::new(Code::AttestationMalformed, "the receipt names no contract")
                         .with_help("fetch the file again from where it was made")
                 })?;
                 (RECEIPT_TYPE, Vouched::Contract.name(), digest, json!({"records": records}))

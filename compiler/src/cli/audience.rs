@@ -1,9 +1,10 @@
 //! `--host`: the hosts that a contract is for.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::known_hosts::{Found, NoKey};
 use super::{files, keys, options};
 use clap::{Arg, ArgMatches};
+use opal_core::code::Code;
 use opal_format::identity::PublicKey;
 use opal_format::limits;
 use opal_trust::locations::HostPaths;
@@ -35,7 +36,7 @@ pub(super) fn hosts(matches: &ArgMatches) -> Result<Vec<PublicKey>, Failure> {
 /// What is no key is a file if it has a `/` in it or ends in `.pub`, whatever is there; else a name.
 fn named(word: &str) -> Result<Vec<PublicKey>, Failure> {
     if keys::is_public_line(word.as_bytes()) || word.contains('/') || word.ends_with(".pub") {
-        return keys::listed(word, "host", "bad_host", HELP);
+        return keys::listed(word, "host", Code::BadHost, HELP);
     }
     if word.is_empty() || word.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(Failure::usage(format!("`--host {word}`: this is neither a key nor the name of a host")).with_help(HELP));
@@ -60,12 +61,12 @@ fn known_hosts() -> Vec<PathBuf> {
 
 fn refused(word: &str, error: &NoKey) -> Failure {
     let code = match error {
-        NoKey::Unknown => "host_unknown",
-        NoKey::OtherType(_) | NoKey::Certified => "host_without_key",
-        NoKey::Revoked => "host_revoked",
-        NoKey::Several(_) => "host_ambiguous",
+        NoKey::Unknown => Code::HostUnknown,
+        NoKey::OtherType(_) | NoKey::Certified => Code::HostWithoutKey,
+        NoKey::Revoked => Code::HostRevoked,
+        NoKey::Several(_) => Code::HostAmbiguous,
     };
-    let failure = Failure::new(exit::NO_INPUT, code, format!("`--host {word}`: {error}"));
+    let failure = Failure::new(code, format!("`--host {word}`: {error}"));
     let scan = || format!("have its /etc/ssh/ssh_host_ed25519_key.pub sent to you, and name that: `--host ./{word}.pub`");
     failure.with_help(match error {
         NoKey::Unknown if Path::new(word).is_file() => format!("`--host ./{word}` means the file"),

@@ -1,6 +1,6 @@
 //! `opalc check`: what is wrong with sources, without planning anything.
 
-use super::failure::{Failure, exit, render};
+use super::failure::{Failure, NO_PROGRAM, render};
 use super::{compile, console, files, options};
 use crate::diagnostic::{Diagnostic, to_json, to_sarif};
 use crate::source::Source;
@@ -48,7 +48,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         };
         let diagnostics = compile::check(&source);
         if diagnostics.iter().any(|diagnostic| deny || diagnostic.is_error()) {
-            found.refuse(exit::DATA);
+            found.refuse(NO_PROGRAM);
         }
         if json || sarif {
             found.sources.push((source, diagnostics));

@@ -1,12 +1,13 @@
 //! From a source to a program, with every refusal as the command line shows it.
 
-use super::failure::{Failure, exit, render};
+use super::failure::{Failure, NO_PROGRAM, render};
 use super::words::Words;
 use crate::check;
 use crate::diagnostic::{Diagnostic, sort};
 use crate::lower::{self, CliArgument, Compiled, Entry, Usage, UsageError};
 use crate::source::Source;
 use crate::syntax::{self, Parsed};
+use opal_core::code::Code;
 use opal_core::show::scalar_text;
 use opal_format::canonical::CanonicalValue;
 use opal_format::terms::BoundArgument;
@@ -21,7 +22,7 @@ pub(crate) fn compile_again(source: &Source, target: &str, arguments: &[BoundArg
     let named = |argument: &BoundArgument| Some(CliArgument::Named { name: argument.name.clone(), value: Some(text(&argument.value)?) });
     let arguments = arguments.iter().map(named).collect::<Option<Vec<_>>>();
     let arguments = arguments.ok_or_else(|| {
-        Failure::new(exit::DATA, "terms_argument", "an argument of the contract is no scalar").with_help("make the contract again")
+        Failure::new(Code::TermsArgument, "an argument of the contract is no scalar").with_help("make the contract again")
     })?;
     // The body of a script has no name.
     let target = (!target.is_empty()).then(|| target.to_owned());
@@ -44,7 +45,7 @@ pub(crate) fn parse(source: &Source) -> Result<Parsed, Failure> {
         return Ok(parsed);
     }
     let diagnostics = check::check_parsed(source, &parsed);
-    Err(Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics })
+    Err(Failure::Source { exit: NO_PROGRAM, source: Box::new(source.clone()), diagnostics })
 }
 
 /// Compiles what [`parse`] gave.
@@ -59,7 +60,7 @@ pub(crate) fn compile_parsed(
         lower::Failure::Source(mut diagnostics) => {
             diagnostics.extend(parsed.diagnostics.iter().cloned());
             sort(&mut diagnostics);
-            Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics }
+            Failure::Source { exit: NO_PROGRAM, source: Box::new(source.clone()), diagnostics }
         }
         lower::Failure::Internal(error) => Failure::bug(format!("the compiler made a program that is not valid: {error}")),
     })?;
@@ -102,5 +103,5 @@ fn refused(usage: &Usage, is_option: &dyn Fn(&str) -> bool) -> Failure {
             help.push_str(&command.to_string());
         }
     }
-    Failure::new(exit::USAGE, "usage", usage.error.to_string()).with_help(help)
+    Failure::new(Code::Usage, usage.error.to_string()).with_help(help)
 }

@@ -1,6 +1,7 @@
 //! Standard output and standard error.
 
-use super::failure::{Failure, exit, reason};
+use super::failure::{Failure, reason};
+use opal_core::code::Code;
 use opal_core::show::Style;
 use opal_vm::cli::output::{stdout_file, write_document};
 use serde::Serialize;
@@ -73,7 +74,7 @@ pub(crate) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     });
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Pipe,
-        _ => Failure::new(exit::CANNOT_WRITE, "cannot_write", format!("cannot write to standard output: {}", reason(&error)))
+        _ => Failure::new(Code::CannotWrite, format!("cannot write to standard output: {}", reason(&error)))
             .with_help("free some space, or write elsewhere with `-o FILE`"),
     })
 }

@@ -1,6 +1,7 @@
 //! Contracts that exist already: reading and checking them.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
+use opal_core::code::Code;
 use opal_core::duration;
 use opal_core::program::{self, VerifyError};
 use opal_format::limits::FILE_SIZE;
@@ -39,7 +40,7 @@ pub(crate) fn recheck(bytes: &[u8], path: &Path) -> Result<(), Failure> {
 }
 
 fn refused(error: &VerifyError, path: &Path) -> Failure {
-    Failure::new(exit::DATA, error.code(), format!("the program is not valid: {error}"))
+    Failure::new(Code::Rule(error.code()), format!("the program is not valid: {error}"))
         .at(path.display().to_string())
         .with_help("make a new contract from the source: `opalc FILE.opl --resolve -o FILE.plan`")
 }

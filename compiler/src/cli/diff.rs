@@ -2,7 +2,7 @@
 //!
 //! Each contract has a seed of its own, so secret values cannot be compared, and none are: public values, steps and terms are.
 
-use super::failure::{Failure, exit};
+use super::failure::{DIFFERS, Failure};
 use super::{console, contracts, options};
 use crate::contract::first_difference;
 use crate::view::{code, fenced};
@@ -84,7 +84,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     if difference.is_none() {
         return Ok(());
     }
-    Err(Failure::Said(exit::DIFFERS))
+    Err(Failure::Said(DIFFERS))
 }
 
 fn compare(a: &Contract<'_>, b: &Contract<'_>) -> Result<Difference, opal_format::error::FormatError> {

@@ -2,40 +2,19 @@
 
 use crate::diagnostic::{self, Diagnostic};
 use crate::source::Source;
+use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_core::show::{escape, visible};
 use opal_format::error::FormatError;
 use opal_format::read_file::ReadFileError;
 use serde_json::{Value, json};
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Exit statuses. 0 is success.
-pub(crate) mod exit {
-    /// Contract and source, or contract and fresh plan, differ.
-    pub(crate) const DIFFERS: u8 = 3;
-    /// The command line is wrong.
-    pub(crate) const USAGE: u8 = 64;
-    /// The source does not compile, or the plan file is malformed.
-    pub(crate) const DATA: u8 = 65;
-    /// An input file is missing or unreadable.
-    pub(crate) const NO_INPUT: u8 = 66;
-    /// Something that the plan needs is missing on this machine.
-    pub(crate) const UNAVAILABLE: u8 = 69;
-    /// A bug.
-    pub(crate) const BUG: u8 = 70;
-    /// Something cannot be written.
-    pub(crate) const CANNOT_WRITE: u8 = 74;
-    /// A signature is missing, bad or not trusted.
-    pub(crate) const UNTRUSTED: u8 = 20;
-    /// A policy, trust or identity file is wrong.
-    pub(crate) const CONFIGURATION: u8 = 78;
-    /// As the shell shows a death by SIGINT.
-    pub(crate) const INTERRUPTED: u8 = 130;
-    /// As the shell shows a death by SIGPIPE.
-    pub(crate) const PIPE: u8 = 141;
-}
+/// The exit status where a source does not compile.
+pub(crate) const NO_PROGRAM: u8 = 65;
+/// The exit status where contract and source, or two contracts, differ.
+pub(crate) const DIFFERS: u8 = 3;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -60,27 +39,26 @@ pub(crate) enum Failure {
 /// One cause.
 #[derive(Debug)]
 pub(crate) struct Report {
-    exit: u8,
-    code: Cow<'static, str>,
+    code: Code,
     message: String,
     place: Option<String>,
     help: Option<String>,
 }
 
 impl Failure {
-    /// A cause with its exit status and code. Texts from files and users are escaped when it is shown.
-    pub(crate) fn new(exit: u8, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self::Report(Box::new(Report { exit, code: code.into(), message: message.into(), place: None, help: None }))
+    /// A cause, with the help that its code has. Texts from files and users are escaped when it is shown.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self::Report(Box::new(Report { code, message: message.into(), place: None, help: Some(code.help().to_owned()) }))
     }
 
     /// A wrong command line.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(exit::USAGE, "usage", message)
+        Self::new(Code::Usage, message)
     }
 
     /// A state that cannot be, unless Opal is wrong.
     pub(crate) fn bug(message: impl Into<String>) -> Self {
-        Self::new(exit::BUG, "internal", format!("{} (this is a bug in opal)", message.into())).with_help(BUG_HELP)
+        Self::new(Code::Internal, format!("{} (this is a bug in opal)", message.into())).with_help(BUG_HELP)
     }
 
     /// With what to do about it.
@@ -101,38 +79,31 @@ impl Failure {
 
     /// A refusal of a plan file.
     pub(crate) fn format(error: &FormatError, path: &Path) -> Self {
-        Self::refused(&Refusal::from_format(error, &path.display().to_string()), error.code())
+        Self::vm(&Refusal::from_format(error, &path.display().to_string()))
     }
 
     /// A plan file that could not be read.
     pub(crate) fn read_plan(error: &ReadFileError, path: &Path) -> Self {
-        Self::refused(&Refusal::from_read(error, &path.display().to_string()), error.code())
+        Self::vm(&Refusal::from_read(error, &path.display().to_string()))
     }
 
-    /// What the VM says about a file. Its texts are escaped already, and escaping them again changes nothing.
-    fn refused(refusal: &Refusal, code: &'static str) -> Self {
-        let failure = Self::new(refusal.exit, code, refusal.message.clone()).at(refusal.place.join("\n"));
-        refusal.help.iter().cloned().fold(failure, Self::with_help)
-    }
-
-    /// A refusal by the VM.
+    /// A refusal by the VM. Its texts are escaped already, and escaping them again changes nothing.
     pub(crate) fn vm(refusal: &Refusal) -> Self {
-        let failure = Self::new(refusal.exit, refusal.code.clone(), refusal.message.clone());
-        let failure = if refusal.place.is_empty() { failure } else { failure.at(refusal.place.join("\n")) };
-        refusal.help.iter().cloned().fold(failure, Self::with_help)
+        let failure = Self::new(refusal.code, refusal.message.clone()).with_help(refusal.help.clone());
+        if refusal.place.is_empty() { failure } else { failure.at(refusal.place.join("\n")) }
     }
 
     /// A refusal by the host's files.
     pub(crate) fn host(error: &dyn opal_core::failure::Failure) -> Self {
-        Self::new(error.exit(), error.code(), error.to_string()).with_help(error.help())
+        Self::new(error.code(), error.to_string()).with_help(error.help())
     }
 
     /// The exit status.
     pub(crate) fn exit(&self) -> u8 {
         match self {
-            Self::Report(report) => report.exit,
+            Self::Report(report) => report.code.exit(),
             Self::Source { exit, .. } | Self::Said(exit) => *exit,
-            Self::Pipe => exit::PIPE,
+            Self::Pipe => Code::BrokenPipe.exit(),
         }
     }
 
@@ -141,9 +112,9 @@ impl Failure {
         let (exit, key, error) = match self {
             Self::Report(report) => {
                 let error = json!({
-                    "code": report.code, "message": report.message, "place": report.place.iter().collect::<Vec<_>>(), "help": report.help,
+                    "code": report.code.name(), "message": report.message, "place": report.place.iter().collect::<Vec<_>>(), "help": report.help,
                 });
-                (report.exit, "error", error)
+                (report.code.exit(), "error", error)
             }
             Self::Source { exit, source, diagnostics } => {
                 (*exit, "diagnostics", diagnostics.iter().map(|diagnostic| diagnostic::to_json(source, diagnostic)).collect())

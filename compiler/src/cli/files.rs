@@ -1,8 +1,9 @@
 //! Reading sources, and writing results whole or not at all.
 
 use super::console;
-use super::failure::{Failure, exit, reason};
+use super::failure::{Failure, reason};
 use crate::source::{SOURCE_SIZE_MAX, Source};
+use opal_core::code::Code;
 use opal_trust::results::{ResultPlace, Standing};
 use opal_trust::safe_path::PathCause;
 use std::fs::{self, File, OpenOptions};
@@ -39,7 +40,7 @@ pub(crate) fn read_either(path: &Path, size_max: usize) -> Result<Vec<u8>, Failu
 pub(crate) fn read_small(path: &Path, size_max: usize) -> Result<Vec<u8>, Failure> {
     let bytes = read_capped(&mut open(path)?, path, size_max + 1)?;
     if bytes.len() > size_max {
-        return Err(Failure::new(exit::DATA, "file_too_large", format!("`{}` is larger than {size_max} bytes", path.display()))
+        return Err(Failure::new(Code::FileTooLarge, format!("`{}` is larger than {size_max} bytes", path.display()))
             .with_help(format!("check what it is: `file {}`", path.display())));
     }
     Ok(bytes)
@@ -50,10 +51,10 @@ fn open(path: &Path) -> Result<File, Failure> {
     let shown = path.display();
     let failed = |error: io::Error| {
         let (code, message) = match error.kind() {
-            io::ErrorKind::NotFound => ("file_not_found", format!("there is no file `{shown}`")),
-            _ => ("file_unreadable", format!("cannot read `{shown}`: {}", reason(&error))),
+            io::ErrorKind::NotFound => (Code::FileNotFound, format!("there is no file `{shown}`")),
+            _ => (Code::FileUnreadable, format!("cannot read `{shown}`: {}", reason(&error))),
         };
-        Failure::new(exit::NO_INPUT, code, message).with_help(format!("check the name and the permissions: `ls -l {shown}`"))
+        Failure::new(code, message).with_help(format!("check the name and the permissions: `ls -l {shown}`"))
     };
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path).map_err(failed)?;
     let data = file.metadata().map_err(failed)?;
@@ -61,7 +62,7 @@ fn open(path: &Path) -> Result<File, Failure> {
         return Ok(file);
     }
     let what = if data.is_dir() { "is a directory" } else { "is not a regular file" };
-    let failure = Failure::new(exit::NO_INPUT, "file_not_regular", format!("`{shown}` {what}"));
+    let failure = Failure::new(Code::FileNotRegular, format!("`{shown}` {what}"));
     Err(failure.with_help("name a file, or `-` to read from a pipe"))
 }
 
@@ -69,7 +70,7 @@ fn read_capped(from: &mut dyn io::Read, path: &Path, limit: usize) -> Result<Vec
     let mut bytes = Vec::new();
     from.take(limit as u64).read_to_end(&mut bytes).map_err(|error| {
         let message = format!("cannot read `{}`: {}", path.display(), reason(&error));
-        Failure::new(exit::NO_INPUT, "file_unreadable", message).with_help("check the file and the disk that it is on")
+        Failure::new(Code::FileUnreadable, message).with_help("check the file and the disk that it is on")
     })?;
     Ok(bytes)
 }
@@ -94,7 +95,7 @@ impl Destination {
         // A link stays a link: what it leads to is replaced.
         let place = place(name)?;
         if place.standing() == Standing::Directory {
-            return Err(Failure::new(exit::CANNOT_WRITE, "cannot_write", format!("`{}` is a directory", name.display()))
+            return Err(Failure::new(Code::CannotWrite, format!("`{}` is a directory", name.display()))
                 .with_help(format!("name a file in it: `-o {}`", name.join("FILE.plan").display())));
         }
         let same = |input: &&Path| fs::metadata(input).is_ok_and(|input| place.is(input.dev(), input.ino()));
@@ -136,8 +137,7 @@ fn place(name: &Path) -> Result<ResultPlace, Failure> {
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let message = format!("cannot write `{}`: {}", path.display(), reason(error));
-    Failure::new(exit::CANNOT_WRITE, "cannot_write", message)
-        .with_help("check the directory and the space there, or name another file with `-o`")
+    Failure::new(Code::CannotWrite, message).with_help("check the directory and the space there, or name another file with `-o`")
 }
 
 /// Writes to a file by large pieces, and gives it back.
@@ -164,6 +164,6 @@ pub(crate) fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fai
 
 /// The refusal to overwrite.
 pub(crate) fn exists(path: &Path) -> Failure {
-    Failure::new(exit::CANNOT_WRITE, "file_exists", format!("`{}` exists already, and is never overwritten", path.display()))
+    Failure::new(Code::FileExists, format!("`{}` exists already, and is never overwritten", path.display()))
         .with_help("name another file with `-o FILE`")
 }

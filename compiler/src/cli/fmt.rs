@@ -1,6 +1,6 @@
 //! `opalc fmt`: the one layout of sources, in place or as a check.
 
-use super::failure::{Failure, exit};
+use super::failure::{Failure, NO_PROGRAM};
 use super::{console, files, options};
 use crate::formatter::{FormatError, format};
 use crate::source::Source;
@@ -49,7 +49,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
 fn lay_out(path: &Path, check: bool) -> Result<bool, Failure> {
     let source = files::read_source(path)?;
     let text = format(&source).map_err(|error| match error {
-        FormatError::Source(diagnostics) => Failure::Source { exit: exit::DATA, source: Box::new(source.clone()), diagnostics },
+        FormatError::Source(diagnostics) => Failure::Source { exit: NO_PROGRAM, source: Box::new(source.clone()), diagnostics },
         FormatError::Changed => Failure::bug(error.to_string()).at(source.name()),
     })?;
     let same = text.as_bytes() == source.bytes();

@@ -1,10 +1,11 @@
 //! What planning takes from this machine, and the options that state what the target will have.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::{files, options};
 use crate::contract::Manner;
 use crate::env_file;
 use clap::{Arg, ArgMatches};
+use opal_core::code::Code;
 use opal_core::plan::{Cause, Mode, Reality};
 use opal_core::show::escape;
 use opal_vm::reality::Host;
@@ -120,7 +121,7 @@ pub(crate) fn manner(matches: &ArgMatches, mode: Mode) -> Result<Manner, Failure
 pub(crate) fn check_promises(reality: &dyn Reality, manner: &Manner) -> Result<(), Failure> {
     let Some(name) = manner.pass_env.iter().find(|name| reality.env(name).is_none()) else { return Ok(()) };
     let cause = Cause::EnvUnset(name.clone());
-    let failure = Failure::new(exit::DATA, cause.code(), cause.to_string()).at(format!("--pass-env {name}"));
+    let failure = Failure::new(Code::from(&cause), cause.to_string()).at(format!("--pass-env {name}"));
     Err(failure.with_help(format!("set it (`--env {name}=…` states what the target will have), or leave out `--pass-env {name}`")))
 }
 
@@ -128,7 +129,7 @@ pub(crate) fn check_promises(reality: &dyn Reality, manner: &Manner) -> Result<(
 pub(crate) fn base_directory() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
         let message = format!("the current directory is not usable: {}", super::failure::reason(&error));
-        Failure::new(exit::NO_INPUT, "no_current_directory", message).with_help("`cd` to a directory that exists")
+        Failure::new(Code::NoCurrentDirectory, message).with_help("`cd` to a directory that exists")
     })
 }
 
@@ -149,7 +150,7 @@ pub(crate) fn bash() -> Result<String, Failure> {
     let executable = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
     let found = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join("bash")).find(executable);
     found.and_then(|path| path.into_os_string().into_string().ok()).ok_or_else(|| {
-        Failure::new(exit::UNAVAILABLE, "missing_shell", "there is no `bash` in the directories of `PATH`")
+        Failure::new(Code::MissingShell, "there is no `bash` in the directories of `PATH`")
             .with_help("install bash, or add its directory to `PATH`")
     })
 }

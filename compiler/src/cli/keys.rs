@@ -1,8 +1,9 @@
 //! Keys that a command line names: the caller's own, and who may unseal. Who signs is in [`super::signer`].
 
 use super::console;
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::files;
+use opal_core::code::Code;
 use opal_core::show::escape;
 use opal_format::identity::{Identity, PublicKey};
 use opal_trust::identity;
@@ -23,18 +24,18 @@ pub(crate) fn own() -> Result<Identity, Failure> {
 
 /// The keys that a `--recipient` gives.
 pub(crate) fn recipients(word: &str) -> Result<Vec<PublicKey>, Failure> {
-    listed(word, "recipient", "bad_recipient", RECIPIENT_HELP)
+    listed(word, "recipient", Code::BadRecipient, RECIPIENT_HELP)
 }
 
 /// The keys that an option gives: one as text, or those of a file, one a line.
-pub(crate) fn listed(word: &str, option: &str, code: &'static str, help: &str) -> Result<Vec<PublicKey>, Failure> {
+pub(crate) fn listed(word: &str, option: &str, code: Code, help: &str) -> Result<Vec<PublicKey>, Failure> {
     if is_public_line(word.as_bytes()) {
         let key = word.parse().map_err(|error| Failure::usage(format!("`--{option} {word}`: {error}")).with_help(help))?;
         return Ok(vec![key]);
     }
     let path = Path::new(word);
     let bytes = files::read_small(path, RECIPIENTS_FILE_SIZE_MAX)?;
-    let malformed = |message: String, line: usize| Failure::new(exit::DATA, code, message).at(format!("{word}:{line}")).with_help(help);
+    let malformed = |message: String, line: usize| Failure::new(code, message).at(format!("{word}:{line}")).with_help(help);
     let text = std::str::from_utf8(&bytes).map_err(|_| malformed("this is not an OpenSSH public key".to_owned(), 1))?;
     let mut keys = Vec::new();
     for (line, number) in text.lines().map(str::trim).zip(1..) {

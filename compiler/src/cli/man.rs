@@ -1,11 +1,12 @@
 //! `opalc man`: manual pages, from the definitions that `--help` is made from.
 
-use super::failure::{Failure, exit, reason};
+use super::failure::{Failure, reason};
 use super::files::Destination;
 use super::{console, options};
 use crate::diagnostic::nearest;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
+use opal_core::code::Code;
 use opal_vm::cli::EXIT_STATUS;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
 fn write(directory: &Path, pages: &[(String, Vec<u8>)]) -> Result<(), Failure> {
     std::fs::create_dir_all(directory).map_err(|error| {
         let message = format!("cannot make the directory `{}`: {}", directory.display(), reason(&error));
-        Failure::new(exit::CANNOT_WRITE, "cannot_write", message).with_help("name another directory with `-o`")
+        Failure::new(Code::CannotWrite, message).with_help("name another directory with `-o`")
     })?;
     for (name, text) in pages {
         Destination::new(&directory.join(format!("{name}.{SECTION}")), &[])?.write(text)?;

@@ -1,7 +1,8 @@
 //! Asking for a passphrase, on the terminal and nowhere else.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
+use opal_core::code::Code;
 use opal_core::show::escape;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -39,7 +40,7 @@ impl Terminal {
 }
 
 fn unusable() -> Failure {
-    Failure::new(exit::UNAVAILABLE, "terminal_lost", "the terminal cannot be read from").with_help("run it on a terminal that stays open")
+    Failure::new(Code::TerminalLost, "the terminal cannot be read from").with_help("run it on a terminal that stays open")
 }
 
 /// Reads bytes up to the end of the line. The keys that a terminal otherwise looks after are looked after here: it hands over each as it comes.
@@ -70,7 +71,7 @@ fn read_line(terminal: &mut &File) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 fn cancelled() -> Failure {
-    Failure::new(exit::INTERRUPTED, "cancelled", "no passphrase was given").with_help("start it again, or sign with another key: `--key K`")
+    Failure::new(Code::Cancelled, "no passphrase was given").with_help("start it again, or sign with another key: `--key K`")
 }
 
 /// A terminal that echoes nothing and sends no signals until this is dropped.

@@ -1,7 +1,7 @@
 //! `opalc FILE [TARGET] [ARGS]`: shows a quick plan, or resolves all values and writes a contract.
 
 use super::console::Color;
-use super::failure::{Failure, exit};
+use super::failure::{Failure, NO_PROGRAM};
 use super::files::{self, Destination};
 use super::signer::Signer;
 use super::words;
@@ -137,7 +137,7 @@ pub(super) fn produce(
 /// Refuses a contract that would have to lend a terminal.
 fn refuse_terminal(plan: &Plan) -> Result<(), Failure> {
     if plan.steps.nodes.iter().any(|node| node.kind.to_native() == NodeKind::Tty.number()) {
-        return Err(Failure::new(exit::DATA, "tty_in_contract", "the plan has a `@tty` block, and no contract may lend a terminal")
+        return Err(Failure::new(opal_core::code::Code::TtyInContract, "the plan has a `@tty` block, and no contract may lend a terminal")
             .with_help("run it directly, `opal TARGET`; or take what is inside out of the block"));
     }
     Ok(())
@@ -315,7 +315,7 @@ impl Request {
                 opal_format::writer::WriteError::Envelope(_) => "name other recipients",
                 _ => "plan less in one contract",
             };
-            Failure::new(exit::DATA, "cannot_make_contract", error.to_string()).with_help(help)
+            Failure::new(opal_core::code::Code::CannotMakeContract, error.to_string()).with_help(help)
         };
         let mut file = work.write(plan, source.bytes(), &self.manner, &conditions, seed, &seal.recipients).map_err(unwritten)?;
         if let Some(signer) = &seal.signer {
@@ -432,9 +432,9 @@ pub(super) fn refused(failure: PlanFailure, source: Source) -> Failure {
     let help = cause.help().unwrap_or_else(|| format!("`opalc explain {}` shows how it is written", cause.code()));
     let message = cause.to_string();
     if span.line.to_native() == 0 {
-        return Failure::new(exit::DATA, cause.code(), message).with_help(help);
+        return Failure::new((&cause).into(), message).with_help(help);
     }
     let span = Span { start: span.start.to_native(), end: span.end.to_native() };
     let diagnostic = Diagnostic::new(Code::Plan(cause.code()), span, message).with_help(help);
-    Failure::Source { exit: exit::DATA, source: Box::new(source), diagnostics: vec![diagnostic] }
+    Failure::Source { exit: NO_PROGRAM, source: Box::new(source), diagnostics: vec![diagnostic] }
 }

@@ -1,8 +1,9 @@
 //! The regen root: 32 random bytes that those who plan share, from which values with a `regen_key` are derived.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::{console, files};
 use clap::{Arg, ArgMatches};
+use opal_core::code::Code;
 use opal_core::decorators::value_decorator;
 use opal_format::program::Program;
 use opal_format::regen::fingerprint;
@@ -48,7 +49,7 @@ pub(crate) fn for_program(matches: &ArgMatches, program: &Program) -> Result<Opt
 }
 
 fn malformed(path: &Path) -> Failure {
-    Failure::new(exit::CONFIGURATION, "bad_regen_root", format!("a regen root is {SIZE} bytes, and this file is not"))
+    Failure::new(Code::BadRegenRoot, format!("a regen root is {SIZE} bytes, and this file is not"))
         .at(path.display().to_string())
         .with_help("copy it again from those who plan with you, or make another: `opalc keygen --regen-root -o FILE`")
 }

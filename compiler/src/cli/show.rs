@@ -1,10 +1,11 @@
 //! `opalc show`: what a contract is, as `opal-vm inspect` says it, in any form; and what a vouch or receipt is.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::files::Destination;
 use super::{asked_color_of, attestation, console, contracts, files, options, signer};
 use crate::view::{Page, write_page};
 use clap::ArgMatches;
+use opal_core::code::Code;
 use opal_core::show::{Style, json_text};
 use opal_format::attestation::START;
 use opal_format::limits::FILE_SIZE;
@@ -39,7 +40,7 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let form = if options::wants_json(&matches) { "json" } else { matches.get_one::<String>("format").map_or("tree", String::as_str) };
     let all = matches.get_flag("all");
     if all && form != "tree" {
-        return Err(Failure::new(exit::USAGE, "usage", format!("`--all` has no meaning for {form}")).with_help("leave it out"));
+        return Err(Failure::new(Code::Usage, format!("`--all` has no meaning for {form}")).with_help("leave it out"));
     }
     let output = matches.get_one::<PathBuf>("output").cloned().unwrap_or_else(|| PathBuf::from(files::STANDARD));
     let destination = Destination::new(&output, &[&path])?;

@@ -1,8 +1,9 @@
 //! `opalc sign`: adds a signature to a contract.
 
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::files::Destination;
 use super::{console, contracts, options, signer};
+use opal_core::code::Code;
 use opal_format::reader::Authenticated;
 use opal_format::signature::NAMESPACE_PLAN;
 use opal_format::writer::PlanFile;
@@ -27,7 +28,7 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let signer = signer::from_matches(&matches)?;
     let mut file = PlanFile::from_authenticated(&plan);
     file.add(signer.sign(NAMESPACE_PLAN, &file.contract_hash().bytes)?).map_err(|error| {
-        Failure::new(exit::DATA, "cannot_sign", error.to_string())
+        Failure::new(Code::CannotSign, error.to_string())
             .at(path.display().to_string())
             .with_help("`opalc show FILE.plan` lists its signers")
     })?;
@@ -63,5 +64,5 @@ pub(super) fn check_digest(reviewed: Option<&str>, plan: &Authenticated, path: &
             "review this file, `opalc show FILE.plan`, or find the other",
         )
     };
-    Err(Failure::new(exit::UNTRUSTED, "unexpected_contract", message).at(path.display().to_string()).with_help(help))
+    Err(Failure::new(Code::UnexpectedContract, message).at(path.display().to_string()).with_help(help))
 }

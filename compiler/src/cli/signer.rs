@@ -1,10 +1,11 @@
 //! Who signs: a private key at hand, or one that `ssh-agent` holds.
 
 use super::agent::Agent;
-use super::failure::{Failure, exit};
+use super::failure::Failure;
 use super::{agent, files, keys, options, passphrase};
 use base64ct::{Base64, Encoding as _};
 use clap::ArgMatches;
+use opal_core::code::Code;
 use opal_format::credential::{CERTIFICATE, Certificate, Signatory, SigningParty};
 use opal_format::identity::{ALGORITHM, Identity, KeyError, PublicKey};
 use opal_format::signature::{MessageHash, RawSignature, SignatureError, SshSignature, signed_data};
@@ -135,8 +136,7 @@ impl Signer {
                 SignatureError::Absent => "nobody touched the security key",
                 _ => "what ssh-agent gave is not a signature by the key that was asked for",
             };
-            Failure::new(exit::UNAVAILABLE, "agent_bad_signature", message)
-                .with_help("check the agent: `ssh-add -L`, or name the file of the private key")
+            Failure::new(Code::AgentBadSignature, message).with_help("check the agent: `ssh-add -L`, or name the file of the private key")
         })?;
         Ok(signature)
     }
@@ -144,7 +144,7 @@ impl Signer {
     /// A bare Ed25519 signature. `data` must say by itself what it is for.
     pub(crate) fn sign_raw(&self, data: &[u8]) -> Result<[u8; 64], Failure> {
         if self.signatory().party.application.is_some() {
-            return Err(Failure::new(exit::UNAVAILABLE, "no_bare_signature", "a security key makes no bare signature, which this needs")
+            return Err(Failure::new(Code::NoBareSignature, "a security key makes no bare signature, which this needs")
                 .with_help("name an ordinary key: `--key FILE`"));
         }
         self.sign_data(data).map(|signature| signature.bytes)
@@ -159,7 +159,7 @@ impl Signer {
 }
 
 fn bad_key(error: &KeyError, place: &str, help: &str) -> Failure {
-    Failure::new(exit::DATA, "bad_key", error.to_string()).at(place).with_help(help)
+    Failure::new(Code::BadKey, error.to_string()).at(place).with_help(help)
 }
 
 /// The type of key that a private key file in OpenSSH format states, which the library reads only where it knows the type.
@@ -180,7 +180,7 @@ fn unlock(path: &Path) -> Result<Signer, Failure> {
     let shown = path.display();
     let bytes = identity::read_named_file(path).map_err(|error| Failure::host(&error))?;
     let refused = |message: String| {
-        Failure::new(exit::CONFIGURATION, "bad_identity", message).at(shown.to_string()).with_help("make a new one: `opalc keygen -o FILE`")
+        Failure::new(Code::BadIdentity, message).at(shown.to_string()).with_help("make a new one: `opalc keygen -o FILE`")
     };
     let locked = ssh_key::PrivateKey::from_openssh(&*bytes).map_err(|error| refused(error.to_string()))?;
     // The type is known before the passphrase is.
@@ -188,12 +188,8 @@ fn unlock(path: &Path) -> Result<Signer, Failure> {
         return Err(refused(KeyError::Unsupported { algorithm: locked.algorithm().as_str().to_owned() }.to_string()));
     }
     let terminal = passphrase::Terminal::open().ok_or_else(|| {
-        Failure::new(
-            exit::CONFIGURATION,
-            "encrypted_identity",
-            format!("`{shown}` is encrypted, and there is no terminal to ask for its passphrase on"),
-        )
-        .with_help(format!("let an agent hold it, `ssh-add {shown}`, and name its public half: `--key {shown}.pub`"))
+        Failure::new(Code::EncryptedIdentity, format!("`{shown}` is encrypted, and there is no terminal to ask for its passphrase on"))
+            .with_help(format!("let an agent hold it, `ssh-add {shown}`, and name its public half: `--key {shown}.pub`"))
     })?;
     for _ in 0..ATTEMPTS {
         let passphrase = terminal.ask(&format!("Passphrase of {shown}: "))?;
@@ -209,6 +205,6 @@ fn unlock(path: &Path) -> Result<Signer, Failure> {
             Err(error) => return Err(refused(error.to_string())),
         }
     }
-    Err(Failure::new(exit::CONFIGURATION, "wrong_passphrase", format!("the passphrase of `{shown}` was not given"))
+    Err(Failure::new(Code::WrongPassphrase, format!("the passphrase of `{shown}` was not given"))
         .with_help(format!("try it alone: `ssh-keygen -y -f {shown}`")))
 }

@@ -1,8 +1,9 @@
 //! `opalc verify`: whether a contract's program is what a source compiles to.
 
-use super::failure::{Failure, exit};
+use super::failure::{DIFFERS, Failure};
 use super::{compile, console, contracts, files, keys, options};
 use crate::contract::first_difference;
+use opal_core::code::Code;
 use opal_core::show::escape;
 use serde_json::json;
 use std::ffi::OsString;
@@ -36,13 +37,12 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
             "signers": plan.signers().map(|key| key.fingerprint()).collect::<Vec<_>>(),
         }))?;
         // The document says it; another one would end up in the same stream.
-        return if difference.is_some() { Err(Failure::Said(exit::DIFFERS)) } else { Ok(()) };
+        return if difference.is_some() { Err(Failure::Said(DIFFERS)) } else { Ok(()) };
     }
     if let Some(table) = difference {
         let why = if same_text { "although the source is the one it names" } else { "and the source is not the one it names" };
         return Err(Failure::new(
-            exit::DIFFERS,
-            "program_differs",
+            Code::ProgramDiffers,
             format!("the program differs from what the source compiles to (in its {table}), {why}"),
         )
         .at(path.display().to_string())

@@ -45,6 +45,13 @@ impl Code {
     }
 }
 
+/// The same code, of a refusal that has no place in a source.
+impl From<Code> for opal_core::code::Code {
+    fn from(code: Code) -> Self {
+        Self::Source(code.name())
+    }
+}
+
 impl std::fmt::Display for Code {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(self.name())

@@ -257,16 +257,6 @@ impl FormatError {
             Self::PlanHashMismatch { .. } => "plan_hash_mismatch",
         }
     }
-
-    /// The exit status that this refusal ends a command with: 20 for a bad signature, 24 for a reserved plan type, else 65.
-    #[must_use]
-    pub const fn exit_status(&self) -> u8 {
-        match self {
-            Self::Signature { .. } | Self::SignatureOrder { .. } => 20,
-            Self::PlanTypeReserved { .. } => 24,
-            _ => 65,
-        }
-    }
 }
 
 /// Refuses `actual` of `what` above `limit`; `offset` is where the file says so.

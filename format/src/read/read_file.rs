@@ -41,15 +41,6 @@ impl ReadFileError {
             Self::Format(error) => error.code(),
         }
     }
-
-    /// The exit status that this refusal ends a command with: 66, or that of the format error.
-    #[must_use]
-    pub const fn exit_status(&self) -> u8 {
-        match self {
-            Self::NotFound | Self::NotRegular | Self::Io(_) => 66,
-            Self::Format(error) => error.exit_status(),
-        }
-    }
 }
 
 impl From<io::Error> for ReadFileError {

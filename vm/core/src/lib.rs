@@ -24,6 +24,7 @@
 )]
 
 pub mod agreed;
+pub mod code;
 pub mod compare;
 pub mod decorators;
 pub mod drift;

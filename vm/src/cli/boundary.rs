@@ -6,6 +6,7 @@
 //! Read for: everything in the process that runs a contract.
 
 use crate::admission::Site;
+use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_trust::input::Input;
@@ -46,11 +47,11 @@ pub fn result(site: &Site, option: &str, path: &Path) -> Result<Option<ResultPla
 pub fn receipt(site: &Site, path: &Path) -> Result<ResultPlace, Refusal> {
     let unusable = |cause: String| {
         let help = "name another file with `--receipt FILE`, in a directory that can be written";
-        Refusal::new("receipt_unusable", 74, cause).help(help)
+        Refusal::new(Code::ReceiptUnusable, cause).help(help)
     };
     match result(site, "--receipt", path) {
         Ok(place) => place.ok_or_else(|| unusable("a receipt is a file, and no standard output".to_owned())),
-        Err(refusal) if refusal.exit == 74 => Err(unusable(refusal.message)),
+        Err(refusal) if refusal.code.exit() == 74 => Err(unusable(refusal.message)),
         Err(refusal) => Err(refusal),
     }
 }
@@ -106,12 +107,12 @@ pub fn enter(site: &mut Site, agreed: &str) -> Result<(), Refusal> {
     let path = wanted.unwrap_or_else(|| site.base.clone());
     let shown = escape(path.as_os_str().as_encoded_bytes(), false);
     let missing = || {
-        Refusal::new("directory_missing", 69, format!("the work is to start in `{shown}`, which is not here"))
+        Refusal::new(Code::DirectoryMissing, format!("the work is to start in `{shown}`, which is not here"))
             .help(said.help_missing(&shown))
     };
     if site.is_guarded() {
         let unsafe_directory = |why: String| {
-            Refusal::new("unsafe_directory", 78, format!("a guarded run does not start in `{shown}`: {why}"))
+            Refusal::new(Code::UnsafeDirectory, format!("a guarded run does not start in `{shown}`: {why}"))
                 .help(said.help_unsafe(&shown, site.paths.euid.is_root()))
         };
         let dir = SafeDir::open(&path, site.paths.euid).map_err(|error| unsafe_directory(error.to_string()))?;
@@ -126,7 +127,7 @@ pub fn enter(site: &mut Site, agreed: &str) -> Result<(), Refusal> {
             std::io::ErrorKind::NotFound => missing(),
             _ => {
                 let why = opal_core::plan::os_reason(&error);
-                Refusal::new("directory_unusable", 69, format!("the work is to start in `{shown}`, which cannot be entered: {why}"))
+                Refusal::new(Code::DirectoryUnusable, format!("the work is to start in `{shown}`, which cannot be entered: {why}"))
                     .help(format!("look at it: `namei -l {shown}`"))
             }
         })?;
@@ -172,7 +173,7 @@ fn allowed(site: &Site, option: &str, path: &Path) -> Result<Option<(SafeDir, St
         return Ok(None);
     }
     let shown = escape(path.as_os_str().as_encoded_bytes(), false);
-    let refuse = |why: String, help: &str| Refusal::new("output_not_allowed", 24, format!("`{option} {shown}`: {why}")).help(help);
+    let refuse = |why: String, help: &str| Refusal::new(Code::OutputNotAllowed, format!("`{option} {shown}`: {why}")).help(help);
     let Some(output) = site.policy.output() else {
         return Err(refuse(
             "a guarded run writes no file that its caller names, and the policy names no directory for them".to_owned(),

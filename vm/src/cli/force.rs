@@ -3,6 +3,7 @@
 //! Read for: everything in the process that runs a contract.
 
 use opal_core::agreed::Consent;
+use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use std::io::IsTerminal as _;
 
@@ -18,10 +19,10 @@ pub(super) fn asked(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, R
     }
     let help = "name what it accepts: `--force=env.NAME,…`, with keys as the report of drift prints them";
     if names.iter().any(String::is_empty) {
-        return Err(Refusal::new("usage", 64, "`--force` names an empty key").help(help));
+        return Err(Refusal::new(Code::Usage, "`--force` names an empty key").help(help));
     }
     if names.is_empty() && !on_terminal() {
-        return Err(Refusal::new("no_terminal", 64, "`--force` without keys asks, and there is no terminal to ask on").help(help));
+        return Err(Refusal::new(Code::NoTerminal, "`--force` without keys asks, and there is no terminal to ask on").help(help));
     }
     Ok(Some(names))
 }

@@ -5,6 +5,7 @@ use super::request::Inspect;
 use crate::admission::read;
 use crate::inputs::Opener;
 use clap::ArgMatches;
+use opal_core::code::Code;
 use opal_core::plan::{Unscrubbed, by_seed};
 use opal_core::program::verify::verify;
 use opal_core::refusal::Refusal;
@@ -58,7 +59,7 @@ pub fn unscrubbed_reasons(contract: &Contract<'_>, named: &[Input]) -> Result<Ve
     match keys.iter().find_map(|key| contract.unseal(&key.signing).ok()) {
         Some(seed) => Ok(by_seed(contract.slots, contract.program, &seed)),
         None if named.is_empty() => Ok(Vec::new()),
-        None => Err(Refusal::new("infra_missing:seed_keystore", 69, "no key that is named with `--identity` opens this contract")
+        None => Err(Refusal::new(Code::InfraMissingSeedKeystore, "no key that is named with `--identity` opens this contract")
             .help("name the private key of one of those that `opal-vm inspect` lists as `opened by`")),
     }
 }

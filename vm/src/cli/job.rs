@@ -6,6 +6,7 @@ use super::boundary::{self, Keep};
 use super::output::{Output, own_end, to_stderr};
 use crate::admission::Site;
 use opal_core::agreed::Runnable;
+use opal_core::code::Code;
 use opal_core::failure::Failure as _;
 use opal_core::plan::{Plan, os_reason};
 use opal_core::recorder::{NoRecord, Recorder};
@@ -38,9 +39,6 @@ use std::time::Duration;
 
 /// Time between TERM and KILL, unless the policy has less.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// What to do when a record cannot be written.
-const RECORD_HELP: &str = "make room where records are kept, or name another place with `--record DIR`, before the next run";
 
 /// A plan that may run.
 pub struct Job<'a> {
@@ -136,7 +134,7 @@ pub fn signals() -> Result<Arc<Signals>, Refusal> {
 /// Where the system gives no random bytes.
 pub fn run_id(site: &Site) -> Result<String, Refusal> {
     journal::run_id(site.now)
-        .map_err(|error| Refusal::new("no_random", 69, error.to_string()).help("check that `/dev/urandom` can be read here"))
+        .map_err(|error| Refusal::new(Code::NoRandom, error.to_string()).help("check that `/dev/urandom` can be read here"))
 }
 
 /// One run of the same work at a time. Where no lock can be had, a run that must be alone stops, and another says so and goes on.
@@ -169,7 +167,7 @@ pub fn perform(
     learn(&out.secrets, job.work.plan());
     check_supported(job.work.plan(), job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
     if !Path::new("/proc/self/task").exists() {
-        return Err(Refusal::new("no_proc", 69, "`/proc` is not there, without which the processes of a step cannot be found and ended")
+        return Err(Refusal::new(Code::NoProc, "`/proc` is not there, without which the processes of a step cannot be found and ended")
             .help("mount it: `mount -t proc proc /proc`"));
     }
     for warning in unconfined(job.work.plan(), job.site)? {
@@ -236,8 +234,8 @@ pub fn perform(
     if let Err(error) = closed
         && matches!(report.outcome, Outcome::Succeeded)
     {
-        out.say(&format!("error[record_lost]: {error}\nhelp: {RECORD_HELP}\n"));
-        exit = 74;
+        out.say(&Refusal::new(Code::RecordLost, error.to_string()).to_text());
+        exit = Code::RecordLost.exit();
     }
     match &receipt {
         Ok(Some(path)) => {
@@ -245,8 +243,8 @@ pub fn perform(
         }
         Ok(None) => {}
         Err(error) => {
-            out.say(&format!("error[receipt_lost]: {error}\n"));
-            exit = if exit == 0 { 74 } else { exit };
+            out.say(&Refusal::new(Code::ReceiptLost, error.to_string()).to_text());
+            exit = if exit == 0 { Code::ReceiptLost.exit() } else { exit };
         }
     }
     if exit != 0 || !job.wishes.quiet {
@@ -297,7 +295,7 @@ pub(super) fn unconfined(plan: &Plan, site: &Site) -> Result<Vec<String>, Refusa
 fn confirmed(job: &Job<'_>, signals: &Signals, out: &Output) -> Result<bool, Refusal> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Refusal::new("no_terminal", 64, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
+        return Err(Refusal::new(Code::NoTerminal, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
     }
     let cannot = |error: std::io::Error| system("ask", &error);
     show(job, out).and_then(|()| to_stderr(&out.clean("Execute? [y/N] "))).map_err(cannot)?;
@@ -348,7 +346,7 @@ fn about(job: &Job<'_>, start: &Start) -> Value {
 }
 
 fn refuse_receipt(error: &ReceiptError) -> Refusal {
-    Refusal::new("receipt_unusable", 74, error.to_string())
+    Refusal::new(Code::ReceiptUnusable, error.to_string())
         .help("name another file with `--receipt FILE`, in a directory that can be written")
 }
 
@@ -380,27 +378,27 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
 
 /// Why a record cannot be made, or gone on with, in the place that was `named` or in the state directory.
 pub(super) fn refuse_record(error: RecordError, named: bool) -> Refusal {
-    let (code, exit, help) = match error {
+    let (code, help) = match error {
         // The state directory is wrong, which is for its owner to set right.
         RecordError::Path(error) if !named => return Refusal::from(error),
         RecordError::Taken(_) => {
-            ("record_unusable", 74, "name another place with `--record DIR`, or go on with that run: `--resume latest`")
+            (Code::RecordUnusable, "name another place with `--record DIR`, or go on with that run: `--resume latest`")
         }
         RecordError::Path(_) | RecordError::Write(_) => {
-            ("record_unusable", 74, "name another place with `--record DIR`, or keep none with `--record none`")
+            (Code::RecordUnusable, "name another place with `--record DIR`, or keep none with `--record none`")
         }
-        RecordError::Running(_) => ("lock_held", 75, "wait until that run and all its processes have ended"),
-        RecordError::NoRecord(_) => ("no_record", 66, "`ls -t ~/.local/state/opal/runs` lists the runs, the latest first"),
-        RecordError::Foreign { .. } => ("record_foreign", 78, "go on with it as the user who started it"),
+        RecordError::Running(_) => (Code::LockHeld, "wait until that run and all its processes have ended"),
+        RecordError::NoRecord(_) => (Code::NoRecord, "`ls -t ~/.local/state/opal/runs` lists the runs, the latest first"),
+        RecordError::Foreign { .. } => (Code::RecordForeign, "go on with it as the user who started it"),
         RecordError::Tampered { .. } => {
-            ("record_tampered", 65, "do not trust this record; find out what was done, and run the contract anew")
+            (Code::RecordTampered, "do not trust this record; find out what was done, and run the contract anew")
         }
     };
-    Refusal::new(code, exit, error.to_string()).help(help)
+    Refusal::new(code, error.to_string()).help(help)
 }
 
 fn system(what: &str, error: &std::io::Error) -> Refusal {
-    Refusal::new("system", 69, format!("cannot {what}: {}", os_reason(error))).help("look at `ulimit -a`")
+    Refusal::new(Code::System, format!("cannot {what}: {}", os_reason(error))).help("look at `ulimit -a`")
 }
 
 fn execute(
@@ -461,16 +459,13 @@ fn account() -> Vec<(String, Vec<u8>)> {
 }
 
 fn refuse_run(error: &RunError) -> Refusal {
-    let (code, help) = match error {
-        RunError::Unsupported { .. } => ("unsupported_block", "use a later version of opal"),
-        RunError::Unenforceable { .. } => (
-            "unenforceable",
-            "run it on Linux 6.2 or later with Landlock and seccomp switched on; `opal-vm inspect` shows what this host can enforce",
-        ),
-        RunError::NoTerminal { .. } => ("no_terminal", "run it with `opal` on a terminal, in the foreground"),
-        RunError::System(_) => ("system", "look at `ulimit -a`"),
+    let code = match error {
+        RunError::Unsupported { .. } => Code::UnsupportedBlock,
+        RunError::Unenforceable { .. } => Code::Unenforceable,
+        RunError::NoTerminal { .. } => Code::NoTerminal,
+        RunError::System(_) => Code::System,
     };
-    Refusal::new(code, 69, error.to_string()).help(help)
+    Refusal::new(code, error.to_string())
 }
 
 fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
@@ -481,7 +476,7 @@ fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
 fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals, out: &Output) {
     let mut text = if report.mid_line { "\n".to_owned() } else { String::new() };
     if let Outcome::Cancelled(first) = &report.outcome {
-        let _ = writeln!(text, "error[cancelled]: ended by {}", first.signal);
+        let _ = writeln!(text, "error[{}]: ended by {}", Code::Cancelled, first.signal);
     }
     let failures = report.failures_text(job.source_name);
     text.push_str(&failures);
@@ -491,15 +486,16 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
     match &report.outcome {
         Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled(_) => {}
         Outcome::OutputLost(error) => {
-            let _ = writeln!(text, "error[output_lost]: the output of a step cannot be passed on: {}", os_reason(error));
-            let _ = writeln!(text, "help: see that standard output and error have room and a reader, or send them to a file");
+            let cause = format!("the output of a step cannot be passed on: {}", os_reason(error));
+            text.push_str(&Refusal::new(Code::OutputLost, cause).to_text());
         }
         Outcome::RecordLost(error) => {
-            let _ = writeln!(text, "error[record_lost]: the record of the run cannot be written: {}", os_reason(error));
-            let _ = writeln!(text, "help: {RECORD_HELP}");
+            let cause = format!("the record of the run cannot be written: {}", os_reason(error));
+            text.push_str(&Refusal::new(Code::RecordLost, cause).to_text());
         }
         Outcome::Interrupted => {
-            let _ = writeln!(text, "error[cancelled]: the run was being stopped when it died; what it had to clean up is done now");
+            let _ =
+                writeln!(text, "error[{}]: the run was being stopped when it died; what it had to clean up is done now", Code::Cancelled);
         }
     }
     let effects = if report.effects { "started" } else { "none" };

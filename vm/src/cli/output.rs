@@ -3,6 +3,7 @@
 //! Read for: everything in the process that runs a contract.
 
 use clap::ArgMatches;
+use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_core::show::{Style, write_json};
 use opal_exec::outlet::{Clean, CleanWriter};
@@ -66,15 +67,15 @@ impl Output {
     pub fn refuse(&self, refusal: &Refusal) -> u8 {
         if self.json {
             let document = json!({
-                "schema": "opal/refusal/v1", "effects": "none", "exit": refusal.exit,
-                "error": { "code": refusal.code, "message": refusal.message, "place": refusal.place, "help": refusal.help },
+                "schema": "opal/refusal/v1", "effects": "none", "exit": refusal.exit(),
+                "error": { "code": refusal.code.name(), "message": refusal.message, "place": refusal.place, "help": refusal.help },
             });
             let _ = self.document(&Clean::json(&self.secrets, &document).into_value());
         }
         let mut text = refusal.to_text();
         text.push_str("effects: none (nothing was run)\n");
         self.say(&text);
-        refusal.exit
+        refusal.exit()
     }
 
     /// Says something on standard error, by the secrets that are known now.
@@ -213,8 +214,8 @@ pub fn write_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Res
         out.flush()
     });
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Refusal::new("broken_pipe", 141, "nobody reads the output any more"),
-        _ => Refusal::new("cannot_write", 74, format!("cannot write to standard output: {}", opal_core::plan::os_reason(&error))),
+        io::ErrorKind::BrokenPipe => Refusal::new(Code::BrokenPipe, "nobody reads the output any more"),
+        _ => Refusal::new(Code::CannotWrite, format!("cannot write to standard output: {}", opal_core::plan::os_reason(&error))),
     })
 }
 

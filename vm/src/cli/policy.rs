@@ -7,6 +7,7 @@ use crate::admission::{Request, Site, check_expiry, policy_verdicts, read, sourc
 use crate::planner::NO_FILTERS;
 use clap::ArgMatches;
 use jiff::Timestamp;
+use opal_core::code::Code;
 use opal_core::program::verify::verify;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
@@ -59,7 +60,7 @@ pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
     let plan = read(&request)?;
     let (rows, refused) = decide(&plan, &request, &site)?;
     let guarded: Vec<String> = site.guarded.iter().map(ToString::to_string).collect();
-    let exit = refused.as_ref().map_or(0, |refused| refused.exit);
+    let exit = refused.as_ref().map_or(0, Refusal::exit);
     if out.json {
         let decisions: Vec<Value> = rows
             .iter()
@@ -68,7 +69,7 @@ pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
         out.document(&json!({
             "schema": "opal/policy-check/v1", "effects": "none", "verdict": if exit == 0 { "allowed" } else { "refused" }, "exit": exit,
             "policy": file, "guarded": guarded, "contract_hash": plan.contract_hash().to_string(), "decisions": decisions,
-            "error": refused.as_ref().map(|error| json!({ "code": error.code, "message": error.message, "help": error.help })),
+            "error": refused.as_ref().map(|error| json!({ "code": error.code.name(), "message": error.message, "help": error.help })),
         }))?;
     } else {
         let file = file.as_deref().map_or_else(|| format!("none: there is no {POLICY_FILE}"), |file| escape(file.as_bytes(), false));
@@ -118,7 +119,7 @@ pub(super) fn small_file(input: &Input, size_max: u64) -> Result<Vec<u8>, Refusa
 pub(super) fn unreadable(input: &Input, error: &std::io::Error) -> Refusal {
     let path = input.path().display();
     let message = format!("cannot read `{path}`: {}", opal_core::plan::os_reason(error));
-    Refusal::new("file_unreadable", 66, message).help(format!("check it: `ls -l {path}`"))
+    Refusal::new(Code::FileUnreadable, message).help(format!("check it: `ls -l {path}`"))
 }
 
 /// Every decision, and the refusal that a run would end with.

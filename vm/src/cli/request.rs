@@ -7,6 +7,7 @@ use super::boundary::{self, Keep};
 use super::force;
 use crate::admission::{Request, Site};
 use clap::ArgMatches;
+use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_format::hash::Digest;
@@ -96,7 +97,7 @@ impl Resolve {
     pub(super) fn of(matches: &ArgMatches, site: &Site) -> Result<Self, Refusal> {
         let output = path(matches, "output").unwrap_or_default();
         if output.as_os_str() == "-" && flag(matches, "json") {
-            let refusal = Refusal::new("usage", 64, "the contract and `--json` cannot both go to standard output");
+            let refusal = Refusal::new(Code::Usage, "the contract and `--json` cannot both go to standard output");
             return Err(refusal.help("name a file: `-o NEW.plan`"));
         }
         let recipients = texts(matches, "recipient").into_iter().map(|word| match word {
@@ -170,7 +171,7 @@ fn expected(text: &str) -> Result<Digest, Refusal> {
         let meant = [format!("sha256:{lower}"), lower].into_iter().find(|text| text.parse::<Digest>().is_ok());
         let help =
             meant.map_or_else(|| "give the contract hash as `opal-vm inspect` prints it".to_owned(), |text| format!("`--expect {text}`"));
-        Refusal::new("usage", 64, format!("`--expect {}`: {error}", escape(text.as_bytes(), false))).help(help)
+        Refusal::new(Code::Usage, format!("`--expect {}`: {error}", escape(text.as_bytes(), false))).help(help)
     })
 }
 

@@ -9,6 +9,7 @@ use crate::admission::{Replanned, Site, admit, read, replan};
 use crate::planner::{Planner, Replanning};
 use clap::ArgMatches;
 use jiff::Timestamp;
+use opal_core::code::Code;
 use opal_core::plan::{Plan, os_reason};
 use opal_core::refusal::Refusal;
 use opal_format::identity::PublicKey;
@@ -32,7 +33,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     let Resolve { contract: request, output, recipients: named } = Resolve::of(matches, &site)?;
     let real = request.plan.open().ok().and_then(|file| file.metadata().ok()).filter(|_| request.plan.path().as_os_str() != "-");
     if output.as_ref().zip(real).is_some_and(|(output, plan)| output.is(plan.dev(), plan.ino())) {
-        return Err(Refusal::new("usage", 64, "the new contract would take the place of the old one").help("name another file with `-o`"));
+        return Err(Refusal::new(Code::Usage, "the new contract would take the place of the old one").help("name another file with `-o`"));
     }
     let mut recipients = Vec::new();
     for one in &named {
@@ -46,7 +47,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         out.say(&warning);
     }
     let contract = &admitted.contract;
-    let no_random = |error: &dyn std::fmt::Display| Refusal::new("no_random", 69, error.to_string());
+    let no_random = |error: &dyn std::fmt::Display| Refusal::new(Code::NoRandom, error.to_string());
     let seed = Seed::generate().map_err(|error| no_random(&error))?;
     // What was compared is what is written: each thing was read once.
     let again = |replanned: &Replanned, replanning: &Replanning<'_>, planner: &mut Planner| match replanned.comparison.plan() {
@@ -62,7 +63,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
     let (file, terms) = write(contract, &fresh, &seed, &recipients, site.now)?;
     let shown = output.as_ref().map_or_else(|| "-".to_owned(), |place| place.path().display().to_string());
     put(output.as_ref(), &file.to_bytes(), &site).map_err(|error| {
-        Refusal::new("cannot_write", 74, format!("cannot write the contract: {}", os_reason(&error)))
+        Refusal::new(Code::CannotWrite, format!("cannot write the contract: {}", os_reason(&error)))
             .at(&shown)
             .help("check the directory and the space there, or name another file with `-o`")
     })?;
@@ -116,17 +117,17 @@ fn write(
         sub_keys: &plan.sub_keys,
         provenance: &Value::Object(provenance).to_string(),
     };
-    let file = contents.write(seed, recipients).map_err(|error| Refusal::new("cannot_make_contract", 65, error.to_string()))?;
+    let file = contents.write(seed, recipients).map_err(|error| Refusal::new(Code::CannotMakeContract, error.to_string()))?;
     Ok((file, terms))
 }
 
 /// The keys that a `--recipient` gives: one as text, or those of a file, one a line.
 fn keys_of(named: &Recipient) -> Result<Vec<PublicKey>, Refusal> {
     let help = "give a line like `ssh-ed25519 AAAA…`, or a file with such lines";
-    let bad = |exit, code, word: &str, cause: String| Refusal::new(code, exit, format!("`--recipient {word}`: {cause}")).help(help);
+    let bad = |code, word: &str, cause: String| Refusal::new(code, format!("`--recipient {word}`: {cause}")).help(help);
     let file = match named {
         Recipient::Key(word) => {
-            let key = word.parse().map_err(|error: opal_format::identity::KeyError| bad(64, "usage", word, error.to_string()))?;
+            let key = word.parse().map_err(|error: opal_format::identity::KeyError| bad(Code::Usage, word, error.to_string()))?;
             return Ok(vec![key]);
         }
         Recipient::File(file) => file,
@@ -142,8 +143,8 @@ fn keys_of(named: &Recipient) -> Result<Vec<PublicKey>, Refusal> {
     let keys: Result<Vec<PublicKey>, _> = lines.map(str::parse).collect();
     match keys {
         Ok(keys) if !keys.is_empty() => Ok(keys),
-        Ok(_) => Err(bad(65, "bad_recipient", &word, "there is no public key in this file".to_owned())),
-        Err(error) => Err(bad(65, "bad_recipient", &word, error.to_string())),
+        Ok(_) => Err(bad(Code::BadRecipient, &word, "there is no public key in this file".to_owned())),
+        Err(error) => Err(bad(Code::BadRecipient, &word, error.to_string())),
     }
 }
 

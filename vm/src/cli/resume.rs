@@ -6,6 +6,7 @@ use super::boundary::Keep;
 use super::job::{Begin, refuse_record};
 use super::request::{Resume, Run};
 use crate::admission::{Replanned, Site};
+use opal_core::code::Code;
 use opal_core::event::Outcome;
 use opal_core::plan::Plan;
 use opal_core::refusal::{Refusal, place};
@@ -30,7 +31,7 @@ pub(super) fn find(asked: &Run, contract_hash: &Digest, site: &Site) -> Result<O
         Keep::Usual => None,
         Keep::At(path) => Some(path),
         Keep::Nothing => {
-            return Err(Refusal::new("usage", 64, "a run without a record cannot be resumed")
+            return Err(Refusal::new(Code::Usage, "a run without a record cannot be resumed")
                 .help("leave out `--record none`, or name the directory that holds the record"));
         }
     };
@@ -48,16 +49,14 @@ pub(super) fn find(asked: &Run, contract_hash: &Digest, site: &Site) -> Result<O
             _ => format!("there is no record of a run `{run_id}` here"),
         };
         let help = "give the name of a run as it was shown at its end, and `--record DIR` if its record is elsewhere";
-        return Err(Refusal::new("no_record", 66, message).help(help));
+        return Err(Refusal::new(Code::NoRecord, message).help(help));
     };
     match &earlier.head().contract_hash {
         Some(hash) if *hash == contract_hash => Ok(Some(earlier)),
-        Some(hash) => Err(Refusal::new("record_of_another", 64, format!("run {run_id} was of another contract, {hash}"))
+        Some(hash) => Err(Refusal::new(Code::RecordOfAnother, format!("run {run_id} was of another contract, {hash}"))
             .help("name that contract with `--plan`")),
-        None => {
-            Err(Refusal::new("record_of_direct_run", 64, format!("run {run_id} was a direct run, which has no contract to go on with"))
-                .help("run it again with `opal`"))
-        }
+        None => Err(Refusal::new(Code::RecordOfDirectRun, format!("run {run_id} was a direct run, which has no contract to go on with"))
+            .help("run it again with `opal`")),
     }
 }
 
@@ -83,12 +82,12 @@ pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan
     let nodes = &plan.steps.nodes;
     let Reading { rest, ended, unknown } = history::read(&earlier.events, nodes, |binding, sealed| earlier.unseal(binding, sealed));
     if ended == Some(Outcome::Succeeded) {
-        return Err(Refusal::new("run_finished", 64, format!("run {run_id} has finished, and there is nothing left of it to do"))
+        return Err(Refusal::new(Code::RunFinished, format!("run {run_id} has finished, and there is nothing left of it to do"))
             .help("to run the contract again, leave out `--resume`"));
     }
     let base = &earlier.head().base;
     if site.base.to_string_lossy() != *base {
-        return Err(Refusal::new("other_directory", 64, format!("run {run_id} started in `{base}`, and its paths are relative to that"))
+        return Err(Refusal::new(Code::OtherDirectory, format!("run {run_id} started in `{base}`, and its paths are relative to that"))
             .help(match site.policy.start_directory(&contract.terms.directory) {
                 Ok(None) => format!("`cd {base}` first"),
                 _ => "the policy names another directory since then: have it set back, or run the contract anew".to_owned(),
@@ -120,7 +119,7 @@ fn refuse_unknown(run_id: &str, unknown: &[usize], resume: &str, contract: &Cont
     let more = if unknown.len() > SHOWN_MAX { ", …" } else { "" };
     let steps = if unknown.len() == 1 { "step" } else { "steps" };
     let message = format!("run {run_id} ended in the middle of {steps} {}{more}, and nobody knows what was done of it", paths.join(", "));
-    let mut refusal = Refusal::new("step_unknown", 64, message).help(format!(
+    let mut refusal = Refusal::new(Code::StepUnknown, message).help(format!(
         "find out whether it took effect; if it may run again: `{resume} --rerun-unknown`; else make a new contract without it"
     ));
     for (node, path) in unknown.iter().zip(&paths) {
@@ -134,7 +133,7 @@ fn refuse_unknown(run_id: &str, unknown: &[usize], resume: &str, contract: &Cont
 /// Where a run begins whose caller wants it to begin at `from`.
 pub(super) fn partial(from: Option<&str>, plan: &Plan, site: &Site) -> Result<Start, Refusal> {
     let Some(path) = from else { return Ok(Start::default()) };
-    let usage = |message: String, help: String| Refusal::new("usage", 64, message).help(help);
+    let usage = |message: String, help: String| Refusal::new(Code::Usage, message).help(help);
     let nodes = &plan.steps.nodes;
     let Some(index) = Paths::new(nodes).position(|known| known == path) else {
         return Err(usage(format!("there is no step {path}"), nearest(nodes, path)));
@@ -153,7 +152,7 @@ pub(super) fn partial(from: Option<&str>, plan: &Plan, site: &Site) -> Result<St
     if let Some((maker, user, name)) = missing_binding(plan, index) {
         let (maker, user) = (path_of(nodes, maker), path_of(nodes, user));
         let message = format!("step {user} needs `@var.{name}`, which step {maker} makes, and `--from {path}` skips that one");
-        return Err(Refusal::new("binding_skipped", 64, message).help(format!("begin there or before: `--from {maker}`")));
+        return Err(Refusal::new(Code::BindingSkipped, message).help(format!("begin there or before: `--from {maker}`")));
     }
     site.policy.check_partial(site.is_guarded())?;
     let before = opal_format::steps::StepsView { nodes: nodes.get(..index).unwrap_or_default(), ..plan.steps.view() };

@@ -10,6 +10,7 @@ use super::request::Verify;
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use clap::ArgMatches;
 use opal_core::agreed::{Comparison, accepts};
+use opal_core::code::Code;
 use opal_core::drift::DriftCode;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
@@ -27,7 +28,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
     let mut site = super::site()?;
     let Verify { contract: request, reveal: revealed } = Verify::of(matches, &site)?;
     if revealed.is_some() && !std::io::stdout().is_terminal() {
-        return Err(Refusal::new("no_terminal", 64, "`--reveal` shows a value on a terminal only, and standard output is none"));
+        return Err(Refusal::new(Code::NoTerminal, "`--reveal` shows a value on a terminal only, and standard output is none"));
     }
     let plan = read(&request)?;
     let mut planner = super::planner()?;
@@ -53,7 +54,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
 /// Shows one value of the fresh plan.
 fn reveal(key: &str, comparison: &Comparison) -> Result<(), Refusal> {
     let unknown = || {
-        Refusal::new("usage", 64, format!("the fresh plan holds no value `{}`", escape(key.as_bytes(), false)))
+        Refusal::new(Code::Usage, format!("the fresh plan holds no value `{}`", escape(key.as_bytes(), false)))
             .help("give a key as the report of drift or `opal-vm inspect` prints it")
     };
     let plan = comparison.plan().ok_or_else(unknown)?;

@@ -17,6 +17,7 @@ pub use child::{plan_at, serve};
 use answers::{Answers, Remembered, Senseless};
 use channel::{Channel, Lost, Received};
 use opal_core::agreed::{Comparison, Found, FoundValue};
+use opal_core::code::Code;
 use opal_core::compare::Failed;
 use opal_core::plan::{Draft, DraftValue, Plan, Reality, STOPS, Scalar};
 use opal_core::program::verify::{Rule, Table, VerifyError};
@@ -145,7 +146,7 @@ fn ended(lost: Lost) -> Refusal {
         Lost::Greedy => "the planner asked or said too much",
         Lost::Nonsense => "the planner gave an answer that makes no sense",
     };
-    Refusal::new("planner_ended", 69, what).help(
+    Refusal::new(Code::PlannerEnded, what).help(
         "look for what ends processes here (`dmesg`, `ulimit -a`), and try again; if it happens each time, report the contract as a bug",
     )
 }
@@ -303,7 +304,7 @@ impl<'a> Replanning<'a> {
             return Err(ended(Lost::Nonsense));
         }
         if body.is_empty() {
-            return Err(Refusal::new("planner_ended", 69, "what the program gives now is too large to be shown")
+            return Err(Refusal::new(Code::PlannerEnded, "what the program gives now is too large to be shown")
                 .help("the contract and this host differ; make a new contract"));
         }
         self.read_tables(&body, own_values(answers, values)?, seed).ok_or_else(|| ended(Lost::Nonsense))
@@ -362,7 +363,7 @@ fn stopped(body: &[u8], answers: &Answers<'_>) -> Option<Result<Failed, Refusal>
     }
     let (code, text) = STOPS.get(usize::from(code))?;
     if *code == "internal" {
-        return Some(Err(Refusal::new("internal", 70, *text)));
+        return Some(Err(Refusal::new(Code::Internal, *text)));
     }
     let key = about.checked_sub(1).and_then(|at| answers.given.get(usize::try_from(at).ok()?)).map(|answer| answer.key.clone());
     let message = match (&key, text.strip_prefix("a value ")) {

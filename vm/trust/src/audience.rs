@@ -12,7 +12,8 @@ use opal_format::identity::{KeyError, PublicKey};
 
 use super::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
 use super::safe_path::{SafeDir, SafePathError, forbid};
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 /// Where the key of a host is, below `/etc`; the first that is there.
 const PLACES: [(&str, &str); 2] = [("opal", "host.pub"), ("ssh", "ssh_host_ed25519_key.pub")];
@@ -53,19 +54,16 @@ impl Failure for AudienceError {
     fn report(&self) -> Report {
         match self {
             Self::Other { here, .. } => Report::new(
-                "wrong_host",
-                exit::UNTRUSTED,
+                Code::WrongHost,
                 format!("run it there; or make it for this host too, with `--host '{here}'`, and have it reviewed"),
             ),
             Self::NoKey { .. } => Report::new(
-                "no_host_key",
-                exit::CONFIGURATION,
+                Code::NoHostKey,
                 "have the owner of this host make one: `ssh-keygen -A`, or put the public key that is to stand for it into /etc/opal/host.pub",
             ),
             Self::Path(error) => error.report(),
             Self::BadKey { path, .. } => Report::new(
-                "bad_host_key",
-                exit::CONFIGURATION,
+                Code::BadHostKey,
                 format!("have the owner of this host put one line `ssh-ed25519 AAAA…` into {}", path.display()),
             ),
         }
@@ -131,7 +129,7 @@ mod tests {
     fn the_key_of_a_host_is_root_s_to_put_and_one_line() {
         let (paths, temp) = fixture::host();
         let [mine, ssh, other] = ["", "root@host", "x"].map(|comment| Identity::generate(comment).expect("a key"));
-        let code = |audience: &[PublicKey]| judge_audience(audience, &paths).map_err(|error| error.code());
+        let code = |audience: &[PublicKey]| judge_audience(audience, &paths).map_err(|error| error.code().name());
         assert_eq!(code(&[]), Ok(()));
         assert_eq!(code(&[mine.public()]), Err("no_host_key"));
         fs::create_dir(paths.etc.join("ssh")).expect("a directory");

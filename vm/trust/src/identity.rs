@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::input::Input;
 use super::locations::HostPaths;
 use super::safe_path::{PathCause, SafeDir, SafePathError, forbid, read_capped};
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 const FILE: &str = "identity";
 const PUBLIC_FILE: &str = "identity.pub";
@@ -47,15 +48,15 @@ impl Failure for IdentityError {
         let (code, help) = match self {
             Self::Path(error) => return error.report(),
             Self::Unreadable { path, .. } => {
-                return Report::new("identity_unreadable", exit::NO_INPUT, format!("check it: `ls -l {}`", path.display()));
+                return Report::new(Code::IdentityUnreadable, format!("check it: `ls -l {}`", path.display()));
             }
             Self::Key { path, cause: KeyError::Encrypted } => (
-                "encrypted_identity",
+                Code::EncryptedIdentity,
                 format!("use a key without a passphrase, or take it off: `ssh-keygen -p -N '' -f {}`", path.display()),
             ),
-            Self::Key { .. } => ("bad_identity", "make a new one: `opalc keygen -o FILE`".to_owned()),
+            Self::Key { .. } => (Code::BadIdentity, "make a new one: `opalc keygen -o FILE`".to_owned()),
         };
-        Report::new(code, exit::CONFIGURATION, help)
+        Report::new(code, help)
     }
 }
 
@@ -217,7 +218,7 @@ mod tests {
         let file = temp.path().join("home/.config/opal/identity");
         chmod(&file, 0o640);
         let refused = own(&paths).expect_err("too open");
-        assert_eq!((refused.code(), refused.exit()), ("unsafe_mode", 78));
+        assert_eq!((refused.code().name(), refused.exit()), ("unsafe_mode", 78));
         assert!(matches!(from_named_file(&file), Err(IdentityError::Path(SafePathError { cause: PathCause::Mode { .. }, .. }))));
     }
 

@@ -19,7 +19,8 @@ use super::policy::{Policy, Rules, SignerEntry};
 use super::revoked::Revoked;
 use super::safe_path::{SafePathError, forbid};
 use super::signers::{Inactive, LineError, Signer, parse};
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 /// The most signatures a contract holds (spec/plan-format.md).
 const SIGNATURES_MAX: usize = 16;
@@ -70,8 +71,7 @@ impl Failure for TrustSetError {
             Self::Path(error) => error.report(),
             Self::Line(error) => error.report(),
             Self::EntryUnmatched { .. } => Report::new(
-                "signer_entry_unmatched",
-                exit::CONFIGURATION,
+                Code::SignerEntryUnmatched,
                 "correct the principal in /etc/opal/policy.toml, or add its line to /etc/opal/allowed_signers",
             ),
         }
@@ -276,26 +276,26 @@ impl Failure for Untrusted {
         let sign = "sign it: `opalc sign FILE`";
         let pin = |contract: &Digest| format!("or review it and pass `--expect {contract}`");
         let (code, help) = match self {
-            Self::RevokedContract { .. } => ("contract_revoked", "make a new contract: this one is in /etc/opal/revoked".to_owned()),
-            Self::RevokedKey { .. } => ("key_revoked", "plan and sign again with a key that is not in /etc/opal/revoked".to_owned()),
-            Self::Unexpected { actual } => ("unexpected_contract", format!("review it, then pass `--expect {actual}`")),
-            Self::Unsigned { required: true, .. } => ("unsigned", sign.to_owned()),
-            Self::Unsigned { contract, .. } => ("unsigned", format!("{sign}; {}", pin(contract))),
-            Self::NotTrusted { assessments, required: true, .. } => ("untrusted_signer", allow_help(assessments)),
+            Self::RevokedContract { .. } => (Code::ContractRevoked, "make a new contract: this one is in /etc/opal/revoked".to_owned()),
+            Self::RevokedKey { .. } => (Code::KeyRevoked, "plan and sign again with a key that is not in /etc/opal/revoked".to_owned()),
+            Self::Unexpected { actual } => (Code::UnexpectedContract, format!("review it, then pass `--expect {actual}`")),
+            Self::Unsigned { required: true, .. } => (Code::Unsigned, sign.to_owned()),
+            Self::Unsigned { contract, .. } => (Code::Unsigned, format!("{sign}; {}", pin(contract))),
+            Self::NotTrusted { assessments, required: true, .. } => (Code::UntrustedSigner, allow_help(assessments)),
             Self::NotTrusted { assessments, contract, .. } => {
-                ("untrusted_signer", format!("{}; {}", allow_help(assessments), pin(contract)))
+                (Code::UntrustedSigner, format!("{}; {}", allow_help(assessments), pin(contract)))
             }
             Self::OutsideEntry { principal } => (
-                "signer_outside_entry",
+                Code::SignerOutsideEntry,
                 format!("have another principal sign it, or widen the [[signer]] entry of `{principal}` in the policy"),
             ),
             Self::Vouches { .. } => (
-                "vouches_unmet",
+                Code::VouchesUnmet,
                 "have somebody who did not sign it vouch: `opalc vouch FILE -o FILE.vouch`, and pass `--vouch FILE.vouch`".to_owned(),
             ),
-            Self::Threshold { .. } => ("threshold_unmet", "have another principal sign it: `opalc sign FILE --key KEY`".to_owned()),
+            Self::Threshold { .. } => (Code::ThresholdUnmet, "have another principal sign it: `opalc sign FILE --key KEY`".to_owned()),
         };
-        Report::new(code, exit::UNTRUSTED, help)
+        Report::new(code, help)
     }
 }
 
@@ -515,7 +515,7 @@ mod tests {
         fn code(&self, trust: &TrustSet) -> &'static str {
             let refused = self.judge(trust).expect_err("refused");
             assert_eq!(refused.exit(), 20);
-            refused.code()
+            refused.code().name()
         }
 
         fn basis(&self, trust: &TrustSet) -> Basis {
@@ -594,7 +594,7 @@ mod tests {
                 true
             }
             Err(refused) => {
-                assert_eq!((refused.code(), refused.exit()), ("threshold_unmet", 20));
+                assert_eq!((refused.code().name(), refused.exit()), ("threshold_unmet", 20));
                 false
             }
         };
@@ -612,8 +612,8 @@ mod tests {
         // Signatures that are not trusted do not count.
         assert!(!met(&k[..2], &[("alice", k[0])]));
         let none = two(&k[..2], &[]).expect_err("refused");
-        assert_eq!(none.code(), "untrusted_signer");
-        assert_eq!(two(&[], &[]).expect_err("refused").code(), "unsigned");
+        assert_eq!(none.code().name(), "untrusted_signer");
+        assert_eq!(two(&[], &[]).expect_err("refused").code().name(), "unsigned");
     }
 
     #[test]
@@ -680,7 +680,7 @@ mod tests {
         config.write_file("allowed_signers", b"u", 0o600, true).expect("written");
         assert!(TrustSet::load(&paths, None, true, &own_too).is_ok());
         let refused = TrustSet::load(&paths, None, false, &own_too).expect_err("bad line");
-        assert_eq!((refused.code(), refused.exit()), ("bad_trust_file", 78));
+        assert_eq!((refused.code().name(), refused.exit()), ("bad_trust_file", 78));
         assert!(refused.to_string().contains(&format!("{}", temp.path().join("home/.config/opal/allowed_signers").display())));
     }
 }

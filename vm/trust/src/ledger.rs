@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::locations::{HostPaths, file_name};
 use super::safe_path::{PathCause, SafeDir, SafePathError, forbid};
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 const ENTRY_SIZE_MAX: u64 = 4096;
 const SCHEMA: &str = "opal-ledger/v1";
@@ -65,15 +66,11 @@ impl Failure for LedgerError {
         match self {
             Self::AlreadyRun { entry: Entry { finished: false, run_id, .. }, .. } => {
                 let help = format!("see how far it came in the record of run {run_id}, then make a new contract");
-                Report::new("already_run", exit::ALREADY_RUN, help)
+                Report::new(Code::AlreadyRun, help)
             }
-            Self::AlreadyRun { .. } => {
-                Report::new("already_run", exit::ALREADY_RUN, "make a new contract: `opalc FILE.opl --resolve --once -o FILE.plan`")
-            }
-            Self::Unusable(error) => Report::new("ledger_unusable", exit::CANNOT_WRITE, error.help()),
-            Self::Damaged { .. } => {
-                Report::new("ledger_damaged", exit::CANNOT_WRITE, "find out whether the contract ran, then make a new one")
-            }
+            Self::AlreadyRun { .. } => Report::new(Code::AlreadyRun, "make a new contract: `opalc FILE.opl --resolve --once -o FILE.plan`"),
+            Self::Unusable(error) => Report::new(Code::LedgerUnusable, error.help()),
+            Self::Damaged { .. } => Report::new(Code::LedgerDamaged, "find out whether the contract ran, then make a new one"),
         }
     }
 }
@@ -248,7 +245,7 @@ mod tests {
             assert_ne!(damaged, entry);
             std::fs::write(&file, damaged).expect("written");
             let refused = ledger.check_unused(&contract(), None).expect_err("damaged");
-            assert_eq!((refused.code(), refused.exit()), ("ledger_damaged", 74));
+            assert_eq!((refused.code().name(), refused.exit()), ("ledger_damaged", 74));
         }
     }
 

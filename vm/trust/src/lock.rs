@@ -19,7 +19,8 @@ use opal_format::hash::Digest;
 
 use super::locations::{HostPaths, file_name};
 use super::safe_path::{PathCause, SafePathError, errno_of, read_capped};
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 /// Bytes that name the holder, padded; the longest ids, pids and times fit.
 const HOLDER_SIZE: usize = 127;
@@ -49,8 +50,8 @@ pub enum LockError {
 impl Failure for LockError {
     fn report(&self) -> Report {
         match self {
-            Self::Held { .. } => Report::new("lock_held", exit::LOCKED, "wait until that run and all its processes have ended"),
-            Self::Unusable(error) => Report::new("lock_unusable", exit::CANNOT_WRITE, error.help()),
+            Self::Held { .. } => Report::new(Code::LockHeld, "wait until that run and all its processes have ended"),
+            Self::Unusable(error) => Report::new(Code::LockUnusable, error.help()),
         }
     }
 }
@@ -209,6 +210,6 @@ mod tests {
         let run = temp.path().join("run");
         std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o777)).expect("chmod");
         let refused = RunLock::acquire(&paths, &plan("a"), "R", now()).expect_err("unsafe");
-        assert_eq!((refused.code(), refused.exit()), ("lock_unusable", 74));
+        assert_eq!((refused.code().name(), refused.exit()), ("lock_unusable", 74));
     }
 }

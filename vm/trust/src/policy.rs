@@ -17,9 +17,10 @@ use super::locations::HostPaths;
 use super::pattern::matches;
 use super::safe_path::SafePathError;
 use opal_core::agreed::DirectAllowed;
+use opal_core::code::Code;
 use opal_core::decorators::{NODE_DECORATORS, OPERATIONS, VALUE_DECORATORS};
 use opal_core::duration;
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::failure::{Failure, Report};
 use opal_core::sandbox::{Host, Sandbox, SandboxLevel};
 
 /// Where the policy is, for messages.
@@ -254,17 +255,17 @@ impl Failure for PolicyError {
         let correct = || format!("correct {POLICY_FILE}; nothing runs until then");
         let (code, help) = match self {
             Self::Path(error) => return error.report(),
-            Self::Syntax { .. } => ("policy_syntax", correct()),
-            Self::MissingKey { .. } => ("policy_missing_key", correct()),
-            Self::BadValue { .. } => ("policy_bad_value", correct()),
+            Self::Syntax { .. } => (Code::PolicySyntax, correct()),
+            Self::MissingKey { .. } => (Code::PolicyMissingKey, correct()),
+            Self::BadValue { .. } => (Code::PolicyBadValue, correct()),
             Self::UnknownKey { key } => {
                 let last = key.rsplit('.').next();
                 let near = KEYS.iter().find(|known| known.name.rsplit('.').next() == last);
                 let help = near.map(|near| format!("did you mean `{}`?", near.name));
-                ("policy_unknown_key", help.unwrap_or_else(correct))
+                (Code::PolicyUnknownKey, help.unwrap_or_else(correct))
             }
         };
-        Report::new(code, exit::CONFIGURATION, help)
+        Report::new(code, help)
     }
 }
 
@@ -281,7 +282,7 @@ pub struct Refused {
 impl Failure for Refused {
     fn report(&self) -> Report {
         let help = format!("ask the owner of this host to change `{}`, or plan without it", self.key);
-        Report::new("policy_refused", exit::POLICY, help)
+        Report::new(Code::PolicyRefused, help)
     }
 }
 
@@ -945,7 +946,7 @@ mod tests {
         let error = |text: &str| {
             let error = Policy::parse(text.as_bytes()).expect_err(text);
             assert_eq!(error.exit(), 78);
-            (error.code(), error.to_string())
+            (error.code().name(), error.to_string())
         };
         for text in
             ["[plan]\nmaxage = \"1h\"", "[plans]", "[plans]\nx = 1", "x = 1", "[trust.keys]", "[[signer]]\nprincipal = \"a\"\ntarget = []"]
@@ -997,7 +998,7 @@ mod tests {
         let file = temp.path().join("etc/opal/policy.toml");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).expect("chmod");
         let refused = Policy::load(&paths).expect_err("unsafe");
-        assert_eq!((refused.code(), refused.exit()), ("unsafe_mode", 78));
+        assert_eq!((refused.code().name(), refused.exit()), ("unsafe_mode", 78));
     }
 
     proptest! {

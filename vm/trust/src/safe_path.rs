@@ -19,7 +19,8 @@ use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::Uid;
 
 use crate::new_file::{NewFile, sync_names};
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
@@ -105,22 +106,22 @@ impl Failure for SafePathError {
         let move_away = || format!("move it away: `mv {path} {path}.old`");
         let absolute = || "set the variable to an absolute path without `..`".to_owned();
         let (code, help) = match self.cause {
-            PathCause::Unset => ("no_home", format!("`export {path}=DIR`, or `export HOME=DIR`")),
-            PathCause::Relative | PathCause::Parent => ("unsafe_path", absolute()),
-            PathCause::Link => ("unsafe_link", format!("name the real place instead: `realpath {path}`")),
-            PathCause::NotDirectory | PathCause::NotRegular => ("unsafe_kind", move_away()),
-            PathCause::Owner { wanted, .. } => ("unsafe_owner", format!("`chown {wanted} {path}`")),
+            PathCause::Unset => (Code::NoHome, format!("`export {path}=DIR`, or `export HOME=DIR`")),
+            PathCause::Relative | PathCause::Parent => (Code::UnsafePath, absolute()),
+            PathCause::Link => (Code::UnsafeLink, format!("name the real place instead: `realpath {path}`")),
+            PathCause::NotDirectory | PathCause::NotRegular => (Code::UnsafeKind, move_away()),
+            PathCause::Owner { wanted, .. } => (Code::UnsafeOwner, format!("`chown {wanted} {path}`")),
             // Such as `/tmp`, which must stay as it is.
             PathCause::Mode { mode, .. } if mode & 0o1000 != 0 => {
-                ("unsafe_mode", "name a place that is nobody else's: `mkdir -m 700 DIR`".to_owned())
+                (Code::UnsafeMode, "name a place that is nobody else's: `mkdir -m 700 DIR`".to_owned())
             }
-            PathCause::Mode { forbidden, .. } => ("unsafe_mode", format!("`chmod {} {path}`", removal(forbidden))),
-            PathCause::TooLarge(_) => ("file_too_large", look()),
-            PathCause::Exists | PathCause::NotEmpty => ("file_exists", move_away()),
-            PathCause::Read(_) => ("cannot_read", look()),
-            PathCause::Write(_) => return Report::new("cannot_write", exit::CANNOT_WRITE, look()),
+            PathCause::Mode { forbidden, .. } => (Code::UnsafeMode, format!("`chmod {} {path}`", removal(forbidden))),
+            PathCause::TooLarge(_) => (Code::UnsafeSize, look()),
+            PathCause::Exists | PathCause::NotEmpty => (Code::FileExists, move_away()),
+            PathCause::Read(_) => (Code::CannotRead, look()),
+            PathCause::Write(_) => (Code::CannotWrite, look()),
         };
-        Report::new(code, exit::CONFIGURATION, help)
+        Report::new(code, help)
     }
 }
 

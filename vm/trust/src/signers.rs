@@ -14,7 +14,8 @@ use opal_format::credential::{CERTIFICATE, Signatory, SigningParty};
 use opal_format::identity::KeyError;
 
 use super::pattern::{list_accepts, matches};
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 /// One line: a key and what its signatures are good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,13 +178,13 @@ impl Failure for LineError {
     fn report(&self) -> Report {
         let (code, help) = match self.cause {
             LineCause::Certificate => {
-                ("bad_trusted_key", "list the key of the authority: `*@example.com cert-authority ssh-ed25519 AAAA…`")
+                (Code::BadTrustedKey, "list the key of the authority: `*@example.com cert-authority ssh-ed25519 AAAA…`")
             }
-            LineCause::NotRevocable => ("bad_trust_file", "write `ssh-ed25519 AAAA…`, `SHA256:…`, `sha256:…` or `blake3:…`"),
-            LineCause::Key(_) => ("bad_trusted_key", "correct the key, or start the line with `#`"),
-            _ => ("bad_trust_file", "write `alice namespaces=\"opal-plan\" ssh-ed25519 AAAA…`, or start the line with `#`"),
+            LineCause::NotRevocable => (Code::BadTrustFile, "write `ssh-ed25519 AAAA…`, `SHA256:…`, `sha256:…` or `blake3:…`"),
+            LineCause::Key(_) => (Code::BadTrustedKey, "correct the key, or start the line with `#`"),
+            _ => (Code::BadTrustFile, "write `alice namespaces=\"opal-plan\" ssh-ed25519 AAAA…`, or start the line with `#`"),
         };
-        Report::new(code, exit::CONFIGURATION, help)
+        Report::new(code, help)
     }
 }
 

@@ -16,7 +16,8 @@ use opal_format::signature::{SignatureError, SshSignature};
 use super::input::Input;
 use super::judge::{Assessment, Decision, Question, TrustSet, Untrusted, Verdict, assess, distinct_keys, distinct_principals, may_be_same};
 use super::policy::Rules;
-use opal_core::failure::{Failure, Report, exit};
+use opal_core::code::Code;
+use opal_core::failure::{Failure, Report};
 
 /// The most that are looked at in one run.
 pub const VOUCHES_MAX: usize = 16;
@@ -55,18 +56,14 @@ pub enum VouchError {
 impl Failure for VouchError {
     fn report(&self) -> Report {
         match self {
-            Self::Unreadable { path, .. } => {
-                Report::new("vouch_unreadable", exit::NO_INPUT, format!("check it: `ls -l {}`", path.display()))
-            }
+            Self::Unreadable { path, .. } => Report::new(Code::VouchUnreadable, format!("check it: `ls -l {}`", path.display())),
             Self::Signature { cause, .. } => {
-                Report::new(cause.code(), exit::UNTRUSTED, "have it made again: `opalc vouch FILE.plan -o FILE`")
+                Report::new(Code::of_format(cause.code()), "have it made again: `opalc vouch FILE.plan -o FILE`")
             }
-            Self::Other { path } => Report::new(
-                "vouch_mismatch",
-                exit::UNTRUSTED,
-                format!("`opalc show {}` says what it is for; leave it out otherwise", path.display()),
-            ),
-            Self::TooMany => Report::new("usage", exit::USAGE, "name those that count"),
+            Self::Other { path } => {
+                Report::new(Code::VouchMismatch, format!("`opalc show {}` says what it is for; leave it out otherwise", path.display()))
+            }
+            Self::TooMany => Report::new(Code::Usage, "name those that count"),
         }
     }
 }
@@ -217,7 +214,7 @@ mod tests {
         let counted = judge_vouches(&vouchers, need, &question, trust, &Rules { entries, ..free }, &decision);
         counted.map(|judged| judged.iter().filter(|one| matches!(one.verdict, Verdict::Trusted { .. })).count()).map_err(|refused| {
             assert_eq!(refused.exit(), 20);
-            refused.code()
+            refused.code().name()
         })
     }
 

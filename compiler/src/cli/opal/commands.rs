@@ -1,10 +1,11 @@
 //! Finds `commands.opl`, and lists what is in it.
 
-use super::super::failure::{Failure, exit, reason};
+use super::super::failure::{Failure, reason};
 use super::super::{compile, console, host};
 use crate::check::{self, shape::value_type};
 use crate::lower::{self, CommandSummary};
 use crate::source::{SOURCE_SIZE_MAX, Source};
+use opal_core::code::Code;
 use opal_core::show::escape;
 use opal_trust::locations::HostPaths;
 use opal_trust::safe_path::{PathCause, SafeDir, SafePathError, forbid};
@@ -52,7 +53,7 @@ fn read(start: &Path) -> Result<(PathBuf, Source), Failure> {
     let (dir, top) = search(start, paths.home.as_deref())?;
     let Some(dir) = dir else {
         let above = if top == start { String::new() } else { format!(", nor above it up to `{}`", top.display()) };
-        return Err(Failure::new(exit::NO_INPUT, "no_commands", format!("there is no `{NAME}` in `{}`{above}", start.display()))
+        return Err(Failure::new(Code::NoCommands, format!("there is no `{NAME}` in `{}`{above}", start.display()))
             .with_help(format!("write one: `echo 'hello: echo hello' > {NAME}`; or name a file: `opal ./FILE.opl`")));
     };
     let path = dir.join(NAME);
@@ -95,7 +96,7 @@ fn search(start: &Path, home: Option<&Path>) -> Result<(Option<PathBuf>, PathBuf
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(exit::NO_INPUT, "file_unreadable", format!("cannot read `{}`: {}", path.display(), reason(error)))
+    Failure::new(Code::FileUnreadable, format!("cannot read `{}`: {}", path.display(), reason(error)))
         .with_help(format!("check the permissions on the way: `namei -l {}`", path.display()))
 }
 

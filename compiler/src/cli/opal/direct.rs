@@ -1,6 +1,6 @@
 //! A direct run: plans fresh and runs that plan, without a contract (spec/opal.md, "Direct runs").
 
-use super::super::failure::{Failure, exit};
+use super::super::failure::Failure;
 use super::super::{compile, console, files, host, plan, regen_root, seed};
 use super::progress;
 use crate::contract::{Place, PlanFailure, Work};
@@ -93,10 +93,8 @@ fn check_terminal(nodes: &[Node]) -> Result<(), Failure> {
                 parallel_ends = parallel_ends.max(at.saturating_add(node.length()));
             }
             Some(NodeKind::Tty) if at < parallel_ends => {
-                let code = Code::TtyInParallel;
                 return Err(Failure::new(
-                    exit::DATA,
-                    code.name(),
+                    Code::TtyInParallel.into(),
                     "a command that is called in `@parallel` has a `@tty` block, and there is one terminal",
                 )
                 .with_help("call it before `@parallel` or after it"));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use opal_core::code::Code;
 use opal_format::record::Span;
 
 use opal_core::event;
@@ -326,7 +327,7 @@ impl RunReport {
         };
         if let Some(failure) = cause.and_then(|cause| self.failures.get(cause)) {
             let name = if failure.path.is_empty() { "the run".to_owned() } else { format!("step {}", failure.path) };
-            let _ = writeln!(out, "error[step_failed]: {name} failed: {}", failure.cause);
+            let _ = writeln!(out, "error[{}]: {name} failed: {}", Code::StepFailed, failure.cause);
             if failure.span.line.to_native() != 0 {
                 let _ = writeln!(out, "  --> {source}:{}:{}", failure.span.line.to_native(), failure.span.column.to_native());
             }
