@@ -19,6 +19,7 @@
 )]
 
 pub mod confine;
+mod deliver;
 pub mod outlet;
 pub mod run;
 pub mod scrub;

@@ -19,48 +19,23 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, poll};
 use opal_core::event::{self, Event};
 use opal_core::plan::{Plan, Scalar, Unscrubbed};
 use opal_core::show::{Style, exact, json_line, json_text};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::deliver::{PIPE_BUF, deliver};
 use crate::run::progress::Progress;
 use crate::scrub::{Scrubber, Secrets};
 use crate::supervise::lane::Stream;
-use crate::supervise::signals::{Phase, Signals};
-use crate::supervise::wait::poll_timeout;
-
-/// What a pipe that is ready takes without blocking, and the most that is handed to the kernel at once.
-const PIPE_BUF: usize = 4096;
-
-/// How long a reader that does not read may hold up a run that is to stop.
-const READER_MAX: Duration = Duration::from_secs(2);
+use crate::supervise::signals::Signals;
 
 /// Fields of events and reports whose words are ours, or names of places in the plan.
-const FIXED: &[&str] = &[
-    "sealed",
-    "result",
-    "after",
-    "stopped",
-    "outcome",
-    "schema",
-    "effects",
-    "path",
-    "signal",
-    "run_id",
-    "resumed_from",
-    "from",
-    "code",
-    "event",
-    "stream",
-];
+const FIXED: &str = "sealed result after stopped outcome schema effects path signal run_id resumed_from from code event stream";
 
 /// Text that holds none of the secrets that were known when it was made.
 #[derive(Clone, Debug)]
@@ -181,7 +156,10 @@ fn tame(secrets: &Arc<Secrets>, value: &mut Value) {
         Value::String(text) => *text = exact(&secrets.scrub(text.as_bytes())).to_string(),
         Value::Array(values) => values.iter_mut().for_each(|value| tame(secrets, value)),
         Value::Object(fields) => {
-            fields.iter_mut().filter(|(name, _)| !FIXED.contains(&name.as_str())).for_each(|(_, value)| tame(secrets, value));
+            fields
+                .iter_mut()
+                .filter(|(name, _)| !FIXED.split(' ').any(|fixed| fixed == name.as_str()))
+                .for_each(|(_, value)| tame(secrets, value));
         }
         _ => {}
     }
@@ -374,55 +352,6 @@ impl Outlet {
     pub const fn secrets(&self) -> &Arc<Secrets> {
         &self.secrets
     }
-}
-
-/// Writes all of `bytes`, however long that takes; once the run is to stop, for two seconds at most.
-///
-/// # Errors
-/// Those of writing; `TimedOut`, or `Interrupted` by a signal that kills.
-pub fn deliver(file: &mut File, mut bytes: &[u8], signals: &Signals) -> io::Result<()> {
-    if signals.check() == Phase::Run {
-        match write_all(file, &mut bytes, signals, Phase::Run, None) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
-    let seen = signals.phase().max(Phase::Cancel);
-    write_all(file, &mut bytes, signals, seen, Instant::now().checked_add(READER_MAX))
-}
-
-/// Writes all of `bytes`, of which the rest is left in it. A reader that does not read must not keep a signal beyond `seen`, or a deadline, from ending the run.
-pub(crate) fn write_all(file: &mut File, bytes: &mut &[u8], signals: &Signals, seen: Phase, deadline: Option<Instant>) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let [arrived, kill] = signals.poll_fds(seen);
-        let mut fds =
-            [PollFd::new(file.as_fd(), PollFlags::POLLOUT), PollFd::new(arrived, PollFlags::POLLIN), PollFd::new(kill, PollFlags::POLLIN)];
-        // Nothing is beyond the last phase, and its descriptor stays readable.
-        let [output, _, _] = &mut fds;
-        let waited = if seen == Phase::Kill { std::slice::from_mut(output) } else { &mut fds };
-        match poll(waited, poll_timeout(deadline)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let ready = fds.map(|fd| fd.any().unwrap_or(false));
-        if ready.get(1..).is_some_and(|rest| rest.contains(&true)) && signals.check() > seen {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        if ready.first() != Some(&true) {
-            continue;
-        }
-        let (chunk, _) = bytes.split_at(bytes.len().min(PIPE_BUF));
-        match file.write(chunk) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => *bytes = bytes.get(written..).unwrap_or_default(),
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Says on standard error, after a run, how it ended: as [`Outlet`] writes, for a while at most once the run is to stop.

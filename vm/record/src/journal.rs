@@ -11,7 +11,7 @@
 //! Read for: everything in the process that runs a contract.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -26,7 +26,7 @@ use opal_core::hex;
 use opal_core::plan::Plan;
 use opal_core::recorder::Recorder;
 use opal_trust::locations::HostPaths;
-use opal_trust::safe_path::{PathCause, SafeDir, SafePathError, forbid};
+use opal_trust::safe_path::{PathCause, SafeDir, SafePathError, forbid, read_capped};
 
 /// What the events are called where not all of them could be written: such a run cannot be gone on with.
 const INCOMPLETE: &str = "events.incomplete.jsonl";
@@ -343,18 +343,14 @@ impl Earlier {
             return Ok(None);
         }
         let path = dir.path().display().to_string();
-        let mut file = dir.open_or_create_file(EVENTS)?;
+        let file = dir.open_or_create_file(EVENTS)?;
         let owner = file.metadata()?.uid();
         if owner != paths.euid.as_raw() {
             return Err(RecordError::Foreign { path, owner });
         }
         let name = dir.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         lock(&file, &name)?;
-        let mut bytes = Vec::new();
-        io::Read::by_ref(&mut file).take(EVENTS_MAX.saturating_add(1)).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > EVENTS_MAX) {
-            return Err(PathCause::TooLarge(EVENTS_MAX).at(dir.path().join(EVENTS)).into());
-        }
+        let bytes = read_capped(&file, &dir.path().join(EVENTS), EVENTS_MAX)?;
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         match Event::read(line) {
             Ok(Some(Event::Record(head))) => Ok(Some(Self { dir, file, bytes, head })),

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use opal_core::event::{Event, Head, Summary};
-use opal_trust::safe_path::SafeDir;
+use opal_trust::safe_path::{SafeDir, read_capped};
 
 /// The plan, as JSON.
 pub(crate) const PLAN: &str = "plan.json";
@@ -24,6 +24,9 @@ const KEPT_MAX: usize = 100;
 
 /// Records beyond this number go, the oldest first, unless their runs are going on.
 const UNFINISHED_MAX: usize = 200;
+
+/// Longest summary that is looked at, in bytes.
+const SUMMARY_MAX: u64 = 1 << 28;
 
 /// Longest first event that is looked at without being verified, in bytes.
 const HEAD_MAX: u64 = 1 << 27;
@@ -68,8 +71,11 @@ pub(crate) fn rotate(runs: &SafeDir) {
 
 /// Whether a run can be gone on with, as far as its record says.
 fn is_resumable(record: &Path) -> bool {
-    match fs::read(record.join(SUMMARY)) {
-        Ok(summary) => Summary::read(&summary).is_ok_and(|summary| summary.done.resumable),
+    match File::open(record.join(SUMMARY)) {
+        Ok(file) => {
+            let summary = read_capped(&file, record, SUMMARY_MAX).ok().and_then(|text| Summary::read(&text).ok());
+            summary.is_some_and(|summary| summary.done.resumable)
+        }
         Err(_) => head(record).is_some_and(|head| head.contract_hash.is_some()),
     }
 }

@@ -22,7 +22,7 @@ use super::output::StepSink;
 use super::report::{FailureCause, Outcome};
 use super::script::argument_text;
 use super::{Shared, locked};
-use crate::outlet::write_all;
+use crate::deliver::write_all;
 use crate::supervise::lane::{Ended, Sink as _, Stream};
 use crate::supervise::wait::wait_readable;
 use opal_core::decorators::params;

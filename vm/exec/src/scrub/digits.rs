@@ -43,12 +43,12 @@ enum Base {
 const BASES: [Base; 3] = [Base::Hex, Base::Base64, Base::Base32];
 
 impl Base {
-    /// Its digits, the bits of one, and how many make a group that is padded.
-    const fn alphabet(self) -> (&'static [u8], u32, usize) {
+    /// Its digits, the bits of one, how many make a group that is padded, and how many bytes that is.
+    const fn alphabet(self) -> (&'static [u8], usize, usize, usize) {
         match self {
-            Self::Hex => (b"0123456789abcdef", 4, 1),
-            Self::Base64 => (b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 6, 4),
-            Self::Base32 => (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 5, 8),
+            Self::Hex => (b"0123456789abcdef", 4, 1, 1),
+            Self::Base64 => (b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 6, 4, 3),
+            Self::Base32 => (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 5, 8, 5),
         }
     }
 
@@ -64,41 +64,28 @@ impl Base {
         }
     }
 
-    /// The digits of a value that stands behind `before` bytes which are not known: all of them, padded as at the end of a text, and how many are
-    /// certain whatever follows, and without the padding.
-    fn digits(self, value: &[u8], before: u32) -> (Vec<u8>, [usize; 2]) {
-        let (alphabet, bits, group) = self.alphabet();
-        let digit = |six: u32| alphabet.get((six & !(u32::MAX << bits)) as usize).copied().unwrap_or(b'A');
-        // Bits of the value that share a digit with what stands before it.
-        let mut shared = before.saturating_mul(8).next_multiple_of(bits).saturating_sub(before.saturating_mul(8));
-        let (mut read, mut have) = (0u32, 0u32);
-        let mut out = Vec::with_capacity(value.len().saturating_mul(2).saturating_add(group));
-        for byte in value {
-            read = read << 8 | u32::from(*byte);
-            have = have.saturating_add(8).saturating_sub(std::mem::take(&mut shared));
-            while have >= bits {
-                have = have.saturating_sub(bits);
-                out.push(digit(read >> have));
-            }
-        }
-        let certain = out.len();
-        if have > 0 {
-            out.push(digit(read << bits.saturating_sub(have)));
-        }
-        let all = out.len();
-        let dropped = usize::try_from(before.saturating_mul(8).div_ceil(bits)).unwrap_or(0);
-        let padded = all.saturating_add(dropped).next_multiple_of(group).saturating_sub(dropped);
-        out.resize(padded, b'=');
-        (out, [certain, all])
+    /// The digits of a value that stands behind `before` bytes which are not known: those in which nothing of these is, padded as at the end of a text; how many
+    /// are certain whatever follows, and how many there are without the padding.
+    fn digits(self, value: &[u8], before: usize) -> (Vec<u8>, [usize; 2]) {
+        let (alphabet, bits, group, _) = self.alphabet();
+        let byte = |at: usize| at.checked_sub(before).and_then(|at| value.get(at)).copied().unwrap_or(0);
+        let digit = |number: usize| {
+            let bit = number.saturating_mul(bits);
+            let pair = u16::from_be_bytes([byte(bit / 8), byte((bit / 8).saturating_add(1))]);
+            let digit = pair << (bit % 8) >> 16_usize.saturating_sub(bits);
+            alphabet.get(usize::from(digit)).copied().unwrap_or(b'A')
+        };
+        let length = before.saturating_add(value.len()).saturating_mul(8);
+        let (first, end) = (before.saturating_mul(8).div_ceil(bits), length.div_ceil(bits));
+        let mut out: Vec<u8> = (first..end).map(digit).collect();
+        out.resize(end.next_multiple_of(group).saturating_sub(first), b'=');
+        let whole = length.checked_div(bits).unwrap_or(end);
+        (out, [whole, end].map(|end| end.saturating_sub(first)))
     }
 
     /// Calls `add` with the digits of a value at each place of a group, and where they may end.
     fn each(self, value: &[u8], add: &mut impl FnMut(Arc<[u8]>, usize)) {
-        let places = match self {
-            Self::Hex => 1,
-            Self::Base64 => 3,
-            Self::Base32 => 5,
-        };
+        let (.., places) = self.alphabet();
         for before in 0..places {
             let (digits, [certain, all]) = self.digits(value, before);
             let digits: Arc<[u8]> = digits.into();
@@ -228,7 +215,7 @@ impl Digits {
                 head: [0; HEAD],
                 range: 0..0,
                 layout: Layout::default(),
-                column: None,
+                done: None,
             };
             self.follow(vec![follower], text, followers, found);
         }
@@ -286,8 +273,8 @@ pub(super) struct Follower {
     /// The patterns that begin so, once the head is whole.
     range: Range<usize>,
     layout: Layout,
-    /// The occurrence is complete, and what is left of its line is replaced with it.
-    column: Option<(Arc<[u8]>, usize)>,
+    /// The occurrence is complete: its name and length. What is left of its line shows the same bytes as characters, and is replaced with it.
+    done: Option<(Arc<[u8]>, usize)>,
 }
 
 /// Where in the layout of a dump a follower is.
@@ -328,20 +315,9 @@ impl Follower {
 
     /// Adds what is found if nothing follows.
     pub(super) fn find_last(&self, digits: &Digits, text: &[u8], found: &mut Vec<Found>) {
-        match &self.column {
-            Some(_) => found.extend(self.found_before(text.len())),
-            None => {
-                let mut last = self.clone();
-                last.layout.last = true;
-                digits.follow(vec![last], text, &mut Vec::new(), found);
-            }
-        }
-    }
-
-    /// A complete occurrence, with the line up to this place.
-    fn found_before(&self, end: usize) -> Option<Found> {
-        let (name, length) = self.column.as_ref()?;
-        Some(Found { range: self.start..end, length: *length, name: Arc::clone(name) })
+        let mut last = self.clone();
+        last.layout.last = true;
+        digits.follow(vec![last], text, &mut Vec::new(), found);
     }
 
     /// So many bytes have gone from before the text.
@@ -352,17 +328,21 @@ impl Follower {
 
     /// Reads on; `false` once nothing can come of it any more. What begins besides is added to `more`.
     pub(super) fn advance(&mut self, digits: &Digits, text: &[u8], more: &mut Vec<Self>, found: &mut Vec<Found>) -> bool {
-        if self.column.is_some() {
-            return self.advance_column(text, found);
-        }
         let Some(family) = digits.families.get(self.family) else { return false };
         loop {
-            match self.layout.next(family.base, text.get(self.at..).unwrap_or_default()) {
+            let rest = text.get(self.at..).unwrap_or_default();
+            if let Some((name, length)) = &self.done
+                && (is_line_end(rest) || self.layout.gap.saturating_add(2) > GAP_MAX || (rest.is_empty() && self.layout.last))
+            {
+                found.push(Found { range: self.start..self.at, length: *length, name: Arc::clone(name) });
+                return false;
+            }
+            match self.layout.next(family.base, rest) {
                 Next::Wait => return true,
                 // An occurrence begins with a digit.
                 Next::Layout(_) | Next::Offset(_) if self.depth == 0 => return false,
                 Next::Layout(length) => {
-                    if self.pass(text.get(self.at..).unwrap_or_default(), length).is_none() {
+                    if self.pass(rest, length).is_none() {
                         return false;
                     }
                 }
@@ -385,7 +365,8 @@ impl Follower {
                         let length = self.at.saturating_sub(self.start);
                         found.push(Found { range: self.start..self.at, length, name: Arc::clone(&name) });
                         if family.base == Base::Hex && (self.layout.offset || begins_with_offset(text, self.start)) {
-                            more.push(Self { column: Some((name, length)), ..self.clone() });
+                            let layout = Layout { column: true, last: self.layout.last, ..Layout::default() };
+                            more.push(Self { done: Some((name, length)), layout, ..self.clone() });
                         }
                         if self.range.len() == 1 {
                             return false;
@@ -449,18 +430,6 @@ impl Follower {
         self.depth = self.depth.saturating_add(1);
         true
     }
-
-    /// Replaces the rest of the line, which shows the same bytes as characters.
-    fn advance_column(&mut self, text: &[u8], found: &mut Vec<Found>) -> bool {
-        let rest = text.get(self.at..).unwrap_or_default();
-        let end = (0..rest.len().min(GAP_MAX)).find(|at| rest.get(*at..).is_some_and(is_line_end));
-        if end.is_none() && rest.len() < GAP_MAX {
-            return true;
-        }
-        let end = self.at.saturating_add(end.unwrap_or(GAP_MAX));
-        found.extend(self.found_before(end));
-        false
-    }
 }
 
 impl Layout {
@@ -488,7 +457,6 @@ impl Layout {
             }
         }
         match byte {
-            b'\n' | b'\r' => return Next::Layout(1),
             _ if self.odd => {}
             b' ' | b'\t' | b':' | b',' | b'-' => return Next::Layout(1),
             b'0' if rest.get(1) == Some(&b'x') => return Next::Layout(2),
