@@ -87,6 +87,10 @@ impl Bench {
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(150);
 
+fn consent(force: Option<&[String]>, yes: bool) -> Consent {
+    Consent::given(force, || Ok::<_, ()>(yes)).expect("an answer")
+}
+
 fn pair() -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).expect("a pair")
 }
@@ -228,7 +232,7 @@ fn an_honest_planner_is_agreed_with_and_what_moved_is_found() {
         table.0.extend(change);
         let comparison = compare(&contract, (&seed, &keys), &table, LONG, honest).expect("an answer");
         assert_eq!(drift(&comparison), moved, "{change:?}");
-        match comparison.agree(Consent::None) {
+        match comparison.agree(&consent(None, false)) {
             Ok(agreed) if moved.is_empty() => is_the_signed_work(&contract, &seed, &table, &agreed),
             outcome => assert!(outcome.is_err() && !moved.is_empty(), "{change:?}"),
         }
@@ -239,7 +243,7 @@ fn an_honest_planner_is_agreed_with_and_what_moved_is_found() {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         compare(&contract, (&seed, &keys), &table, LONG, honest)
             .expect("an answer")
-            .agree(Consent::Named(&names))
+            .agree(&consent(Some(&names), false))
             .map_err(|left| drift(&left))
     };
     // What is computed by the planner alone is named as well.
@@ -263,7 +267,7 @@ fn whatever_stands_in_the_planners_place_nothing_runs_or_the_signed_work_with_co
     let agreed_on = Cell::new(0);
     // Each is tried where nothing moved, and where all that moved is accepted.
     let waiting = |what: &str, wait: Duration, end: &(dyn Fn(OwnedFd) + Sync)| {
-        for (table, consent) in [(&table, Consent::None), (&moved, Consent::Asked)] {
+        for (table, consent) in [(&table, &consent(None, false)), (&moved, &consent(Some(&[]), true))] {
             let since = Instant::now();
             let outcome = compare(&contract, (&seed, &keys), table, wait, end);
             assert!(since.elapsed() < Duration::from_secs(20), "{what} holds the gate up");
@@ -450,7 +454,7 @@ fn whatever_stands_in_the_planners_place_nothing_runs_or_the_signed_work_with_co
         });
         match outcome {
             Ok(comparison) => {
-                comparison.agree(Consent::Asked).expect_err("other work is never agreed on");
+                comparison.agree(&consent(Some(&[]), true)).expect_err("other work is never agreed on");
             }
             Err(refusal) => assert_eq!((refusal.exit(), refusal.code), (69, Code::PlannerEnded)),
         }
@@ -514,7 +518,7 @@ fn what_a_contract_shows_is_what_its_program_gives() {
         let comparison = compare(&lying, (&seed, &keys), &table, LONG, honest).expect("an answer");
         let codes: Vec<&str> = comparison.drift().iter().map(|drift| drift.code.name()).collect();
         assert_eq!(codes, if differs { vec!["shown_differs"] } else { vec![] }, "{what}: {:?}", comparison.drift());
-        assert_eq!(comparison.agree(Consent::Asked).is_err(), differs, "{what} is never forced");
+        assert_eq!(comparison.agree(&consent(Some(&[]), true)).is_err(), differs, "{what} is never forced");
         let ended = bench.host.vm(&["verify", "--plan", "lying.plan"]);
         if differs {
             ended.expect(3).says("error[shown_differs]").says("effects: none");
@@ -542,7 +546,9 @@ fn each_kind_of_work_has_one_maker() {
         }
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for maker in ["Agreed {", "Direct {", "DirectAllowed::judged(", "Direct::new(", "Runnable::Agreed(", "Runnable::Direct("] {
+        for maker in
+            ["Agreed {", "Consent::given(", "Direct {", "DirectAllowed::judged(", "Direct::new(", "Runnable::Agreed(", "Runnable::Direct("]
+        {
             for line in code.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
                 // The sink of a run's output has the same name in its own module.
                 let declares = ["struct ", "impl ", "impl<", "Self::", "Arc::new(Direct::new("].iter().any(|word| line.contains(word));
@@ -555,6 +561,7 @@ fn each_kind_of_work_has_one_maker() {
     }
     let expected: BTreeMap<&str, Vec<String>> = [
         ("Agreed {", "vm/core/src/agreed.rs"),
+        ("Consent::given(", "vm/src/cli/consent.rs"),
         ("DirectAllowed::judged(", "vm/trust/src/policy.rs"),
         ("Direct::new(", "compiler/src/cli/opal/direct.rs"),
         ("Runnable::Agreed(", "vm/src/cli/run.rs"),

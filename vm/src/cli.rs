@@ -5,6 +5,7 @@
 //! Read for: everything in the process that runs a contract.
 
 pub mod boundary;
+mod consent;
 mod force;
 pub mod inspect;
 pub mod job;

@@ -8,7 +8,7 @@
 //!    signed commitment;
 //! 4. so has each computed value, hashed here;
 //!
-//! or where a value has another commitment, if the caller accepted that by its key or is asked before the first step. Then the fresh plan and the
+//! or where a value has another commitment, if the caller accepted that by its key or, shown it, by a yes ([`Consent`]). Then the fresh plan and the
 //! signed steps are the same bytes in everything that is covered, and what runs is the copy that the signature covers, with values that this
 //! process read. The planner is believed in nothing: it can refuse, and hide that a program does not yield the steps.
 //!
@@ -128,15 +128,24 @@ pub struct FoundValue {
     pub asked: Option<(u16, String)>,
 }
 
-/// Who accepts what moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent<'a> {
-    /// Nobody: nothing may have moved.
-    None,
-    /// The caller, each by its key.
-    Named(&'a [String]),
-    /// The caller, who is shown all of it and asked before the first step.
-    Asked,
+/// What the caller accepts of what moved. [`Consent::given`] alone makes one, and without one nothing that moved is agreed on.
+#[derive(Debug)]
+pub struct Consent {
+    /// These keys.
+    names: Vec<String>,
+    /// All of it, which was shown and confirmed.
+    confirmed: bool,
+}
+
+impl Consent {
+    /// Nothing without `--force`; what it names; where it names nothing, all if `confirm` says yes: it shows what moved, and asks.
+    ///
+    /// # Errors
+    /// Those of asking.
+    pub fn given<E>(force: Option<&[String]>, confirm: impl FnOnce() -> Result<bool, E>) -> Result<Self, E> {
+        let confirmed = force.is_some_and(<[_]>::is_empty) && confirm()?;
+        Ok(Self { names: force.unwrap_or_default().to_vec(), confirmed })
+    }
 }
 
 /// What a contract and this host's derivation have in common and what not.
@@ -301,20 +310,18 @@ impl Comparison {
 
     /// Whether nothing moved, or values alone of which `consent` covers each, computed ones too.
     #[must_use]
-    pub fn is_covered(&self, consent: Consent<'_>) -> bool {
-        match consent {
-            _ if self.is_same() => self.moved.computed.is_empty(),
-            Consent::None => false,
-            Consent::Named(names) => self.is_forcible() && self.not_named(names).is_empty(),
-            Consent::Asked => self.is_forcible(),
+    pub fn is_covered(&self, consent: &Consent) -> bool {
+        if self.is_same() {
+            return self.moved.computed.is_empty();
         }
+        self.is_forcible() && (consent.confirmed || self.not_named(&consent.names).is_empty())
     }
 
     /// The agreed work, if this is it: nothing moved, or values alone, and `consent` covers each of them, computed ones too.
     ///
     /// # Errors
     /// The comparison, where it is not.
-    pub fn agree(self, consent: Consent<'_>) -> Result<Agreed, Box<Self>> {
+    pub fn agree(self, consent: &Consent) -> Result<Agreed, Box<Self>> {
         let covered = self.is_covered(consent);
         let accepted = self.accepted();
         match self.plan {

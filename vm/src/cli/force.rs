@@ -2,7 +2,6 @@
 //!
 //! Read for: everything in the process that runs a contract.
 
-use opal_core::agreed::Consent;
 use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use std::io::IsTerminal as _;
@@ -47,15 +46,6 @@ fn split(list: &str) -> Vec<String> {
         false
     };
     list.split(ends).map(|name| name.trim().to_owned()).collect()
-}
-
-/// Who accepts what moved, with these names.
-pub(super) fn consent(names: Option<&[String]>) -> Consent<'_> {
-    match names {
-        None => Consent::None,
-        Some([]) => Consent::Asked,
-        Some(names) => Consent::Named(names),
-    }
 }
 
 #[cfg(test)]

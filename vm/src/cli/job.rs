@@ -177,9 +177,8 @@ pub fn perform(
     if earlier.is_none() {
         say_interrupted(job, out);
     }
-    if job.wishes.confirm && !job.wishes.yes && !confirmed(job, signals, out)? {
-        out.say("effects: none (not confirmed: nothing was run)\n");
-        signals.end_by_first();
+    if job.wishes.confirm && !job.wishes.yes && !confirmed(&view(job), signals, out)? {
+        not_confirmed(signals, out);
         return Ok(if job.work.accepted_drift().is_none() { 1 } else { super::DRIFT });
     }
     if signals.check() > Phase::Run {
@@ -259,7 +258,8 @@ pub fn perform(
     Ok(exit)
 }
 
-fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
+/// What a job is, to be shown.
+pub(super) fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
     PlanView {
         plan_hash: Some(job.plan_hash),
         contract_hash: job.contract_hash,
@@ -271,13 +271,13 @@ fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
 ///
 /// # Errors
 /// Where it cannot be written.
-pub(super) fn show(job: &Job<'_>, out: &Output) -> std::io::Result<()> {
+pub(super) fn show(view: &PlanView<'_>, out: &Output) -> std::io::Result<()> {
     let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Plain };
     let mut stderr = std::io::stderr().lock();
     let mut out = std::io::BufWriter::new(CleanWriter::new(&out.secrets, &mut stderr));
-    write_tree(&mut out, &view(job), style, None)?;
-    if job.contract_hash.is_some() {
-        below_tree(&mut out, &view(job))?;
+    write_tree(&mut out, view, style, None)?;
+    if view.contract_hash.is_some() {
+        below_tree(&mut out, view)?;
     }
     std::io::Write::flush(&mut out)
 }
@@ -292,13 +292,16 @@ pub(super) fn unconfined(plan: &Plan, site: &Site) -> Result<Vec<String>, Refusa
 }
 
 /// Shows the plan and asks. Nobody is asked, or waited for, without a terminal.
-fn confirmed(job: &Job<'_>, signals: &Signals, out: &Output) -> Result<bool, Refusal> {
+///
+/// # Errors
+/// Where there is none, or it cannot be used.
+pub(super) fn confirmed(view: &PlanView<'_>, signals: &Signals, out: &Output) -> Result<bool, Refusal> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Refusal::new(Code::NoTerminal, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
     }
     let cannot = |error: std::io::Error| system("ask", &error);
-    show(job, out).and_then(|()| to_stderr(&out.clean("Execute? [y/N] "))).map_err(cannot)?;
+    show(view, out).and_then(|()| to_stderr(&out.clean("Execute? [y/N] "))).map_err(cannot)?;
     let mut answer = [0; 64];
     loop {
         let [arrived, beyond] = signals.poll_fds(Phase::Run);
@@ -315,6 +318,12 @@ fn confirmed(job: &Job<'_>, signals: &Signals, out: &Output) -> Result<bool, Ref
             return Ok(answer.eq_ignore_ascii_case(b"y") || answer.eq_ignore_ascii_case(b"yes"));
         }
     }
+}
+
+/// Says that the answer was no. A signal in place of an answer ends this process.
+pub(super) fn not_confirmed(signals: &Signals, out: &Output) {
+    out.say("effects: none (not confirmed: nothing was run)\n");
+    signals.end_by_first();
 }
 
 /// Says that an earlier run of the same work died. Where no record is wanted, none is looked at.

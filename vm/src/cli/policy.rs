@@ -17,6 +17,7 @@ use opal_trust::guard::Caller;
 use opal_trust::input::Input;
 use opal_trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
 use opal_trust::policy::{KEYS, POLICY_FILE, Policy, Refused};
+use opal_trust::safe_path::read_capped;
 use opal_view::trusted::basis;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -99,17 +100,12 @@ fn draft(input: &Input) -> Result<Policy, Refusal> {
 
 /// A regular file of at most `size_max` bytes that the command line names.
 pub(super) fn small_file(input: &Input, size_max: u64) -> Result<Vec<u8>, Refusal> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
     let read = input.open().and_then(|file| {
-        let data = file.metadata()?;
-        if !data.is_file() || data.len() > size_max {
-            return Err(std::io::Error::other("not a small regular file"));
-        }
-        file.take(size_max).read_to_end(&mut bytes)
+        let read = file.metadata()?.is_file().then(|| read_capped(&file, input.path(), size_max).ok()).flatten();
+        read.ok_or_else(|| std::io::Error::other("not a small regular file"))
     });
     match read {
-        Ok(_) => Ok(bytes),
+        Ok(bytes) => Ok(bytes),
         Err(_) if input.is_hidden() => Err(unreadable(input, &Input::denied())),
         Err(error) => Err(unreadable(input, &error)),
     }

@@ -3,8 +3,9 @@
 //! Read for: nothing with an effect before compare has passed.
 
 use super::boundary;
+use super::consent::consent;
 use super::force;
-use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock};
+use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock, view};
 use super::output::Output;
 use super::request::Run;
 use super::resume;
@@ -15,7 +16,6 @@ use opal_core::agreed::Runnable;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::ledger::Ledger;
-use opal_view::drift::DriftReport;
 use opal_view::trusted::vouch_lines;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
@@ -59,18 +59,14 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         None => None,
     };
     let Replanned { comparison, seed, opened_by, .. } = replanned;
-    let consent = force::consent(force);
-    if comparison.is_covered(consent) {
-        out.stream(|out| DriftReport::new(contract, &comparison).write(out, "drift"));
-    }
-    let agreed = match comparison.agree(consent) {
+    let signals = signals()?;
+    let Some(accepts) = consent(force, asked.yes, contract, &comparison, &signals, out)? else { return Ok(super::DRIFT) };
+    let agreed = match comparison.agree(&accepts) {
         Ok(agreed) => agreed,
         Err(comparison) => return report_drift(&admitted, &comparison, request, force, out),
     };
     let forced = !agreed.accepted().is_empty();
-    if forced {
-        out.say("forced: the agreed work runs with the values that this host has now\n");
-    }
+    let named = forced && force.is_some_and(|names| !names.is_empty());
     let plan = agreed.plan();
     let begin = match earlier {
         Some(earlier) => resume::begin(earlier, &asked, contract, plan, &site)?,
@@ -92,14 +88,14 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         receipt: asked.receipt.as_ref().map(|place| (place, &opened_by)),
         wishes: Wishes {
             record: asked.record.clone(),
-            confirm: asked.confirm || (forced && force::on_terminal()),
+            confirm: (asked.confirm && forced == named) || (named && force::on_terminal()),
             yes: asked.yes,
             quiet: asked.quiet,
         },
         resume: Some(asked.resume_command(&run_id)),
     };
-    if forced && (job.wishes.yes || !job.wishes.confirm) {
-        let _ = show(&job, out);
+    if named && (job.wishes.yes || !job.wishes.confirm) {
+        let _ = show(&view(&job), out);
     }
-    perform(&job, begin, lock, spare, &signals()?, out)
+    perform(&job, begin, lock, spare, &signals, out)
 }
