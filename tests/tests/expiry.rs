@@ -5,6 +5,7 @@ use opal_tests::Host;
 use opal_trust::guard::Caller;
 use opal_trust::locations::HostPaths;
 use opal_vm::admission::{Request, Site, admit};
+use opal_vm::keys::{Keys, keep_at};
 use opal_vm::planner::Planner;
 use std::time::Duration;
 
@@ -21,7 +22,10 @@ fn admitted(host: &Host, now: i64, nanoseconds: i32) -> (u8, String) {
     std::thread::scope(|scope| {
         scope.spawn(|| opal_vm::planner::plan_at(theirs.into(), 3));
         let mut planner = Planner::at(mine.into(), Duration::from_secs(60));
-        match admit(&file, &request, &site, &mut planner) {
+        let (mine, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        scope.spawn(|| keep_at(theirs.into()));
+        let mut keys = Keys::at(mine.into());
+        match admit(&file, &request, &site, &mut planner, &mut keys) {
             Ok(_) => (0, String::new()),
             Err(refusal) => (refusal.exit(), refusal.code.name().to_owned()),
         }

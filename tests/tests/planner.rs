@@ -24,7 +24,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// Kinds of frames, as `vm/src/planner/wire.rs` numbers them.
+/// Kinds of frames, as `vm/aside/src/planner/wire.rs` numbers them.
 const HELLO: u8 = 1;
 const VALID: u8 = 2;
 const INVALID: u8 = 3;
@@ -590,7 +590,7 @@ fn asks_for_code() -> bool {
 fn play_a_planner() {
     let Ok(act) = std::env::var(PLAY) else { return };
     let (ours, _theirs) = pair();
-    assert_eq!(opal_exec::confine::as_planner(), (true, true));
+    assert_eq!(opal_exec::confine::aside(c"opal-planner"), (true, true));
     let outcome = match act.as_str() {
         "plan" => {
             // Memory, time and its socket are what a planner has.

@@ -4,6 +4,7 @@
 //! Read for: nothing with an effect before compare has passed.
 
 use crate::inputs::Opener;
+use crate::keys::Keys;
 use crate::planner::{Planner, Replanning};
 use crate::reality::Host;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_format::credential::Signatory;
 use opal_format::hash::Digest;
-use opal_format::identity::{Identity, PublicKey};
+use opal_format::identity::PublicKey;
 use opal_format::kind::{NodeKind, PlanType};
 use opal_format::program::ProgramView;
 use opal_format::read_file::ReadFileError;
@@ -132,18 +133,23 @@ pub struct Admitted<'a> {
     pub vouches: Vec<Vouch>,
     /// What the vouches for the contract are worth.
     pub vouchers: Vec<Assessment>,
-    /// The caller's own identity, which may open the envelope as well.
-    own: Option<Identity>,
 }
 
-/// Judges an authenticated plan: trust, structure, audience, terms, program (in the planner), policy.
+/// Judges an authenticated plan: trust, structure, audience, terms, program (in the planner), policy. The caller's own key is read by the keeper of `keys`.
 ///
 /// # Errors
 /// The first refusal in that order.
-pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site, planner: &mut Planner) -> Result<Admitted<'a>, Refusal> {
+pub fn admit<'a>(
+    plan: &'a Authenticated,
+    request: &Request,
+    site: &Site,
+    planner: &mut Planner,
+    keys: &mut Keys,
+) -> Result<Admitted<'a>, Refusal> {
     let file = request.plan.path().display().to_string();
+    let own = identity::own_file(&site.paths)?.map(|file| keys.add(&file)).transpose()?;
+    let trust = trust_set(site, own)?;
     let keys: Vec<Signatory> = plan.signers().cloned().collect();
-    let (trust, own) = trust_set(site)?;
     let rules = site.rules();
     let vouches = Vouches::read(&request.vouches)?;
     let vouchers = vouches.for_contract(&plan.contract_hash());
@@ -166,13 +172,12 @@ pub fn admit<'a>(plan: &'a Authenticated, request: &Request, site: &Site, planne
     site.policy.check_planner(unheld)?;
     planner.load(&contract, &file)?;
     policy_verdicts(&contract, site)?.into_iter().collect::<Result<(), _>>()?;
-    Ok(Admitted { contract, unheld, trust: decision, vouches, vouchers, own })
+    Ok(Admitted { contract, unheld, trust: decision, vouches, vouchers })
 }
 
-/// What this host trusts, and the caller's own identity.
-fn trust_set(site: &Site) -> Result<(TrustSet, Option<Identity>), Refusal> {
-    let own = identity::own(&site.paths)?;
-    Ok((TrustSet::load(&site.paths, own.as_ref().map(Identity::public), site.is_guarded(), &site.policy)?, own))
+/// What this host trusts, the caller's `own` key included.
+fn trust_set(site: &Site, own: Option<PublicKey>) -> Result<TrustSet, Refusal> {
+    Ok(TrustSet::load(&site.paths, own, site.is_guarded(), &site.policy)?)
 }
 
 fn question<'a>(keys: &'a [Signatory], plan: &Authenticated, request: &Request, site: &Site) -> Question<'a> {
@@ -191,13 +196,14 @@ fn about<'a>(contract: &'a Contract<'_>, question: Question<'a>) -> Question<'a>
     Question { target: contract.header.target, source: &contract.terms.source_name, ..question }
 }
 
-/// Whether a contract is trusted, judged by itself.
+/// Whether a contract is trusted, judged by itself, for who starts nothing.
 ///
 /// # Errors
 /// A trust file that cannot be believed, or why it is not trusted.
 pub fn trust_of(plan: &Authenticated, contract: &Contract<'_>, request: &Request, site: &Site) -> Result<Decision, Refusal> {
     let keys: Vec<Signatory> = plan.signers().cloned().collect();
-    let (trust, rules, asked) = (trust_set(site)?.0, site.rules(), about(contract, question(&keys, plan, request, site)));
+    let own = identity::own(&site.paths)?.map(|own| own.public());
+    let (trust, rules, asked) = (trust_set(site, own)?, site.rules(), about(contract, question(&keys, plan, request, site)));
     let decision = judge(&asked, &trust, &rules)?;
     let vouches = Vouches::read(&request.vouches)?;
     judge_vouches(&vouches.for_contract(&plan.contract_hash()), site.policy.vouches(), &asked, &trust, &rules, &decision)?;
@@ -288,11 +294,11 @@ pub struct Replanned {
     pub seed: Seed,
     /// The contract's sub-keys.
     pub sub_keys: SubKeys,
-    /// The identity that opened it.
-    pub opened_by: Identity,
+    /// The key that opened it.
+    pub opened_by: PublicKey,
 }
 
-/// Compares the source, opens the envelope, has the program planned and compares. `fresh` is given the comparison and what it takes to plan again.
+/// Compares the source, has the envelope opened and the program planned, and compares. `then` is given the comparison and what it takes to plan again.
 ///
 /// # Errors
 /// A policy that wants the source, a seed that no key here opens, a shell that is not here, or a planner that has ended. Drift is no error.
@@ -301,13 +307,14 @@ pub fn replan<T>(
     request: &Request,
     site: &Site,
     planner: &mut Planner,
+    keys: &mut Keys,
     then: impl FnOnce(&Replanned, &Replanning<'_>, &mut Planner) -> Result<T, Refusal>,
 ) -> Result<(Replanned, T), Refusal> {
     let contract = &admitted.contract;
     let (source_checked, source_drift) = check_source(contract, &admitted.trust.basis, request, site)?;
     site.policy.check_source(source_checked)?;
     check_shell(&contract.terms.shell)?;
-    let (seed, opened_by) = unseal(admitted, request, site)?;
+    let (seed, opened_by) = unseal(admitted, request, site, keys)?;
     let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
     let host = Host::new(site.base.clone(), &BTreeMap::new());
     let allowed = |decorator: &str| site.policy.check_decorator(decorator).is_ok();
@@ -396,25 +403,28 @@ fn check_shell(shell: &str) -> Result<(), Refusal> {
         .help("install bash there, or make the contract where bash has the same path"))
 }
 
-fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<(Seed, Identity), Refusal> {
+fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site, keys: &mut Keys) -> Result<(Seed, PublicKey), Refusal> {
     let contract = &admitted.contract;
-    // Mostly the identity that was read for trust is the one: no other key is read then.
-    if let (true, Some(own)) = (request.identities.is_empty(), &admitted.own)
-        && let Ok(seed) = contract.unseal(&own.signing)
-    {
-        return Ok((seed, own.clone()));
+    let named = !request.identities.is_empty();
+    // Mostly the identity that was asked for its public half is the one: no other key is read then.
+    if !named && let Some(opened) = keys.open(contract, 0)? {
+        return Ok(opened);
     }
-    let identities = identity::for_unsealing(&site.paths, &request.identities)?;
-    for identity in &identities {
-        if let Ok(seed) = contract.unseal(&identity.signing) {
-            return Ok((seed, identity.clone()));
+    let first = keys.held().len();
+    for file in identity::for_unsealing(&site.paths, &request.identities)? {
+        match keys.add(&file) {
+            // Without names, the first that can be used may well be enough.
+            Err(refusal) if named || keys.held().len() == first => return Err(refusal),
+            Ok(_) | Err(_) => {}
         }
     }
-    if let Some(named) = identities.iter().find(|identity| contract.recipients.contains(&identity.public())) {
-        let message = format!(
-            "this contract names {} and does not open to it: it is damaged, or put together from others",
-            named.public().fingerprint()
-        );
+    if let Some(opened) = keys.open(contract, first)? {
+        return Ok(opened);
+    }
+    let held = keys.held().get(first..).unwrap_or_default();
+    if let Some(named) = held.iter().find(|key| contract.recipients.contains(key)) {
+        let message =
+            format!("this contract names {} and does not open to it: it is damaged, or put together from others", named.fingerprint());
         return Err(
             Refusal::new(Code::InfraMissingSeedKeystore, message).help("take the file again from where it was made, or make a new one")
         );
@@ -422,13 +432,13 @@ fn unseal(admitted: &Admitted<'_>, request: &Request, site: &Site) -> Result<(Se
     let recipients: Vec<String> = contract.recipients.iter().map(PublicKey::fingerprint).collect();
     let sealed = if recipients.is_empty() { "nobody".to_owned() } else { recipients.join(", ") };
     Err(Refusal::new(Code::InfraMissingSeedKeystore, format!("no key here opens this contract; it is sealed to {sealed}"))
-        .help(recipient_help(&identities)))
+        .help(recipient_help(held)))
 }
 
 /// The `--recipient` that would have worked.
-fn recipient_help(identities: &[Identity]) -> String {
-    match identities.first() {
-        Some(identity) => format!("plan with `--recipient '{}'`", identity.public()),
+fn recipient_help(held: &[PublicKey]) -> String {
+    match held.first() {
+        Some(key) => format!("plan with `--recipient '{key}'`"),
         None => "make a key for this host with `opalc keygen`, and plan with `--recipient` and its public half; or name one with `--identity FILE`".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Opens the files that a command line names with the rights of whoever called, where this process has others.
 //!
-//! A child of this process closes every descriptor that it was left, gives up everything of this process's account, and only then resolves the name;
+//! A child of this process holds no descriptor but its end of a socket, gives up everything of this process's account, and only then resolves the name;
 //! what it can open comes back as a descriptor. So neither a link, `/proc/self/fd`, a FIFO nor a device leads further than the caller's own rights.
 //!
 //! Read for: everything in the process that runs a contract.
@@ -60,7 +60,9 @@ impl Account {
 
     /// The child: its answer is a number, 0 with a descriptor.
     fn answer(&self, mut socket: UnixStream, name: &Path) -> std::io::Result<()> {
-        sys::close_others(socket.as_fd());
+        for stream in 0..3 {
+            let _ = nix::unistd::close(stream);
+        }
         self.become_it()?;
         match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(name) {
             Ok(file) => {

@@ -24,6 +24,7 @@
 pub mod admission;
 pub mod cli;
 pub mod inputs;
+pub mod keys;
 pub mod planner;
 pub mod reality;
 pub mod start;

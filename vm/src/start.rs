@@ -5,6 +5,7 @@
 use opal_core::code::Code;
 use std::ffi::OsString;
 
+use opal_aside::{evaluator, keeper, planner};
 use opal_exec::supervise::helper::{self, Role, Work};
 use opal_exec::supervise::{signals, sys, watcher};
 
@@ -12,7 +13,8 @@ use crate::cli::output::say_early;
 use opal_core::refusal::Refusal;
 
 /// What the processes do that the helper forks.
-const ROLES: &[(Role, Work)] = &[(Role::Watcher, watcher::serve), (Role::Planner, crate::planner::serve)];
+const ROLES: &[(Role, Work)] =
+    &[(Role::Watcher, watcher::serve), (Role::Planner, planner::serve), (Role::Keeper, keeper::serve), (Role::Evaluator, evaluator::serve)];
 
 /// Keeps the memory of this process to itself. The error is the exit status of a program that has more rights than its caller, and so ends at once:
 /// such a caller chooses its descriptors, limits, signals and environment.

@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// The OpenSSH name of the only supported key type.
 pub const ALGORITHM: &str = "ssh-ed25519";
 
+/// Most bytes that a key file has.
+pub const FILE_SIZE_MAX: usize = 64 << 10;
+
 /// Why a key was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {

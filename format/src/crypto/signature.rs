@@ -139,15 +139,27 @@ pub struct SshSignature {
 /// The bytes that an Ed25519 key signs for `message` in `namespace`; what an `ssh-agent` is asked to sign.
 #[must_use]
 pub fn signed_data(namespace: &str, hash: MessageHash, message: &[u8]) -> Vec<u8> {
+    match hash {
+        MessageHash::Sha256 => signed_digest(namespace, hash, &sha2::Sha256::digest(message)),
+        MessageHash::Sha512 => signed_digest(namespace, hash, &sha512(message)),
+    }
+}
+
+/// As [`signed_data`], where only the digest of the message is at hand.
+#[must_use]
+pub fn signed_digest(namespace: &str, hash: MessageHash, digest: &[u8]) -> Vec<u8> {
     let mut data = MAGIC.to_vec();
     put(&mut data, namespace.as_bytes());
     put(&mut data, b"");
     put(&mut data, hash.name());
-    match hash {
-        MessageHash::Sha256 => put(&mut data, &sha2::Sha256::digest(message)),
-        MessageHash::Sha512 => put(&mut data, &sha2::Sha512::digest(message)),
-    }
+    put(&mut data, digest);
     data
+}
+
+/// The digest of a message that is signed by [`MessageHash::Sha512`].
+#[must_use]
+pub fn sha512(message: &[u8]) -> [u8; 64] {
+    sha2::Sha512::digest(message).into()
 }
 
 impl SshSignature {

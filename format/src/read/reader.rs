@@ -324,7 +324,14 @@ impl Contract<'_> {
     /// # Errors
     /// See [`envelope::open`].
     pub fn unseal(&self, key: &SigningKey) -> Result<Seed, EnvelopeError> {
-        envelope::open(self.envelope, key, &context(self.header.algorithm, Section::Envelope, self.before_envelope))
+        let (envelope, body) = self.sealed();
+        envelope::open(envelope, key, &body)
+    }
+
+    /// The envelope and the digest of all before it: what [`envelope::open`] takes beside a key.
+    #[must_use]
+    pub fn sealed(&self) -> (&[u8], Digest) {
+        (self.envelope, context(self.header.algorithm, Section::Envelope, self.before_envelope))
     }
 
     /// The sub-keys that values with a `regen_key` are derived from; none where there is no such value.

@@ -110,6 +110,7 @@ codes! {
     SourceMissing 3 "source_missing" "the source is not here, and the policy wants it" "bring the file that the contract names, or say where it is: `--source FILE`";
     ShownDiffers 3 "shown_differs" "the contract shows its work otherwise than its program gives it" "do not trust who made the contract; make a new one from the source";
     PlannerEnded 69 "planner_ended" "the planner gave no answer that makes sense" "look for what ends processes here (`dmesg`, `ulimit -a`) and try again";
+    KeeperEnded 69 "keeper_ended" "the process that holds the keys gave no answer" "look for what ends processes here (`dmesg`, `ulimit -a`) and try again";
 
     // Trust.
     UntrustedSigner 20 "untrusted_signer" "no signature is by a key that this host trusts" "add the key to allowed_signers if you trust the signer";
@@ -239,6 +240,7 @@ codes! {
 
     // Runs.
     StepFailed 1 "step_failed" "a step failed" "correct what the step says, then go on with the run: `--resume latest`";
+    NotEvaluated 1 "not_evaluated" "what a step wrote could not be put through its pipeline" "have it write less, or use an expression that is simpler";
     LockHeld 75 "lock_held" "the same work is being run already" "wait until that run and all its processes have ended";
     LockUnusable 74 "lock_unusable" "the place for locks cannot be used" "correct the directory that the message names";
     LedgerUnusable 74 "ledger_unusable" "the place where single-use contracts are counted cannot be used" "correct the directory that the message names";

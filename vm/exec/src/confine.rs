@@ -1,15 +1,15 @@
-//! Confinement: of steps (`filter`, `host`, `rules`, `stage`), and of the process that plans a contract (`planner`).
+//! Confinement: of steps (`filter`, `host`, `rules`, `stage`), and of processes that work aside (`aside`).
 //!
 //! Read for: everything in the process that runs a contract.
 
+mod aside;
 mod filter;
 mod host;
-mod planner;
 mod rules;
 mod stage;
 
+pub use aside::aside;
 pub use host::{host_json, probe};
-pub use planner::as_planner;
 pub use rules::{Layer, Place, Rules};
 pub use stage::{DEVICES, SYSTEM};
 pub(crate) use stage::{Program, Refused};

@@ -18,8 +18,10 @@
     )
 )]
 
+pub mod aside;
 pub mod confine;
 mod deliver;
+pub mod frame;
 pub mod outlet;
 pub mod run;
 pub mod scrub;

@@ -10,6 +10,7 @@
 
 mod confined;
 mod environment;
+pub mod evaluate;
 mod exec;
 mod output;
 mod parallel;

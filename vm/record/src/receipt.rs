@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use opal_format::attestation::{self, NAMESPACE_RECEIPT};
-use opal_format::identity::Identity;
-use opal_format::signature::{SignatureError, SshSignature};
+use opal_format::identity::PublicKey;
+use opal_format::signature::{MessageHash, SshSignature, sha512};
 use serde_json::{Map, Value, json};
 
 use opal_core::recorder::Recorder;
@@ -41,14 +41,14 @@ pub enum ReceiptError {
         cause: io::Error,
     },
     /// It cannot be signed.
-    #[error("the receipt cannot be signed: {0}")]
-    Sign(#[from] SignatureError),
+    #[error("the receipt cannot be signed: the process that holds the key has ended, or has signed something else")]
+    Sign,
 }
 
 /// A receipt in the making. Passes everything on to the record.
 pub struct Receipt<'a> {
     record: &'a mut dyn Recorder,
-    identity: &'a Identity,
+    by: PublicKey,
     place: Place,
     text: String,
     lines: u64,
@@ -78,13 +78,13 @@ impl Place {
 }
 
 impl<'a> Receipt<'a> {
-    /// Begins a receipt with `about`, an object that says what is run.
+    /// Begins a receipt that will be signed `by` this key with `about`, an object that says what is run.
     #[must_use]
-    pub fn begin(place: Place, about: &Value, identity: &'a Identity, record: &'a mut dyn Recorder) -> Self {
-        let mut receipt = Self { record, identity, place, text: String::new(), lines: 0, done: Value::Null };
+    pub fn begin(place: Place, about: &Value, by: PublicKey, record: &'a mut dyn Recorder) -> Self {
+        let mut receipt = Self { record, by, place, text: String::new(), lines: 0, done: Value::Null };
         let mut head = pick(about, None);
         head.insert("schema".to_owned(), json!("opal/receipt/v1"));
-        head.insert("identity".to_owned(), json!(identity.public().to_string()));
+        head.insert("identity".to_owned(), json!(by.to_string()));
         receipt.line("run", head);
         receipt
     }
@@ -97,11 +97,11 @@ impl<'a> Receipt<'a> {
         self.lines = self.lines.saturating_add(1);
     }
 
-    /// Closes the receipt, signs it and puts it in its place.
+    /// Closes the receipt, has its SHA-512 digest signed and puts it in its place. `sign` is whoever holds the key, which is not this process.
     ///
     /// # Errors
     /// A [`ReceiptError`]; the run itself is over.
-    pub fn finish(mut self, report: &Value) -> Result<PathBuf, ReceiptError> {
+    pub fn finish(mut self, report: &Value, sign: impl FnOnce(&[u8; 64]) -> Option<[u8; 64]>) -> Result<PathBuf, ReceiptError> {
         let failures: Vec<Value> = self
             .done
             .get("failures")
@@ -115,7 +115,9 @@ impl<'a> Receipt<'a> {
         end.insert("failures".to_owned(), json!(failures));
         end.insert("records".to_owned(), json!(self.lines));
         self.line("end", end);
-        let signature = SshSignature::sign(&self.identity.signing, NAMESPACE_RECEIPT, self.text.as_bytes())?;
+        let signed = sign(&sha512(self.text.as_bytes())).ok_or(ReceiptError::Sign)?;
+        let signature = SshSignature::from_raw(self.by.into(), NAMESPACE_RECEIPT, MessageHash::Sha512, signed.into());
+        signature.verify(self.text.as_bytes()).map_err(|_| ReceiptError::Sign)?;
         let bytes = attestation::write(&signature, self.text.as_bytes());
         let Place { path, mut file } = self.place;
         // What is there by now stays.

@@ -52,7 +52,7 @@ pub fn unscrubbed_reasons(contract: &Contract<'_>, named: &[Input]) -> Result<Ve
     if named.is_empty() && !Caller::from_environment().guarded(false).is_empty() {
         return Ok(Vec::new());
     }
-    let keys = match identity::for_unsealing(&HostPaths::from_environment(), named) {
+    let keys = match identity::at_hand(&HostPaths::from_environment(), named) {
         Err(error) if !named.is_empty() => return Err(error.into()),
         keys => keys.unwrap_or_default(),
     };

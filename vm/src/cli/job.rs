@@ -5,6 +5,7 @@
 use super::boundary::{self, Keep};
 use super::output::{Output, own_end, to_stderr};
 use crate::admission::Site;
+use crate::keys::Keys;
 use opal_core::agreed::Runnable;
 use opal_core::code::Code;
 use opal_core::failure::Failure as _;
@@ -18,7 +19,7 @@ use opal_exec::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start,
 use opal_exec::supervise::lane::{Lane, LaneOptions};
 use opal_exec::supervise::signals::{Phase, Signals};
 use opal_format::hash::Digest;
-use opal_format::identity::Identity;
+use opal_format::identity::PublicKey;
 use opal_format::seed::Seed;
 use opal_record::journal::{self, About, Genuine, Place, Record, RecordError};
 use opal_record::receipt::{Place as ReceiptPlace, Receipt, ReceiptError};
@@ -29,6 +30,7 @@ use opal_trust::results::ResultPlace;
 use opal_view::claimed::{PLACES, below_tree};
 use opal_view::{PlanJson, write_tree};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::IsTerminal as _;
@@ -67,11 +69,21 @@ pub struct Job<'a> {
     /// What steps get of this process's terminal and input.
     pub console: Console,
     /// Where a receipt goes, and who signs it.
-    pub receipt: Option<(&'a ResultPlace, &'a Identity)>,
+    pub receipt: Option<Signing<'a>>,
     /// What the caller wants.
     pub wishes: Wishes,
     /// The command that goes on with this run, if it can be gone on with and is recorded.
     pub resume: Option<String>,
+}
+
+/// A receipt that is to be signed.
+pub struct Signing<'a> {
+    /// Where it goes.
+    pub place: &'a ResultPlace,
+    /// The key that signs it.
+    pub by: PublicKey,
+    /// Who holds that key.
+    pub keys: RefCell<Keys>,
 }
 
 /// Where a job begins: by default at the beginning.
@@ -187,11 +199,9 @@ pub fn perform(
         // The first process of a container outlives its own signals.
         return Ok(signals.first().map_or(1, |first| first.exit()));
     }
-    let place = job
-        .receipt
-        .map(|(place, _)| ReceiptPlace::take(place, boundary::result_mode(job.site) & 0o644))
-        .transpose()
-        .map_err(|error| refuse_receipt(&error))?;
+    let mode = boundary::result_mode(job.site) & 0o644;
+    let place = job.receipt.as_ref().map(|signing| ReceiptPlace::take(signing.place, mode));
+    let place = place.transpose().map_err(|error| refuse_receipt(&error))?;
     let mut record = match earlier {
         Some(earlier) => {
             let before = start.labels.steps_before;
@@ -214,12 +224,13 @@ pub fn perform(
     start.labels.resumable = job.resume.is_some() && record.is_some();
     let about = about(job, &start);
     let recorder = record.as_mut().map_or(&mut none as &mut dyn Recorder, |record| record);
-    let (report, receipt) = match place.zip(job.receipt) {
+    let (report, receipt) = match place.zip(job.receipt.as_ref()) {
         None => (execute(job, start, lock.as_ref(), spare, signals, out, recorder)?, Ok(None)),
-        Some((place, (_, identity))) => {
-            let mut receipt = Receipt::begin(place, &about, identity, recorder);
+        Some((place, signing)) => {
+            let mut receipt = Receipt::begin(place, &about, signing.by, recorder);
             let report = execute(job, start, lock.as_ref(), spare, signals, out, &mut receipt)?;
-            let receipt = receipt.finish(&Clean::json(&out.secrets, &report.done()).into_value()).map(Some);
+            let clean = Clean::json(&out.secrets, &report.done()).into_value();
+            let receipt = receipt.finish(&clean, |digest| signing.keys.borrow_mut().sign(digest)).map(Some);
             (report, receipt)
         }
     };

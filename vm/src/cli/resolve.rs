@@ -6,6 +6,7 @@ use super::policy::{small_file, unreadable};
 use super::request::{Recipient, Resolve};
 use super::verify::{report_drift, warnings};
 use crate::admission::{Replanned, Site, admit, read, replan};
+use crate::keys::Keys;
 use crate::planner::{Planner, Replanning};
 use clap::ArgMatches;
 use jiff::Timestamp;
@@ -40,8 +41,8 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         recipients.extend(keys_of(one)?);
     }
     let plan = read(&request)?;
-    let mut planner = super::planner()?;
-    let admitted = admit(&plan, &request, &site, &mut planner)?;
+    let (mut planner, mut keys) = (super::planner()?, Keys::start()?);
+    let admitted = admit(&plan, &request, &site, &mut planner, &mut keys)?;
     enter(&mut site, &admitted.contract.terms.directory)?;
     for warning in warnings(&admitted, &site) {
         out.say(&warning);
@@ -54,7 +55,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         Some(_) => replanning.whole(planner, &seed, &replanned.sub_keys),
         None => Ok(None),
     };
-    let (replanned, fresh) = replan(&admitted, &request, &site, &mut planner, again)?;
+    let (replanned, fresh) = replan(&admitted, &request, &site, &mut planner, &mut keys, again)?;
     drop(planner);
     let Some(fresh) = fresh else { return report_drift(&admitted, &replanned.comparison, &request, None, out) };
     recipients.extend(&contract.recipients);

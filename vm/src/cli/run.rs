@@ -5,18 +5,20 @@
 use super::boundary;
 use super::consent::consent;
 use super::force;
-use super::job::{Begin, Console, Job, Wishes, perform, run_id, show, signals, take_lock, view};
+use super::job::{Begin, Console, Job, Signing, Wishes, perform, run_id, show, signals, take_lock, view};
 use super::output::Output;
 use super::request::Run;
 use super::resume;
 use super::verify::{report_drift, warnings};
 use crate::admission::{Replanned, admit, read, replan};
+use crate::keys::Keys;
 use clap::ArgMatches;
 use opal_core::agreed::Runnable;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::ledger::Ledger;
 use opal_view::trusted::vouch_lines;
+use std::cell::RefCell;
 
 pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Result<u8, Refusal> {
     let mut site = super::site()?;
@@ -24,8 +26,8 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     let request = &asked.contract;
     let force = asked.force.as_deref();
     let file = read(request)?;
-    let mut planner = super::planner()?;
-    let admitted = admit(&file, request, &site, &mut planner)?;
+    let (mut planner, mut keys) = (super::planner()?, Keys::start()?);
+    let admitted = admit(&file, request, &site, &mut planner, &mut keys)?;
     boundary::enter(&mut site, &admitted.contract.terms.directory)?;
     for line in vouch_lines(&admitted.vouches, &admitted.vouchers) {
         out.say(&format!("vouched: {line}\n"));
@@ -52,13 +54,15 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         let resumed = earlier.as_ref().map(|_| run_id.as_str());
         ledger.check_unused(&contract.contract_hash, resumed).map_err(|error| resume::refuse_used(error, &asked, &site))?;
     }
-    let (mut replanned, ()) = replan(&admitted, request, &site, &mut planner, |_, _, _| Ok(()))?;
+    let (mut replanned, ()) = replan(&admitted, request, &site, &mut planner, &mut keys, |_, _, _| Ok(()))?;
     drop(planner);
     let earlier = match earlier {
         Some(earlier) => Some(resume::verify(earlier, &mut replanned)?),
         None => None,
     };
     let Replanned { comparison, seed, opened_by, .. } = replanned;
+    // Without a receipt to sign, the keeper ends before the first step starts.
+    let signing = asked.receipt.as_ref().map(|place| Signing { place, by: opened_by, keys: RefCell::new(keys) });
     let signals = signals()?;
     let Some(accepts) = consent(force, asked.yes, contract, &comparison, &signals, out)? else { return Ok(super::DRIFT) };
     let agreed = match comparison.agree(&accepts) {
@@ -85,7 +89,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         run_id: &run_id,
         ledger: ledger.as_ref(),
         console: Console::default(),
-        receipt: asked.receipt.as_ref().map(|place| (place, &opened_by)),
+        receipt: signing,
         wishes: Wishes {
             record: asked.record.clone(),
             confirm: (asked.confirm && forced == named) || (named && force::on_terminal()),

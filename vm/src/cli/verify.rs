@@ -8,6 +8,7 @@ use super::job::unconfined;
 use super::output::{Output, to_stdout};
 use super::request::Verify;
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
+use crate::keys::Keys;
 use clap::ArgMatches;
 use opal_core::agreed::{Comparison, accepts};
 use opal_core::code::Code;
@@ -31,13 +32,13 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
         return Err(Refusal::new(Code::NoTerminal, "`--reveal` shows a value on a terminal only, and standard output is none"));
     }
     let plan = read(&request)?;
-    let mut planner = super::planner()?;
-    let admitted = admit(&plan, &request, &site, &mut planner)?;
+    let (mut planner, mut keys) = (super::planner()?, Keys::start()?);
+    let admitted = admit(&plan, &request, &site, &mut planner, &mut keys)?;
     boundary::enter(&mut site, &admitted.contract.terms.directory)?;
     for warning in warnings(&admitted, &site) {
         out.say(&warning);
     }
-    let (replanned, ()) = replan(&admitted, &request, &site, &mut planner, |_, _, _| Ok(()))?;
+    let (replanned, ()) = replan(&admitted, &request, &site, &mut planner, &mut keys, |_, _, _| Ok(()))?;
     let comparison = &replanned.comparison;
     if let Some(key) = &revealed {
         reveal(key, comparison)?;

@@ -2,9 +2,10 @@
 //!
 //! Read for: nothing with an effect before compare has passed.
 
-use super::wire::Body;
+use opal_aside::planner::wire::Take as _;
 use opal_core::decorators::{ENV, PASS_ENV, value_decorator};
 use opal_core::plan::{Asked, Cause, DraftValue, FileFailure, Given, Here, Reality, Request, Resolver, Scalar, written_key};
+use opal_exec::frame::Body;
 use opal_format::kind::ValueType;
 use opal_format::program::{Constant, IMPORT_PUBLIC, ProgramView};
 use opal_format::record::Span;

@@ -4,7 +4,7 @@
 use opal_exec::supervise::helper::{Role, start};
 
 extern "C" fn before_main() {
-    start(&[(Role::Watcher, opal_exec::supervise::watcher::serve)]);
+    start(&[(Role::Watcher, opal_exec::supervise::watcher::serve), (Role::Evaluator, opal_aside::evaluator::serve)]);
 }
 
 // SAFETY: the section holds pointers to functions that the loader calls before `main`, when there is one thread; one that takes no argument may be

@@ -1,11 +1,14 @@
 //! Finding identities, and making the caller's own on first use.
 //!
+//! A file that was found is looked at here, and read by whoever is to hold the key: the process that starts steps opens it and hands it on.
+//!
 //! Read for: who is trusted, and what policy allows.
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use opal_format::identity::{Identity, KeyError};
+use opal_format::identity::{FILE_SIZE_MAX, Identity, KeyError};
 use zeroize::Zeroizing;
 
 use super::input::Input;
@@ -17,7 +20,7 @@ use opal_core::failure::{Failure, Report};
 const FILE: &str = "identity";
 const PUBLIC_FILE: &str = "identity.pub";
 const HOST_KEY: &str = "ssh_host_ed25519_key";
-const KEY_SIZE_MAX: u64 = 64 << 10;
+const KEY_SIZE_MAX: u64 = FILE_SIZE_MAX as u64;
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
@@ -60,11 +63,61 @@ impl Failure for IdentityError {
     }
 }
 
+/// A private key file that is safe to use, opened and not read.
+#[derive(Debug)]
+pub struct KeyFile {
+    path: PathBuf,
+    file: File,
+    /// Whether nothing may show of it but that it cannot be used.
+    hidden: bool,
+}
+
+impl KeyFile {
+    /// Takes a file whose place was looked at: a regular one, not too large, to which nobody else has access.
+    fn new(path: PathBuf, file: File, hidden: bool, forbidden: u32) -> Result<Self, IdentityError> {
+        let data = file.metadata().map_err(|cause| IdentityError::Unreadable { path: path.clone(), cause })?;
+        let mode = data.mode() & 0o7777;
+        let bad = match () {
+            () if !data.is_file() => PathCause::NotRegular,
+            () if mode & forbidden != 0 => PathCause::Mode { mode, forbidden },
+            () if data.len() > KEY_SIZE_MAX => PathCause::TooLarge(KEY_SIZE_MAX),
+            () => return Ok(Self { path, file, hidden }),
+        };
+        if hidden { Err(IdentityError::Unreadable { path, cause: Input::denied() }) } else { Err(bad.at(path).into()) }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Why it is of no use, as far as that may show.
+    #[must_use]
+    pub fn refused(&self, cause: KeyError) -> IdentityError {
+        let path = self.path.clone();
+        if self.hidden { IdentityError::Unreadable { path, cause: Input::denied() } } else { IdentityError::Key { path, cause } }
+    }
+
+    fn read(&self) -> Result<Identity, IdentityError> {
+        let bytes = Zeroizing::new(read_capped(&self.file, &self.path, KEY_SIZE_MAX)?);
+        Identity::from_openssh(&bytes).map_err(|cause| self.refused(cause))
+    }
+}
+
 /// The caller's own identity; `None` if there is none yet.
 ///
 /// # Errors
 /// An [`IdentityError`] if the file is there but is not safe or holds no usable key.
 pub fn own(paths: &HostPaths) -> Result<Option<Identity>, IdentityError> {
+    own_file(paths)?.map(|file| file.read()).transpose()
+}
+
+/// The file of the caller's own identity; `None` if there is none yet.
+///
+/// # Errors
+/// An [`IdentityError`] if it is there but is not safe.
+pub fn own_file(paths: &HostPaths) -> Result<Option<KeyFile>, IdentityError> {
     match paths.config_dir()? {
         Some(dir) => from_dir(&dir, FILE, forbid::ANY_ACCESS),
         None => Ok(None),
@@ -77,8 +130,8 @@ pub fn own(paths: &HostPaths) -> Result<Option<Identity>, IdentityError> {
 /// An [`IdentityError`] if one is there and unusable, or none can be made.
 pub fn own_or_create(paths: &HostPaths, comment: &str) -> Result<(Identity, bool), IdentityError> {
     let dir = paths.make_config_dir()?;
-    if let Some(identity) = from_dir(&dir, FILE, forbid::ANY_ACCESS)? {
-        return Ok((identity, false));
+    if let Some(file) = from_dir(&dir, FILE, forbid::ANY_ACCESS)? {
+        return Ok((file.read()?, false));
     }
     let bad = |cause| IdentityError::Key { path: dir.path().join(FILE), cause };
     let made = Identity::generate(comment).map_err(bad)?;
@@ -88,7 +141,7 @@ pub fn own_or_create(paths: &HostPaths, comment: &str) -> Result<(Identity, bool
         Err(error) if error.cause == PathCause::Exists => {
             // Another process was faster: both must go on with the same key.
             let theirs = from_dir(&dir, FILE, forbid::ANY_ACCESS)?.ok_or(error)?;
-            return Ok((theirs, false));
+            return Ok((theirs.read()?, false));
         }
         Err(error) => return Err(error.into()),
     }
@@ -101,21 +154,7 @@ pub fn own_or_create(paths: &HostPaths, comment: &str) -> Result<(Identity, bool
 /// # Errors
 /// An [`IdentityError`] if the file is missing, too open, or holds no usable key.
 pub fn from_named_file(path: &Path) -> Result<Identity, IdentityError> {
-    from_input(&Input::from(path.to_owned()))
-}
-
-/// As [`from_named_file`], of a file that may be opened already. Of one that is hidden, nothing shows but that it cannot be used.
-///
-/// # Errors
-/// As [`from_named_file`].
-pub fn from_input(input: &Input) -> Result<Identity, IdentityError> {
-    let path = || input.path().to_owned();
-    let read =
-        read_input(input).and_then(|bytes| Identity::from_openssh(&bytes).map_err(|cause| IdentityError::Key { path: path(), cause }));
-    match read {
-        Err(_) if input.is_hidden() => Err(IdentityError::Unreadable { path: path(), cause: Input::denied() }),
-        read => read,
-    }
+    named_file(&Input::from(path.to_owned()))?.read()
 }
 
 /// The bytes of a secret file that the caller named. Links are followed, but nobody else may have access to the file.
@@ -123,40 +162,33 @@ pub fn from_input(input: &Input) -> Result<Identity, IdentityError> {
 /// # Errors
 /// An [`IdentityError`] if the file is missing or too open.
 pub fn read_named_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
-    read_input(&Input::from(path.to_owned()))
+    let named = named_file(&Input::from(path.to_owned()))?;
+    Ok(Zeroizing::new(read_capped(&named.file, path, KEY_SIZE_MAX)?))
 }
 
-fn read_input(input: &Input) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
-    let path = input.path();
-    let unreadable = |cause| IdentityError::Unreadable { path: path.to_owned(), cause };
-    let file = input.open().map_err(unreadable)?;
-    let data = file.metadata().map_err(unreadable)?;
-    if !data.is_file() {
-        return Err(PathCause::NotRegular.at(path).into());
-    }
-    if data.mode() & forbid::ANY_ACCESS != 0 {
-        let (mode, forbidden) = (data.mode() & 0o7777, forbid::ANY_ACCESS);
-        return Err(PathCause::Mode { mode, forbidden }.at(path).into());
-    }
-    Ok(Zeroizing::new(read_capped(&file, path, KEY_SIZE_MAX)?))
+/// A secret file that the caller named, which may be opened already.
+fn named_file(input: &Input) -> Result<KeyFile, IdentityError> {
+    let path = input.path().to_owned();
+    let file = input.open().map_err(|cause| IdentityError::Unreadable { path: path.clone(), cause })?;
+    KeyFile::new(path, file, input.is_hidden(), forbid::ANY_ACCESS)
 }
 
-/// The identities to unseal with, in the order to try: the named files, else the caller's own, and for root the
+/// The files of the identities to unseal with, in the order to try: the named ones, else the caller's own, and for root the
 /// host's SSH key. Never makes one; an empty list means that nothing can be unsealed here.
 ///
 /// # Errors
 /// An [`IdentityError`] for the first that is there but unusable.
-pub fn for_unsealing(paths: &HostPaths, named: &[Input]) -> Result<Vec<Identity>, IdentityError> {
+pub fn for_unsealing(paths: &HostPaths, named: &[Input]) -> Result<Vec<KeyFile>, IdentityError> {
     if !named.is_empty() {
-        return named.iter().map(from_input).collect();
+        return named.iter().map(named_file).collect();
     }
     let mut found = Vec::new();
-    found.extend(own(paths)?);
+    found.extend(own_file(paths)?);
     if paths.is_system()
         && let Some(dir) = SafeDir::open(&paths.etc.join("ssh"), paths.system_owner)?
     {
         match from_dir(&dir, HOST_KEY, forbid::ALL_BUT_GROUP_READ) {
-            Ok(identity) => found.extend(identity),
+            Ok(file) => found.extend(file),
             // Its own identity may well be enough.
             Err(_) if !found.is_empty() => {}
             Err(error) => return Err(error),
@@ -165,12 +197,17 @@ pub fn for_unsealing(paths: &HostPaths, named: &[Input]) -> Result<Vec<Identity>
     Ok(found)
 }
 
-fn from_dir(dir: &SafeDir, name: &str, forbidden: u32) -> Result<Option<Identity>, IdentityError> {
-    let Some(bytes) = dir.read_file(name, forbidden, KEY_SIZE_MAX)?.map(Zeroizing::new) else {
-        return Ok(None);
-    };
-    let key = Identity::from_openssh(&bytes);
-    key.map(Some).map_err(|cause| IdentityError::Key { path: dir.path().join(name), cause })
+/// The identities of [`for_unsealing`], for who starts nothing.
+///
+/// # Errors
+/// As [`for_unsealing`].
+pub fn at_hand(paths: &HostPaths, named: &[Input]) -> Result<Vec<Identity>, IdentityError> {
+    for_unsealing(paths, named)?.iter().map(KeyFile::read).collect()
+}
+
+fn from_dir(dir: &SafeDir, name: &str, forbidden: u32) -> Result<Option<KeyFile>, IdentityError> {
+    let file = dir.open_file(name, forbidden)?;
+    file.map(|file| KeyFile::new(dir.path().join(name), file, false, forbidden)).transpose()
 }
 
 #[cfg(test)]
@@ -234,7 +271,8 @@ mod tests {
         chmod(&host_file, 0o640);
         let publics = |paths: &HostPaths, named: &[PathBuf]| -> Vec<_> {
             let named: Vec<Input> = named.iter().cloned().map(Input::from).collect();
-            for_unsealing(paths, &named).expect("found").iter().map(Identity::public).collect()
+            let found = for_unsealing(paths, &named).expect("found");
+            found.iter().map(|file| file.read().expect("a key").public()).collect()
         };
         assert_eq!(publics(&paths, &[]), [host_key.public()]);
         let (own, _) = own_or_create(&paths, "own").expect("made");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
 
-use crate::supervise::watcher::wire::{Body, put_str, put_u32};
+use crate::frame::{Body, Frame};
 
 /// What confines a step. All of it holds at once.
 #[derive(Clone, Debug, Default)]
@@ -91,20 +91,16 @@ impl Rules {
     pub fn encode(&self) -> Vec<u8> {
         let flag = |on, bit| if on { bit } else { 0 };
         let flags = flag(self.network, bit::NETWORK) | flag(self.privileges, bit::PRIVILEGES) | flag(self.best_effort, bit::BEST_EFFORT);
-        let mut out = vec![flags];
-        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        put_u32(&mut out, count(self.layers.len()));
+        let mut out = Frame::new(0, 0);
+        out.u8(flags).length(self.layers.len());
         for list in self.layers.iter().flat_map(|layer| [&layer.read, &layer.write]) {
-            out.push(u8::from(list.is_some()));
             let places = list.as_deref().unwrap_or_default();
-            put_u32(&mut out, count(places.len()));
+            out.u8(u8::from(list.is_some())).length(places.len());
             for place in places {
-                out.extend_from_slice(&place.device.to_ne_bytes());
-                out.extend_from_slice(&place.inode.to_ne_bytes());
-                put_str(&mut out, &place.path);
+                out.u64(place.device).u64(place.inode).text(&place.path);
             }
         }
-        out
+        out.body().to_vec()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -114,7 +110,7 @@ impl Rules {
         let count = body.u32()?;
         let layer = |body: &mut Body<'_>| Some(Arc::new(Layer { read: places(body)?, write: places(body)? }));
         let layers = (0..count).map(|_| layer(&mut body)).collect::<Option<_>>()?;
-        let whole = body.0.is_empty();
+        let whole = body.is_over();
         let rules = Self { network: has(bit::NETWORK), privileges: has(bit::PRIVILEGES), best_effort: has(bit::BEST_EFFORT), layers };
         whole.then_some(rules)
     }
@@ -124,9 +120,8 @@ fn places(body: &mut Body<'_>) -> Option<Option<Vec<Place>>> {
     let (listed, count) = (body.u8()? != 0, body.u32()?);
     let mut found = Vec::new();
     for _ in 0..count {
-        let mut number = || Some(u64::from_ne_bytes(body.bytes(8)?.try_into().ok()?));
-        let (device, inode) = (number()?, number()?);
-        found.push(Place { path: body.str()?.to_owned(), device, inode, _held: None });
+        let (device, inode) = (body.u64()?, body.u64()?);
+        found.push(Place { path: body.text()?.to_owned(), device, inode, _held: None });
     }
     Some(listed.then_some(found))
 }

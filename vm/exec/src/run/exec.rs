@@ -1,5 +1,15 @@
 //! The interpreter of the step tree.
 //!
+//! What holds throughout:
+//!
+//! - A step starts in one place ([`Worker::step`]), and only after its start is durable in the record: what is not recorded as begun was not begun.
+//! - Between two nodes it is asked whether anything may still start ([`Worker::stopped`]), so a stop is never more than one node late. A stop outranks
+//!   a limit that is up, and that outranks a failure.
+//! - A block gives its own flow only when all that it started has ended, what it detached included.
+//! - A `finally` that was entered is finished: its scope knows no limit and does not see the first signal.
+//! - Each failure is added to the tally once, where it happens. Whoever deals with it says so there, and passes on another flow; nobody takes one away.
+//! - A value is known to the scrubber before anything that may print it goes on.
+//!
 //! Read for: everything in the process that runs a contract.
 
 use std::ffi::{CStr, CString};
@@ -104,7 +114,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
     }
 
-    /// Why nothing more may start, if so.
+    /// Why nothing more may start, if so. In cleanup a run that was halted goes on: what undoes things is not left half done.
     pub(super) fn stopped(&self, scope: Scope<'_>) -> Option<Flow> {
         match self.shared.signals.check() {
             Phase::Kill => return Some(Flow::Killed),
@@ -117,7 +127,8 @@ impl<'s, 'p> Worker<'s, 'p> {
         scope.deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(Flow::TimedOut)
     }
 
-    /// Runs nodes in order up to the first that does not end well. What they detached ends with the block.
+    /// Runs nodes in order up to the first that does not end well. What they detached ends with the block, the last first: later processes may need
+    /// earlier ones.
     pub(super) fn block(&mut self, nodes: Vec<usize>, scope: Scope<'_>) -> Flow {
         let outer = self.detached.len();
         let mut flow = Flow::Done;
@@ -549,6 +560,9 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     /// `@try`: its steps; after a failure `@catch`; always `@finally`.
+    ///
+    /// INVARIANT: `finally` runs exactly once for each time that the block was entered, unless the run is killed: also after a stop, a limit, or in a
+    /// run that goes on. Its own failure counts only where the block had none.
     fn attempt(&mut self, index: usize, inside: &[usize], scope: Scope<'_>) -> Flow {
         let of_kind =
             |wanted: NodeKind| inside.iter().copied().find(|child| self.shared.node(*child).is_some_and(|(_, kind)| kind == wanted));

@@ -18,6 +18,10 @@ use super::report::{FailureCause, Outcome};
 use super::{Pipe, Shared, Target, locked};
 
 impl Worker<'_, '_> {
+    /// `@parallel`: its branches, at most so many at once, each in a worker with a lane, scrubbers and a buffer of its own.
+    ///
+    /// INVARIANT: each branch is taken by one thread or by none, and its flow is received once. So a buffer is passed on only when its branch is over,
+    /// and nothing of a branch that never began is. `closed` is only ever set: after it no branch begins.
     pub(super) fn parallel(&mut self, index: usize, at_once: usize, tolerate: usize, scope: Scope<'_>) -> Flow {
         let shared = self.shared;
         let branches: Vec<usize> = shared.tree().executing(Some(index)).collect();
@@ -136,6 +140,8 @@ impl Worker<'_, '_> {
                 }
             }
         }
+        // All are started before one is waited for: each may block on what the next does not read yet. An end of a pipe is held by its two operands
+        // alone, so a reader sees the end when the writer is done, and a writer gets PIPE when the reader is.
         let flows: Vec<Flow> = std::thread::scope(|threads| {
             let running: Vec<_> = operands
                 .iter()
@@ -171,7 +177,7 @@ impl Worker<'_, '_> {
 }
 
 impl Shared<'_> {
-    /// Failures that are dealt with, or not, together with the first.
+    /// Failures that are dealt with, or not, together with the first: whoever handles the flow of a block knows one number only.
     fn together(&self, failures: &[usize]) {
         let mut tally = locked(&self.tally);
         let Some(group) = failures.first().and_then(|first| tally.failures.get(*first)).map(|first| first.group) else { return };

@@ -53,6 +53,8 @@ pub enum FailureCause {
     },
     /// A pipeline got more than that many bytes.
     OutputTooLong(usize),
+    /// What it wrote could not be put through the operations of its pipeline: why.
+    NotEvaluated(&'static str),
     /// It could not be watched, so it was not started, or its end is unknown.
     Watcher(String),
     /// A place that its rule lists is not there.
@@ -67,6 +69,17 @@ pub enum FailureCause {
     Misplaced,
     /// It failed in an earlier part of the run, for this reason, with this exit status.
     Earlier(String, Option<i64>),
+}
+
+impl FailureCause {
+    /// The code of a run that ends with it.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::NotEvaluated(_) => Code::NotEvaluated,
+            _ => Code::StepFailed,
+        }
+    }
 }
 
 impl std::fmt::Display for FailureCause {
@@ -89,6 +102,7 @@ impl std::fmt::Display for FailureCause {
             Self::BindingTooLong(limit) => write!(f, "its value is longer than {limit} bytes"),
             Self::Unexpected { expected, actual } => write!(f, "expected {expected}, got {actual}"),
             Self::OutputTooLong(limit) => write!(f, "its output is longer than {limit} bytes"),
+            Self::NotEvaluated(why) => write!(f, "its output could not be evaluated: {why}"),
             Self::Watcher(what) => f.write_str(what),
             Self::NoPlace(path, error) => {
                 let path = opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false);
@@ -327,7 +341,7 @@ impl RunReport {
         };
         if let Some(failure) = cause.and_then(|cause| self.failures.get(cause)) {
             let name = if failure.path.is_empty() { "the run".to_owned() } else { format!("step {}", failure.path) };
-            let _ = writeln!(out, "error[{}]: {name} failed: {}", Code::StepFailed, failure.cause);
+            let _ = writeln!(out, "error[{}]: {name} failed: {}", failure.cause.code(), failure.cause);
             if failure.span.line.to_native() != 0 {
                 let _ = writeln!(out, "  --> {source}:{}:{}", failure.span.line.to_native(), failure.span.column.to_native());
             }

@@ -17,11 +17,13 @@ use opal_format::kind::NodeKind;
 use opal_format::steps::Node;
 use zeroize::Zeroizing;
 
+use super::evaluate::{self, Evaluator};
 use super::exec::{Flow, Scope, Worker};
 use super::output::StepSink;
 use super::report::{FailureCause, Outcome};
 use super::script::argument_text;
 use super::{Shared, locked};
+use crate::aside::Until;
 use crate::deliver::write_all;
 use crate::supervise::lane::{Ended, Sink as _, Stream};
 use crate::supervise::wait::wait_readable;
@@ -42,9 +44,15 @@ struct Taken {
 
 impl Worker<'_, '_> {
     /// Runs the first child and gives its output to the others, in order. What comes out of the last is the output.
+    ///
+    /// This process does not look into what the step wrote: it passes that on, to the evaluator and to the outlet.
     pub(super) fn transform(&mut self, index: usize, inside: &[usize], scope: Scope<'_>) -> Flow {
         let started = Instant::now();
         let Some((step, operations)) = inside.split_first() else { return Flow::Done };
+        let evaluator = match Evaluator::start() {
+            Ok(evaluator) => evaluator,
+            Err(error) => return self.failed(index, FailureCause::Watcher(format!("no evaluator: {error}")), b"", started.elapsed()),
+        };
         let (flow, taken) = match self.take_output(*step, scope) {
             Ok(taken) => taken,
             Err(error) => return self.failed(index, FailureCause::Watcher(format!("no pipe: {error}")), b"", started.elapsed()),
@@ -60,17 +68,34 @@ impl Worker<'_, '_> {
             let shown = self.put_out(index, Stream::Stderr, &taken.bytes, scope);
             return if shown == Flow::Done { flow } else { shown };
         }
-        let mut bytes = taken.bytes;
+        let mut wanted = Vec::new();
         for operation in operations {
-            let Some((node, kind)) = self.shared.node(*operation) else { continue };
-            let applied = self.operand(node).ok_or(Unmet::Argument).and_then(|operand| operations::apply(kind, &operand, &mut bytes));
-            if let Err(unmet) = applied {
-                let cause = self.shared.unexpected(node, kind, unmet, &bytes);
+            let Some((node, kind)) = self.shared.node(*operation) else {
+                return self.failed(*operation, FailureCause::Misplaced, b"", started.elapsed());
+            };
+            let Some(operand) = self.operand(node) else {
+                let cause = self.shared.unexpected(node, kind, Unmet::Argument, &taken.bytes);
                 return self.failed(*operation, cause, b"", started.elapsed());
-            }
+            };
+            wanted.push((kind, operand));
         }
-        self.shared.note(|| Event::Transformed { at: self.shared.at(index), bytes: bytes.len() });
-        self.put_out(index, Stream::Stdout, &bytes, scope)
+        let until = Until { signals: Arc::clone(&self.shared.signals), seen: scope.seen, deadline: scope.deadline };
+        let applied = match evaluator.apply(&wanted, &taken.bytes, until) {
+            Ok(applied) => applied,
+            Err(lost) => match self.stopped(scope) {
+                Some(flow) => return flow,
+                None => return self.failed(index, FailureCause::NotEvaluated(evaluate::ended(lost)), b"", started.elapsed()),
+            },
+        };
+        if let Some((at, unmet)) = applied.failed
+            && let Some(operation) = operations.get(at)
+            && let Some((node, kind)) = self.shared.node(*operation)
+        {
+            let cause = self.shared.unexpected(node, kind, unmet, &applied.text);
+            return self.failed(*operation, cause, b"", started.elapsed());
+        }
+        self.shared.note(|| Event::Transformed { at: self.shared.at(index), bytes: applied.text.len() });
+        self.put_out(index, Stream::Stdout, &applied.text, scope)
     }
 
     /// Runs a node, and takes what it writes to stdout.

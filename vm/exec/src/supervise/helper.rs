@@ -9,7 +9,8 @@
 //! ```text
 //! VM ── socket ── helper ──┬── watcher ── steps        request: role; life, socket, and what is to be 1 and 2
 //!  └─── socket of each ────┼── watcher                 life: first the pid, or why there is none; then its end,
-//!                          └── planner                       when the process is gone and nothing is left of it
+//!                          └── planner, keeper,              when the process is gone and nothing is left of it
+//!                              evaluators
 //! ```
 //!
 //! What a watcher that was killed leaves falls to the helper, which ends it. When the VM is gone, the helper wakes the watchers, each of which sees
@@ -46,18 +47,20 @@ use crate::supervise::watcher::tree;
 pub enum Role {
     /// Runs the steps of one lane. It ends by itself when its socket does, and is only ever woken.
     Watcher = 1,
-    /// Plans. It is killed when its [`Life`] is dropped, or the VM or the helper ends.
+    /// Plans, aside ([`crate::aside`]). Like the next two it is killed when its [`Life`] is dropped, or the VM or the helper ends.
     Planner = 2,
+    /// Holds private keys.
+    Keeper = 3,
+    /// Evaluates what steps wrote.
+    Evaluator = 4,
 }
 
 impl Role {
-    const ALL: [Self; 2] = [Self::Watcher, Self::Planner];
-
     /// What a process of this role is sent when nobody waits for it any more.
     const fn last_signal(self) -> Signal {
         match self {
             Self::Watcher => Signal::SIGCONT,
-            Self::Planner => Signal::SIGKILL,
+            Self::Planner | Self::Keeper | Self::Evaluator => Signal::SIGKILL,
         }
     }
 }
@@ -275,8 +278,8 @@ impl<'a> Server<'a> {
 
     /// Takes one request; false where there will be no more.
     fn request(&mut self, socket: &OwnedFd) -> bool {
-        let (mut number, mut fds) = ([0], Vec::new());
-        match sys::receive(socket.as_fd(), &mut number, &mut fds) {
+        let (mut asked, mut fds) = ([0], Vec::new());
+        match sys::receive(socket.as_fd(), &mut asked, &mut fds) {
             Ok(1) => {}
             Err(Errno::EAGAIN | Errno::EINTR) => return true,
             _ => return false,
@@ -285,8 +288,7 @@ impl<'a> Server<'a> {
         // Without it there is nobody to answer; who asked sees its end.
         let Some(life) = fds.next() else { return true };
         let kept: Vec<OwnedFd> = fds.collect();
-        let asked = Role::ALL.into_iter().find(|role| [*role as u8] == number);
-        let entry = asked.and_then(|asked| self.roles.iter().find(|(role, _)| *role == asked).copied());
+        let entry = self.roles.iter().copied().find(|(role, _)| [*role as u8] == asked);
         let forked = match entry {
             // Descriptors that found no room here are dropped by the kernel.
             Some(_) if !matches!(kept.len(), 1 | 3) => Err(Errno::EMFILE),
@@ -308,12 +310,15 @@ impl<'a> Server<'a> {
 
     fn reap(&mut self) {
         let mut gone = Vec::new();
-        while let Ok(Some((pid, _))) = sys::wait_any() {
-            gone.extend(self.children.extract_if(.., |child| child.pid.as_raw() == pid));
-        }
-        if !gone.is_empty() {
-            let living: Vec<Pid> = self.children.iter().map(|child| child.pid).collect();
-            end_orphans(&living);
+        let left = loop {
+            match sys::wait_any() {
+                Ok(Some((pid, _))) => gone.extend(self.children.extract_if(.., |child| child.pid.as_raw() == pid)),
+                left => break left.is_ok(),
+            }
+        };
+        // Without a child there is no orphan.
+        if left && !gone.is_empty() {
+            end_orphans(&self.children.iter().map(|child| child.pid).collect::<Vec<_>>());
         }
         // Only now their lives are over.
         drop(gone);

@@ -17,13 +17,13 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, sendmsg, shutdown};
 use nix::unistd::{Pid, pipe2};
-use zeroize::Zeroize as _;
 
+use crate::frame::{Body, Frame};
 use crate::supervise::helper::{self, Life, Role, end_orphans};
 use crate::supervise::signals::{First, Phase, Signals};
 use crate::supervise::wait::wait_readable;
 use crate::supervise::watcher::Process;
-use crate::supervise::watcher::wire::{self, Body, Fill, Reader, ended, hello, kind, start};
+use crate::supervise::watcher::wire::{FRAME_MAX, Fill, Reader, ended, hello, kind, start};
 
 /// Bytes read from a pipe at a time: what a pipe holds by default.
 const CHUNK: usize = 64 << 10;
@@ -180,7 +180,6 @@ pub struct Lane {
     watcher: Life,
     pipes: [OwnedFd; 2],
     reader: Reader,
-    request: Vec<u8>,
     chunk: Box<[u8]>,
     /// Whether steps get the signals that the terminal sends.
     shares_terminal: bool,
@@ -214,7 +213,6 @@ impl Lane {
             watcher,
             pipes: [out, err],
             reader: Reader::default(),
-            request: Vec::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
             shares_terminal: false,
         })
@@ -228,15 +226,13 @@ impl Lane {
         watchers().push(self.watcher.pid()?);
         self.shares_terminal = !options.new_session;
         let flag = |on, bit| if on { bit } else { 0 };
-        wire::begin(&mut self.request, kind::HELLO);
-        self.request.push(
-            flag(options.new_session, hello::SESSION)
-                | flag(options.stdin.is_some(), hello::STDIN)
-                | flag(options.lock.is_some(), hello::LOCK),
-        );
-        wire::put_u32(&mut self.request, millis(options.grace));
+        let flags = flag(options.new_session, hello::SESSION)
+            | flag(options.stdin.is_some(), hello::STDIN)
+            | flag(options.lock.is_some(), hello::LOCK);
+        let mut greeting = Frame::new(kind::HELLO, 5);
+        greeting.u8(flags).u32(millis(options.grace));
         let fds: Vec<_> = [options.stdin, options.lock].into_iter().flatten().collect();
-        self.send(&fds).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+        self.send(greeting, &fds).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 
     /// Runs one program and gives its output to `sink` as it comes.
@@ -244,28 +240,22 @@ impl Lane {
     /// # Errors
     /// [`LaneError::Lost`], [`LaneError::TooLong`]. How the program fares is no error.
     pub fn run(&mut self, command: &StepCommand<'_>, limits: &Limits<'_>, sink: &mut dyn Sink) -> Result<StepOutcome, LaneError> {
-        let request = &mut self.request;
-        wire::begin(request, kind::START);
+        let texts = || {
+            let lists = [command.arguments, command.environment].into_iter().flatten().copied();
+            [command.program, command.directory].into_iter().chain(lists)
+        };
+        let room = texts().map(|text| text.to_bytes_with_nul().len()).fold(command.rules.len().saturating_add(32), usize::saturating_add);
         let mut flags = if command.keep { start::KEEP } else { 0 };
         for (n, fd) in command.stdio.iter().enumerate() {
             if fd.is_some() {
                 flags |= start::FD0 << n;
             }
         }
-        request.push(flags);
-        wire::put_u32(request, command.umask);
-        for list in [command.arguments, command.environment] {
-            wire::put_u32(request, u32::try_from(list.len()).map_err(|_| LaneError::TooLong)?);
-        }
-        wire::put_u32(request, u32::try_from(command.rules.len()).map_err(|_| LaneError::TooLong)?);
-        request.extend_from_slice(command.rules);
-        wire::put_str(request, command.program);
-        wire::put_str(request, command.directory);
-        for list in [command.arguments, command.environment] {
-            list.iter().for_each(|text| wire::put_str(request, text));
-        }
+        let mut request = Frame::new(kind::START, room);
+        request.u8(flags).u32(command.umask).length(command.arguments.len()).length(command.environment.len()).bytes(command.rules);
+        texts().for_each(|text| _ = request.text(text));
         let fds: Vec<_> = command.stdio.iter().flatten().copied().collect();
-        self.send(&fds)?;
+        self.send(request, &fds)?;
         self.finish(limits, command.keep, sink)
     }
 
@@ -274,10 +264,10 @@ impl Lane {
     /// # Errors
     /// [`LaneError::Lost`].
     pub fn end(&mut self, limits: &Limits<'_>, sink: &mut dyn Sink) -> Result<StepOutcome, LaneError> {
-        wire::begin(&mut self.request, kind::END);
-        wire::put_u32(&mut self.request, millis(limits.grace));
+        let mut request = Frame::new(kind::END, 4);
+        request.u32(millis(limits.grace));
         self.watcher.wake();
-        self.send(&[])?;
+        self.send(request, &[])?;
         self.finish(limits, false, sink)
     }
 
@@ -370,11 +360,10 @@ impl Lane {
 
     /// Tells the watcher to end the step: `signal`, `grace`, KILL.
     fn terminate(&mut self, signal: Option<Signal>, grace: Duration) -> Result<(), LaneError> {
-        wire::begin(&mut self.request, kind::TERMINATE);
-        wire::put_u32(&mut self.request, signal.map_or(0, |signal| (signal as i32).cast_unsigned()));
-        wire::put_u32(&mut self.request, millis(grace));
+        let mut request = Frame::new(kind::TERMINATE, 8);
+        request.u32(signal.map_or(0, |signal| (signal as i32).cast_unsigned())).u32(millis(grace));
         self.watcher.wake();
-        self.send(&[])
+        self.send(request, &[])
     }
 
     /// Closes the socket, upon which the watcher ends what is left, and waits until it is gone.
@@ -446,7 +435,8 @@ impl Lane {
             return None;
         };
         let mut body = Body(body);
-        let (how, code) = body.u8().zip(body.i32())?;
+        let how = body.u8()?;
+        let code = body.u32()?.cast_signed();
         let ended = match how {
             ended::EXIT => Ended::Exit(code),
             ended::SIGNAL => Ended::Signal(code),
@@ -456,14 +446,14 @@ impl Lane {
         let mut processes = || {
             let count = body.u32()?;
             let one = |_| {
-                let (pid, name) = body.i32().zip(body.str())?;
-                Some(Process { pid, name: name.to_string_lossy().into_owned() })
+                let pid = body.u32()?.cast_signed();
+                Some(Process { pid, name: body.text()?.to_string_lossy().into_owned() })
             };
             (0..count).map(one).collect::<Option<Vec<_>>>()
         };
         let leftovers = processes()?;
         let survivors = processes()?;
-        let unconfined = Some(body.str()?.to_string_lossy().into_owned()).filter(|why| !why.is_empty());
+        let unconfined = Some(body.text()?.to_string_lossy().into_owned()).filter(|why| !why.is_empty());
         self.reader.consume();
         Some(StepOutcome { ended, stopped: None, leftovers, survivors, unconfined })
     }
@@ -484,20 +474,13 @@ impl Lane {
         LaneError::Lost
     }
 
-    /// Sends the request, with `fds`, and overwrites it.
-    fn send(&mut self, fds: &[BorrowedFd<'_>]) -> Result<(), LaneError> {
-        let sent = self.send_request(fds);
-        self.request.zeroize();
-        sent
-    }
-
-    fn send_request(&mut self, fds: &[BorrowedFd<'_>]) -> Result<(), LaneError> {
-        wire::seal(&mut self.request).ok_or(LaneError::TooLong)?;
+    fn send(&mut self, request: Frame, fds: &[BorrowedFd<'_>]) -> Result<(), LaneError> {
+        let request = request.seal().filter(|request| request.len() <= FRAME_MAX).ok_or(LaneError::TooLong)?;
         let numbers: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&numbers)];
         // Descriptors go with the first bytes.
         let mut control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
-        let mut rest: &[u8] = &self.request;
+        let mut rest: &[u8] = &request;
         while !rest.is_empty() {
             let slices = [IoSlice::new(rest)];
             match sendmsg::<()>(self.fd()?.as_raw_fd(), &slices, control, MsgFlags::MSG_NOSIGNAL, None) {

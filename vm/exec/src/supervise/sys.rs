@@ -143,26 +143,6 @@ pub fn default_dispositions(keep: &[Signal]) {
     }
 }
 
-/// Closes every descriptor of this process but one. For a child that goes on with that one alone.
-pub fn close_others(keep: BorrowedFd<'_>) {
-    let Ok(keep) = u32::try_from(keep.as_raw_fd()) else { return };
-    let ranges = [(0, keep.checked_sub(1)), (keep.saturating_add(1), Some(u32::MAX))];
-    let mut all = true;
-    for (first, last) in ranges {
-        let Some(last) = last else { continue };
-        // SAFETY: the child uses no descriptor any more but the one between the ranges, and ends without dropping what owned the others.
-        all &= unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) } == 0;
-    }
-    if all {
-        return;
-    }
-    // Kernels before 5.9: as many as there can be, up to a bound that a caller's limit on descriptors may exceed.
-    for fd in (0..=65_536).filter(|fd| u32::try_from(*fd) != Ok(keep)) {
-        // SAFETY: as above.
-        unsafe { libc::close(fd) };
-    }
-}
-
 /// The Landlock interface of this kernel, or 0.
 #[must_use]
 pub fn landlock_abi() -> u32 {

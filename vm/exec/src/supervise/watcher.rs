@@ -21,7 +21,7 @@ pub(crate) mod cgroup;
 pub(crate) mod tree;
 pub(crate) mod wire;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io::Read as _;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -39,9 +39,10 @@ use nix::unistd::{Pid, chdir, dup2_stdin, pipe2, setsid};
 pub use tree::Process;
 
 use crate::confine::{Program, Refused};
+use crate::frame::{Body, Frame};
 use crate::supervise::sys::{self, WaitStatus};
 use crate::supervise::wait::{after, wait_readable};
-use wire::{Body, Fill, Reader, ended, hello, kind, start};
+use wire::{FRAME_MAX, Fill, Reader, ended, hello, kind, start};
 
 /// What a step leaves behind may end by itself for this long before it is told to: a process
 /// substitution (`> >(tee log)`) finishes just after the shell that the step was.
@@ -101,7 +102,6 @@ struct Watcher {
     reader: Reader,
     attributes: PosixSpawnAttr,
     actions: PosixSpawnFileActions,
-    reply: Vec<u8>,
     /// Whether steps have process groups of their own.
     session: bool,
     /// Grace between TERM and KILL when nobody is left to name one.
@@ -164,7 +164,6 @@ impl Watcher {
             reader,
             attributes,
             actions: PosixSpawnFileActions::init()?,
-            reply: Vec::new(),
             session,
             grace: Duration::from_millis(u64::from(grace)),
             _lock: lock,
@@ -270,7 +269,7 @@ impl Watcher {
             }
             kind::TERMINATE => {
                 let mut body = Body(body);
-                let signal = body.i32().and_then(|n| Signal::try_from(n).ok());
+                let signal = body.u32().and_then(|number| Signal::try_from(number.cast_signed()).ok());
                 self.terminate(signal, millis(body.u32()));
             }
             kind::KILL => self.terminate(None, Duration::ZERO),
@@ -285,10 +284,10 @@ impl Watcher {
         let flags = body.u8().ok_or_else(bad)?;
         let mask = body.u32().ok_or_else(bad)?;
         let (argc, envc) = body.u32().zip(body.u32()).ok_or_else(bad)?;
-        let rules = body.u32().and_then(|length| body.bytes(usize::try_from(length).ok()?)).ok_or_else(bad)?;
-        let path = body.str().ok_or_else(bad)?;
-        let directory = body.str().ok_or_else(bad)?;
-        let mut strings = |n: u32| (0..n).map(|_| body.str()).collect::<Option<Vec<&CStr>>>();
+        let rules = body.bytes().ok_or_else(bad)?;
+        let path = body.text().ok_or_else(bad)?;
+        let directory = body.text().ok_or_else(bad)?;
+        let mut strings = |n: u32| (0..n).map(|_| body.text()).collect::<Option<Vec<&CStr>>>();
         let arguments = strings(argc).ok_or_else(bad)?;
         let environment = strings(envc).ok_or_else(bad)?;
 
@@ -415,23 +414,19 @@ impl Watcher {
         let Some(job) = self.job.take() else {
             return Next::Idle;
         };
-        let frame = &mut self.reply;
-        wire::begin(frame, kind::DONE);
-        frame.push(job.status.0);
-        wire::put_u32(frame, job.status.1.cast_unsigned());
+        // A name that a program gave itself has no NUL inside, and why no rules were put on comes from our own code.
+        let text = |text: &str| CString::new(text).unwrap_or_default();
+        let mut frame = Frame::new(kind::DONE, 0);
+        frame.u8(job.status.0).u32(job.status.1.cast_unsigned());
         for list in [&job.leftovers, &survivors] {
-            wire::put_u32(frame, u32::try_from(list.len()).unwrap_or(0));
+            frame.length(list.len());
             for process in list {
-                wire::put_u32(frame, process.pid.cast_unsigned());
-                let name: Vec<u8> = process.name.bytes().filter(|b| *b != 0).chain([0]).collect();
-                frame.extend_from_slice(&name);
+                frame.u32(process.pid.cast_unsigned()).text(&text(&process.name));
             }
         }
-        frame.extend(job.unconfined.bytes().filter(|byte| *byte != 0).chain([0]));
-        let mut rest: &[u8] = match wire::seal(frame) {
-            Some(()) => frame,
-            None => &[],
-        };
+        frame.text(&text(&job.unconfined));
+        let frame = frame.seal().filter(|frame| frame.len() <= FRAME_MAX).unwrap_or_default();
+        let mut rest: &[u8] = &frame;
         while !rest.is_empty() && !self.closed {
             match send(self.socket.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
                 Ok(n) => rest = rest.get(n..).unwrap_or_default(),

@@ -1,12 +1,7 @@
-//! What the VM and a watcher say to each other: frames over a stream socket.
-//!
-//! A frame is `length: u32` (of what follows), `kind: u8`, body; numbers are in native order, since
-//! both ends were one process. Both ends are trusted: a malformed frame is a bug, and ends the
-//! connection.
+//! What the VM and a watcher say to each other, in frames ([`crate::frame`]). Both ends are trusted: a malformed frame is a bug, and ends the connection.
 //!
 //! Read for: nothing outlives its step.
 
-use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -46,58 +41,6 @@ pub(crate) mod ended {
     pub(crate) const SIGNAL: u8 = 1;
     pub(crate) const NO_PROGRAM: u8 = 2;
     pub(crate) const NO_DIRECTORY: u8 = 3;
-}
-
-/// Starts a frame in `out`, which is emptied first.
-pub(crate) fn begin(out: &mut Vec<u8>, kind: u8) {
-    out.clear();
-    out.extend_from_slice(&[0; 4]);
-    out.push(kind);
-}
-
-pub(crate) fn put_u32(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(&value.to_ne_bytes());
-}
-
-pub(crate) fn put_str(out: &mut Vec<u8>, value: &CStr) {
-    out.extend_from_slice(value.to_bytes_with_nul());
-}
-
-/// Writes the length into a frame that is complete. `None` when it is longer than [`FRAME_MAX`].
-pub(crate) fn seal(out: &mut [u8]) -> Option<()> {
-    let length = out.len().checked_sub(4).filter(|n| *n <= FRAME_MAX)?;
-    let length = u32::try_from(length).ok()?.to_ne_bytes();
-    out.get_mut(..4)?.copy_from_slice(&length);
-    Some(())
-}
-
-/// Takes values off the front of a frame's body.
-pub(crate) struct Body<'a>(pub(crate) &'a [u8]);
-
-impl<'a> Body<'a> {
-    pub(crate) fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(n)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    pub(crate) fn u8(&mut self) -> Option<u8> {
-        self.bytes(1)?.first().copied()
-    }
-
-    pub(crate) fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_ne_bytes(self.bytes(4)?.try_into().ok()?))
-    }
-
-    pub(crate) fn i32(&mut self) -> Option<i32> {
-        Some(self.u32()?.cast_signed())
-    }
-
-    pub(crate) fn str(&mut self) -> Option<&'a CStr> {
-        let value = CStr::from_bytes_until_nul(self.0).ok()?;
-        self.0 = self.0.get(value.to_bytes_with_nul().len()..)?;
-        Some(value)
-    }
 }
 
 /// Collects frames from a socket.

@@ -8,21 +8,20 @@
 //! Read for: nothing with an effect before compare has passed.
 
 mod answers;
-mod channel;
-mod child;
-mod wire;
 
-pub use child::{plan_at, serve};
+pub use opal_aside::planner::plan_at;
 
 use answers::{Answers, Remembered, Senseless};
-use channel::{Channel, Lost, Received};
+use opal_aside::planner::wire::{Put as _, TABLES_MAX, Take as _, room, say, tell};
 use opal_core::agreed::{Comparison, Found, FoundValue};
 use opal_core::code::Code;
 use opal_core::compare::Failed;
 use opal_core::plan::{Draft, DraftValue, Plan, Reality, STOPS, Scalar};
 use opal_core::program::verify::{Rule, Table, VerifyError};
 use opal_core::refusal::Refusal;
-use opal_exec::supervise::helper::{self, Life, Role};
+use opal_exec::aside::{Aside, Lost, Received, hold};
+use opal_exec::frame::{Body, Frame};
+use opal_exec::supervise::helper::Role;
 use opal_format::hash::Digest;
 use opal_format::packed;
 use opal_format::reader::Contract;
@@ -33,7 +32,6 @@ use opal_format::slots::{SLOT_PUBLIC, SLOT_SHAPES};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
-use wire::{Body, Frame, hold, room, say, tell};
 
 /// What is missing where no filter holds a planner.
 pub(crate) const NO_FILTERS: &str = "this kernel has no system call filters (seccomp)";
@@ -50,22 +48,15 @@ const QUESTION_MAX: usize = 1 << 20;
 /// Bytes of digests and values.
 const VALUES_MAX: usize = 192 << 20;
 
-/// Bytes of the tables that are given for a report.
-const TABLES_MAX: usize = 64 << 20;
-
 /// Questions, and bytes of the answers to them.
 const QUESTIONS_MAX: usize = 1_000_000;
 const ANSWERED_MAX: usize = 512 << 20;
 
 /// A process that plans.
 pub struct Planner {
-    channel: Channel,
+    aside: Aside,
     /// Whether it holds a program that it found valid.
     loaded: bool,
-    /// What holds it, once it has said so.
-    holds: Option<u8>,
-    /// The process is killed when this goes.
-    _life: Option<Life>,
 }
 
 impl Planner {
@@ -74,14 +65,13 @@ impl Planner {
     /// # Errors
     /// Where no process can be had.
     pub fn start() -> std::io::Result<Self> {
-        let (socket, life) = helper::fork(Role::Planner, None)?;
-        Ok(Self { _life: Some(life), ..Self::at(socket, WAIT) })
+        Ok(Self { aside: Aside::start(Role::Planner, WAIT, SAID_MAX)?, loaded: false })
     }
 
     /// Whatever is at the other end of this socket, waited for that long.
     #[must_use]
     pub fn at(socket: OwnedFd, wait: Duration) -> Self {
-        Self { channel: Channel::new(socket, wait, SAID_MAX), loaded: false, holds: None, _life: None }
+        Self { aside: Aside::at(socket, wait, SAID_MAX), loaded: false }
     }
 
     /// What does not hold it, in words. It has said so before it heard of anything.
@@ -89,15 +79,7 @@ impl Planner {
     /// # Errors
     /// A planner that has ended.
     pub fn missing(&mut self) -> Result<Option<&'static str>, Refusal> {
-        let holds = match self.holds {
-            Some(holds) => holds,
-            None => {
-                let Received { kind, body } = self.channel.receive(1).map_err(ended)?;
-                let holds = Body(&body).u8().filter(|_| kind == say::HELLO).ok_or_else(|| ended(Lost::Nonsense))?;
-                *self.holds.insert(holds)
-            }
-        };
-        Ok(match holds {
+        Ok(match self.aside.holds().map_err(ended)? {
             hold::ALL => None,
             holds if holds & hold::CALLS == 0 => Some(NO_FILTERS),
             _ => Some("its memory and time cannot be limited"),
@@ -109,11 +91,10 @@ impl Planner {
     /// # Errors
     /// The rule that it breaks, named by a planner that is believed only as far as a refusal goes; a planner that has ended.
     pub fn load(&mut self, contract: &Contract<'_>, file: &str) -> Result<(), Refusal> {
-        self.missing()?;
         let mut frame = Frame::new(tell::PROGRAM, contract.program_bytes.len());
         frame.raw(contract.program_bytes);
         self.tell(frame)?;
-        let Received { kind, body } = self.channel.receive(16).map_err(ended)?;
+        let Received { kind, body } = self.hear(16)?;
         let mut body = Body(&body);
         match kind {
             say::VALID if body.is_over() => {
@@ -133,8 +114,11 @@ impl Planner {
     }
 
     fn tell(&mut self, frame: Frame) -> Result<(), Refusal> {
-        let frame = frame.seal().ok_or_else(|| ended(Lost::Greedy))?;
-        self.channel.send(&frame).map_err(ended)
+        self.aside.tell(frame).map_err(ended)
+    }
+
+    fn hear(&mut self, most: usize) -> Result<Received, Refusal> {
+        self.aside.hear(most).map_err(ended)
     }
 }
 
@@ -217,7 +201,7 @@ impl<'a> Replanning<'a> {
         planner.tell(self.job(answers))?;
         let mut answered = 0_usize;
         loop {
-            let Received { kind, body } = planner.channel.receive(VALUES_MAX).map_err(ended)?;
+            let Received { kind, body } = planner.hear(VALUES_MAX)?;
             match kind {
                 say::GET if body.len() <= QUESTION_MAX && answers.given.len() < QUESTIONS_MAX => {
                     let (waited, answer) = answers.get(&body).map_err(|Senseless| ended(Lost::Nonsense))?;
@@ -269,7 +253,7 @@ impl<'a> Replanning<'a> {
         terms.pass_env.iter().for_each(|name| _ = frame.bytes(name.as_bytes()));
         frame.length(warm.len());
         for (asked, value, work) in &warm {
-            wire::put_asked(&mut frame, *asked).u64(*work).scalar(value);
+            frame.asked(*asked).u64(*work).scalar(value);
         }
         frame
     }
@@ -299,7 +283,7 @@ impl<'a> Replanning<'a> {
         seed: &Seed,
     ) -> Result<Plan, Refusal> {
         planner.tell(Frame::new(tell::TABLES, 0))?;
-        let Received { kind, body } = planner.channel.receive(TABLES_MAX.saturating_add(64)).map_err(ended)?;
+        let Received { kind, body } = planner.hear(TABLES_MAX.saturating_add(64))?;
         if kind != say::TABLES {
             return Err(ended(Lost::Nonsense));
         }

@@ -1,22 +1,27 @@
-//! The gate's end of the socket to a planner: nothing is waited for beyond a bound, and no more is taken than a bound.
+//! The asking end of the socket: nothing is waited for beyond a bound, and no more is taken than a bound.
 //!
 //! Read for: nothing with an effect before compare has passed.
 
-use super::wire::HEAD;
+use std::io::IoSlice;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, send};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::time::{Duration, Instant};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Why there is nothing more to expect of a planner.
+use crate::frame::HEAD;
+use crate::supervise::signals::{Phase, Signals};
+
+/// Why there is nothing more to expect of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
+pub enum Lost {
     /// It has ended.
     Gone,
-    /// It took too long.
+    /// It took too long, or is waited for no longer.
     Slow,
     /// It asked or said too much.
     Greedy,
@@ -28,13 +33,26 @@ pub(super) enum Lost {
 const CHUNK: usize = 64 << 10;
 
 /// One frame.
-pub(super) struct Received {
-    pub(super) kind: u8,
-    pub(super) body: Zeroizing<Vec<u8>>,
+pub struct Received {
+    /// Its kind.
+    pub kind: u8,
+    /// Its body, whose parts are taken off by [`Body`](crate::frame::Body).
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// What ends waiting before its time.
+pub struct Until {
+    /// The run is to stop.
+    pub signals: Arc<Signals>,
+    /// The phase that does not end it.
+    pub seen: Phase,
+    /// A time is up.
+    pub deadline: Option<Instant>,
 }
 
 pub(super) struct Channel {
     socket: OwnedFd,
+    pub(super) until: Option<Until>,
     /// How long may still be waited, all in all.
     left: Duration,
     /// How many bytes may still be received.
@@ -48,13 +66,17 @@ impl Channel {
     pub(super) fn new(socket: OwnedFd, wait: Duration, allowed: usize) -> Self {
         // A socket that cannot be made so is waited for in the calls themselves, which is no loss but that of a bound.
         let _ = fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-        Self { socket, left: wait, allowed, buffer: Zeroizing::new(Vec::with_capacity(CHUNK)), taken: 0 }
+        Self { socket, until: None, left: wait, allowed, buffer: Zeroizing::new(Vec::with_capacity(CHUNK)), taken: 0 }
     }
 
-    pub(super) fn send(&mut self, mut frame: &[u8]) -> Result<(), Lost> {
+    /// Sends a frame; a descriptor goes `with` its first byte.
+    pub(super) fn send(&mut self, mut frame: &[u8], with: Option<BorrowedFd<'_>>) -> Result<(), Lost> {
+        let numbers: Vec<i32> = with.iter().map(|fd| fd.as_raw_fd()).collect();
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let mut control: &[ControlMessage<'_>] = if numbers.is_empty() { &[] } else { &rights };
         while !frame.is_empty() {
-            match send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_NOSIGNAL) {
-                Ok(sent) => frame = frame.get(sent..).unwrap_or_default(),
+            match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(frame)], control, MsgFlags::MSG_NOSIGNAL, None) {
+                Ok(sent) => (frame, control) = (frame.get(sent..).unwrap_or_default(), &[]),
                 Err(Errno::EAGAIN) => self.wait(PollFlags::POLLOUT)?,
                 Err(Errno::EINTR) => {}
                 Err(_) => return Err(Lost::Gone),
@@ -130,13 +152,19 @@ impl Channel {
 
     fn wait(&mut self, what: PollFlags) -> Result<(), Lost> {
         let since = Instant::now();
-        let timeout = PollTimeout::try_from(self.left).unwrap_or(PollTimeout::MAX);
-        let ready = poll(&mut [PollFd::new(self.socket.as_fd(), what)], timeout);
+        let mut fds = vec![PollFd::new(self.socket.as_fd(), what)];
+        let mut longest = self.left;
+        if let Some(Until { signals, seen, deadline }) = &self.until {
+            fds.extend(signals.poll_fds(*seen).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            longest = deadline.map_or(longest, |deadline| longest.min(deadline.saturating_duration_since(since)));
+        }
+        let ready = poll(&mut fds, PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX));
         self.left = self.left.saturating_sub(since.elapsed());
+        let stopped = self.until.as_ref().is_some_and(|until| until.signals.check() > until.seen);
         match ready {
             Ok(0) => Err(Lost::Slow),
-            Ok(_) | Err(Errno::EINTR) if !self.left.is_zero() => Ok(()),
-            Ok(_) | Err(Errno::EINTR) => Err(Lost::Slow),
+            Ok(_) | Err(Errno::EINTR) if stopped || self.left.is_zero() => Err(Lost::Slow),
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(_) => Err(Lost::Gone),
         }
     }

@@ -1,11 +1,13 @@
 //! The planner itself: a process that knows a program, its arguments, and the values that it asked for. It holds no file, no seed, no key and
 //! no policy, and is confined before it hears of anything.
 
-use super::wire::{Body, Frame, HEAD, hold, put_asked, room, say, tell};
+pub mod wire;
+
 use opal_core::plan::{Asked, Cause, Draft, Inputs, Mode, PlanError, Request, Resolved, Resolver, Scalar, Unfinished, draft};
 use opal_core::program::table::limits;
 use opal_core::program::verify::{Rule, Table, Verified, verify};
-use opal_exec::confine::as_planner;
+use opal_exec::aside::{self, Line, Over};
+use opal_exec::frame::{Body, Frame};
 use opal_format::canonical::CanonicalValue;
 use opal_format::hash::HashAlgorithm;
 use opal_format::packed;
@@ -15,71 +17,20 @@ use opal_format::slots::{SLOT_PUBLIC, SLOT_SHAPES, Slots};
 use opal_format::terms::{BoundArgument, Setting};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use wire::{Put as _, Take as _, room, say, tell};
 use zeroize::Zeroizing;
-
-/// The planner's end is gone, or what it was told cannot be: it ends.
-struct Over;
 
 /// Plans for the gate at the other end of the socket, and never returns.
 pub fn serve(socket: OwnedFd) -> ! {
-    let (calls, bounded) = as_planner();
-    let holds = (if calls { hold::CALLS } else { 0 }) | (if bounded { hold::LIMITS } else { 0 });
-    let line = Line::new(socket);
-    let done = line.begin(holds);
-    // It ends with its socket open: to close it, the standard library may ask for what the filter does not have.
-    std::process::exit(i32::from(done.is_err()))
+    aside::serve(socket, c"opal-planner", work)
 }
 
 /// Plans for who is at the other end of the socket until that is gone, and says first that this `holds` it. [`serve`] does the same once it is
 /// confined; by itself this is for tests. Says whether all that was asked could be done.
 pub fn plan_at(socket: OwnedFd, holds: u8) -> bool {
-    Line::new(socket).begin(holds).is_ok()
-}
-
-/// The socket, and what is said on it together with what is said next.
-struct Line {
-    socket: RefCell<File>,
-    out: RefCell<Zeroizing<Vec<u8>>>,
-}
-
-impl Line {
-    fn new(socket: OwnedFd) -> Self {
-        Self { socket: RefCell::new(File::from(socket)), out: RefCell::default() }
-    }
-
-    fn begin(&self, holds: u8) -> Result<(), Over> {
-        let mut hello = Frame::new(say::HELLO, 1);
-        hello.u8(holds);
-        self.say(hello)?;
-        self.flush()?;
-        work(self)
-    }
-
-    fn say(&self, frame: Frame) -> Result<(), Over> {
-        self.out.borrow_mut().extend_from_slice(&frame.seal().ok_or(Over)?);
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<(), Over> {
-        let out = std::mem::take(&mut *self.out.borrow_mut());
-        self.socket.borrow_mut().write_all(&out).map_err(|_| Over)
-    }
-
-    fn hear(&self) -> Result<(u8, opal_format::Bytes), Over> {
-        let mut socket = self.socket.borrow_mut();
-        let mut head = [0; HEAD];
-        socket.read_exact(&mut head).map_err(|_| Over)?;
-        let mut body = Body(&head);
-        let length = body.u32().and_then(|length| usize::try_from(length).ok()?.checked_sub(1)).ok_or(Over)?;
-        let kind = body.u8().ok_or(Over)?;
-        let mut bytes = opal_format::Bytes::with_capacity(length);
-        bytes.resize(length, 0);
-        socket.read_exact(&mut bytes).map_err(|_| Over)?;
-        Ok((kind, bytes))
-    }
+    let line = Line::new(socket);
+    line.greet(holds).and_then(|()| work(&line)).is_ok()
 }
 
 fn work(line: &Line) -> Result<(), Over> {
@@ -191,11 +142,7 @@ impl Gate<'_> {
         let computed = || request.arguments.iter().filter(|given| given.computed).map(|given| &given.value);
         let size = computed().map(room).fold(request.key.len().saturating_add(64), usize::saturating_add);
         let mut frame = Frame::new(say::GET, size);
-        put_asked(&mut frame, request.asked)
-            .u8(u8::from(warm))
-            .u64(request.ordinal)
-            .bytes(request.key.as_bytes())
-            .length(computed().count());
+        frame.asked(request.asked).u8(u8::from(warm)).u64(request.ordinal).bytes(request.key.as_bytes()).length(computed().count());
         computed().for_each(|value| _ = frame.scalar(value));
         self.line.say(frame)
     }
@@ -285,7 +232,7 @@ fn tables(line: &Line, draft: &Draft) -> Result<(), Over> {
     let steps = packed::pack_steps(&draft.steps).map_err(|_| Over)?;
     let size =
         draft.values.iter().map(|value| value.key.len().saturating_add(24)).fold(steps.len().saturating_add(16), usize::saturating_add);
-    if size > super::TABLES_MAX {
+    if size > wire::TABLES_MAX {
         return line.say(Frame::new(say::TABLES, 0));
     }
     let mut frame = Frame::new(say::TABLES, size);

@@ -1,10 +1,12 @@
-//! What holds a planner: no descriptor but its socket, limits, and a filter that ends it at any system call that planning does not need.
+//! What holds a process that works aside ([`crate::aside`]): no descriptor but its socket, limits, and a filter that ends it at any system call that
+//! such work does not need.
 //!
 //! There is no `open` among them, so there is nothing for Landlock to do. Tests: `tests/tests/planner.rs`, with real processes.
 //!
 //! Read for: everything in the process that runs a contract.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 
 use nix::libc;
 use nix::sys::prctl;
@@ -18,7 +20,7 @@ const DATA: u64 = 1 << 30;
 /// Seconds of processor time.
 const SECONDS: u64 = 60;
 
-/// What planning needs of the kernel: its socket, memory, an end. `mmap` and `mprotect` stand apart.
+/// What such work needs of the kernel: its socket, memory, an end. `mmap` and `mprotect` stand apart.
 const ALLOWED: &[i64] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -46,8 +48,8 @@ const ALLOWED: &[i64] = &[
 
 /// Confines this process, whose standard streams it gives up, for the rest of its life. Says whether the filter and the limits hold.
 #[must_use]
-pub fn as_planner() -> (bool, bool) {
-    let _ = prctl::set_name(c"opal-planner");
+pub fn aside(name: &CStr) -> (bool, bool) {
+    let _ = prctl::set_name(name);
     for stream in 0..3 {
         let _ = nix::unistd::close(stream);
     }
