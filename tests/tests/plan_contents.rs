@@ -1,5 +1,6 @@
 //! What a contract says, and what it does not say, through the real programs.
 
+use opal_format::canonical::CanonicalValue;
 use opal_format::reader::RawPlan;
 use opal_format::regen::SubKeys;
 use opal_format::seed::Seed;
@@ -189,5 +190,43 @@ fn show_and_inspect_refuse_by_the_same_rule() {
             assert!(format!("{}{}", ended.stdout, ended.stderr).contains(code), "{name}: {}{}", ended.stdout, ended.stderr);
         }
         made[64] ^= 1;
+    }
+}
+
+#[test]
+fn an_argument_that_no_command_line_gives_is_refused_by_its_own_rule() {
+    let host = Host::new();
+    host.contract("fun go(env: String = \"a\") = echo @var.env\n", &["go"]);
+    let verify = |plan: &str| host.opalc(&["verify", plan, "--source", "deploy.opl"]);
+    verify("prod.plan").expect(0);
+    let bytes = std::fs::read(host.work().join("prod.plan")).expect("a plan");
+    let plan = RawPlan::copy(&bytes, 1 << 20).and_then(RawPlan::authenticate).expect("a plan");
+    let contract = plan.decode().expect("a contract");
+    let (steps, slots) = (contract.steps, contract.slots);
+    let slots = Slots { slots: slots.slots.to_vec(), text: slots.text.to_vec() };
+    let steps = Steps { nodes: steps.nodes.to_vec(), args: steps.args.to_vec(), parts: steps.parts.to_vec(), text: steps.text.to_vec() };
+    for (value, code) in [
+        (CanonicalValue::Array(vec![CanonicalValue::Int(1)]), "argument_not_scalar"),
+        (CanonicalValue::Map(Vec::new()), "argument_not_scalar"),
+        (CanonicalValue::String(b"\xff".to_vec()), "argument_not_text"),
+    ] {
+        let mut terms = contract.terms.clone();
+        terms.arguments[0].value = value.encode().expect("canonical");
+        let contents = PlanContents {
+            algorithm: contract.header.algorithm,
+            timestamp: contract.header.timestamp,
+            sources: &contract.sources,
+            audience: &contract.audience,
+            target: contract.header.target,
+            terms: &terms,
+            program: &contract.program.to_program(),
+            steps: &steps,
+            slots: &slots,
+            sub_keys: &SubKeys::default(),
+            provenance: "{}",
+        };
+        let made = contents.write(&Seed::from_bytes([1; 32]), &contract.recipients).expect("a file").to_bytes();
+        host.write("odd.plan", &made);
+        verify("odd.plan").expect(65).says(&format!("error[{code}]")).says("`env`").says("help:");
     }
 }

@@ -19,19 +19,22 @@ pub(crate) fn compile(source: &Source, words: &Words, is_option: &dyn Fn(&str) -
 
 /// Compiles a source for what a contract says that it was made for.
 pub(crate) fn compile_again(source: &Source, target: &str, arguments: &[BoundArgument]) -> Result<Compiled, Failure> {
-    let named = |argument: &BoundArgument| Some(CliArgument::Named { name: argument.name.clone(), value: Some(text(&argument.value)?) });
-    let arguments = arguments.iter().map(named).collect::<Option<Vec<_>>>();
-    let arguments = arguments.ok_or_else(|| {
-        Failure::new(Code::TermsArgument, "an argument of the contract is no scalar").with_help("make the contract again")
-    })?;
+    let named = |argument: &BoundArgument| Ok(CliArgument::Named { name: argument.name.clone(), value: Some(text(argument)?) });
+    let arguments = arguments.iter().map(named).collect::<Result<_, Failure>>()?;
     // The body of a script has no name.
     let target = (!target.is_empty()).then(|| target.to_owned());
     compile_for(source, Entry { target, arguments }, &|_| false)
 }
 
-/// A canonical scalar as it would be given on a command line.
-fn text(value: &[u8]) -> Option<String> {
-    String::from_utf8(scalar_text(CanonicalValue::decode(value).ok()?)?).ok()
+/// A bound argument as it would be given on a command line, which has no other values than texts of scalars.
+fn text(argument: &BoundArgument) -> Result<String, Failure> {
+    let refused = |code, what: &str| {
+        let message = format!("the argument `{}` of the contract is {what}, and no command line gives such a value", argument.name);
+        Failure::new(code, message).with_help("make the contract again: `opalc FILE.opl --resolve -o FILE.plan`")
+    };
+    let scalar = CanonicalValue::decode(&argument.value).ok().and_then(scalar_text);
+    let bytes = scalar.ok_or_else(|| refused(Code::ArgumentNotScalar, "an Array or a Map"))?;
+    String::from_utf8(bytes).map_err(|_| refused(Code::ArgumentNotText, "a String of bytes that are no text"))
 }
 
 fn compile_for(source: &Source, entry: Entry, is_option: &dyn Fn(&str) -> bool) -> Result<Compiled, Failure> {

@@ -236,7 +236,8 @@ codes! {
     NoTerminal 64 "no_terminal" "there is no terminal where one is needed" "run it with `opal` on a terminal, in the foreground";
     TtyInContract 65 "tty_in_contract" "a contract may not lend a terminal" "run it directly, `opal TARGET`; or take what is inside out of the block";
     CannotMakeContract 65 "cannot_make_contract" "the plan does not fit into a contract" "split the work into several contracts";
-    TermsArgument 65 "terms_argument" "an argument of the contract is no scalar" "make the contract again";
+    ArgumentNotScalar 65 "argument_not_scalar" "an argument of the contract is an Array or a Map" "make the contract again";
+    ArgumentNotText 65 "argument_not_text" "an argument of the contract is no text" "make the contract again";
 
     // Runs.
     StepFailed 1 "step_failed" "a step failed" "correct what the step says, then go on with the run: `--resume latest`";
