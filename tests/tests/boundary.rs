@@ -96,8 +96,8 @@ fn results_of_a_guarded_run_go_where_the_policy_says_and_nowhere_else() {
         ended(SUDO, &words[at]).expect(0);
         let wanted = if at < 2 { 0o600 } else { 0o700 };
         assert_eq!(std::fs::metadata(results.join(name)).expect("made").mode() & 0o777, wanted, "{name}");
-        // Nothing takes the place of another.
-        ended(SUDO, &words[at]).expect(74);
+        // Nothing takes the place of another, and that is seen before anything runs.
+        ended(SUDO, &words[at]).expect(74).says("effects: none");
     }
     // Standard output, the usual record and none are everybody's to choose.
     vm(&here, SUDO, &["resolve", "--plan", "prod.plan", "-o", "-"]).expect(0);
@@ -128,6 +128,8 @@ fn a_place_for_a_record_is_made_or_is_empty_and_private_already() {
 #[test]
 fn files_that_the_caller_of_a_guarded_run_names_are_opened_with_their_own_rights() {
     let here = open_host!();
+    // So that recipients may be named.
+    here.policy("run.reveal = true");
     let work = here.host.work();
     let secret = here.host.write("secret", "-----BEGIN nothing that anybody may see");
     mode(&secret, 0o600);
@@ -420,4 +422,45 @@ fn a_contract_that_the_policy_makes_single_use_has_at_most_one_effect_wherever_a
     vm(&here, &user, &["run", "--plan", "prod.plan"]).expect(0);
     vm(&here, &user, &["run", "--plan", "prod.plan"]).expect(22).says("once for this user");
     assert_eq!(here.host.read("effects").lines().count(), 1);
+}
+
+#[test]
+fn the_caller_of_a_guarded_run_moves_no_record_of_root_s() {
+    let mut here = open_host!();
+    here.contract("go: echo SITE\n", &["go"]);
+    let elsewhere = here.host.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a directory");
+    mode(&elsewhere, 0o700);
+    for name in ["XDG_STATE_HOME", "HOME"] {
+        here.host.set(name, elsewhere.to_str().expect("text"));
+    }
+    here.run_as(SUDO, &[]).expect(0).says("record: /var/lib/opal/runs/");
+    assert_eq!(std::fs::read_dir(&elsewhere).expect("there").count(), 0);
+    assert_eq!(std::fs::read_dir(here.host.path().join("lib/opal/runs")).expect("there").filter_map(Result::ok).count(), 1);
+    let latest = vm(&here, SUDO, &["run", "--plan", "prod.plan", "--resume", "latest"]);
+    latest.expect(64).says("error[run_finished]");
+}
+
+#[test]
+fn a_guarded_run_seals_what_the_host_holds_to_no_key_of_its_caller_s() {
+    let here = open_host!();
+    here.contract("go: echo SITE\n", &["go"]);
+    let key = here.public("own");
+    let words = ["resolve", "--plan", "prod.plan", "-o", "-", "--recipient", &key];
+    vm(&here, SUDO, &words).expect(24).says("`run.reveal`").says("effects: none");
+    vm(&here, SUDO, &words[..5]).expect(0);
+    here.policy("run.reveal = true");
+    vm(&here, SUDO, &words).expect(0);
+}
+
+#[test]
+fn a_guarded_run_starts_in_no_directory_of_descriptors() {
+    let here = open_host!();
+    here.contract("go: echo SITE >> effects\n", &["go"]);
+    std::fs::copy(here.host.work().join("prod.plan"), here.host.path().join("lib/prod.plan")).expect("copied");
+    for place in ["/proc/self/fd", "/proc/self", "/proc"] {
+        let before = format!("{SUDO} sh -c 'cd {place} && exec \"$@\"' sh");
+        here.inside(&before, "opal-vm", &["run", "--plan", "/var/lib/prod.plan"]).expect(78).says("error[unsafe_directory]");
+    }
+    assert_eq!(here.host.read("effects"), "");
 }

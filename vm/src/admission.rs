@@ -91,6 +91,7 @@ impl Site {
             Refusal::new(Code::NoBaseDirectory, format!("the current directory cannot be used: {}", opal_core::plan::os_reason(&error)))
         })?;
         let opener = Opener::new(caller.invoker(), paths.system_owner);
+        let paths = paths.for_caller(caller);
         Ok(Self { paths, policy: found.unwrap_or_default(), guarded, opener, base, now })
     }
 

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use opal_core::recorder::Recorder;
 use opal_trust::new_file::NewFile;
-use opal_trust::results::{ResultPlace, Standing};
+use opal_trust::results::ResultPlace;
 
 /// Events that a receipt has a line of.
 const EVENTS: &[&str] = &["step_done", "attempt", "catch", "finally"];
@@ -69,7 +69,7 @@ impl Place {
     /// A [`ReceiptError`].
     pub fn take(place: &ResultPlace, mode: u32) -> Result<Self, ReceiptError> {
         let path = place.path().to_owned();
-        if place.standing() != Standing::Nothing {
+        if place.is_taken() {
             return Err(ReceiptError::Exists(path));
         }
         let file = place.make(mode).map_err(|cause| ReceiptError::Write { path: path.clone(), cause })?;

@@ -121,6 +121,10 @@ pub fn enter(site: &mut Site, agreed: &str) -> Result<(), Refusal> {
             (None, Said::Nowhere) => return Err(unsafe_directory("it is not there".to_owned())),
             (None, Said::ByPolicy | Said::ByContract) => return Err(missing()),
         };
+        // Its files are descriptors of processes, which their owners fill as they like.
+        if is_of_processes(dir.handle()) {
+            return Err(unsafe_directory("it is no directory of files, but of processes".to_owned()));
+        }
         nix::unistd::fchdir(dir.handle()).map_err(|errno| unsafe_directory(errno.desc().to_owned()))?;
     } else if !matches!(said, Said::Nowhere) {
         std::env::set_current_dir(&path).map_err(|error| match error.kind() {
@@ -134,6 +138,11 @@ pub fn enter(site: &mut Site, agreed: &str) -> Result<(), Refusal> {
     }
     site.base = path;
     Ok(())
+}
+
+/// Whether a directory is in `/proc`: root's own there hold what a caller has handed down.
+fn is_of_processes(dir: &std::fs::File) -> bool {
+    nix::sys::statfs::fstatfs(dir).is_ok_and(|system| system.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
 }
 
 /// Who says where a run starts.

@@ -100,7 +100,12 @@ impl Resolve {
             let refusal = Refusal::new(Code::Usage, "the contract and `--json` cannot both go to standard output");
             return Err(refusal.help("name a file: `-o NEW.plan`"));
         }
-        let recipients = texts(matches, "recipient").into_iter().map(|word| match word {
+        let named = texts(matches, "recipient");
+        if !named.is_empty() {
+            // Who can open the new contract can unseal what it says of this host's secrets.
+            boundary::reveal(&site.policy, site.is_guarded(), "`--recipient` would seal what this host holds to another key")?;
+        }
+        let recipients = named.into_iter().map(|word| match word {
             key if key.starts_with("ssh-") => Recipient::Key(key),
             file => Recipient::File(boundary::input(site, PathBuf::from(file))),
         });

@@ -157,8 +157,9 @@ impl Caller {
 }
 
 /// A user or group id as sudo and pkexec write it.
+/// An id, but for the one that the kernel takes for "leave it as it is".
 fn number(text: &OsStr) -> Option<u32> {
-    text.to_str().and_then(|text| text.parse().ok())
+    text.to_str().and_then(|text| text.parse().ok()).filter(|id| *id != u32::MAX)
 }
 
 #[cfg(test)]

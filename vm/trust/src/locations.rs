@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use nix::errno::Errno;
-use nix::unistd::{Uid, geteuid};
+use nix::unistd::{Uid, User, geteuid};
 use opal_format::hash::Digest;
 
+use super::guard::{Caller, Invoker};
 use super::safe_path::{PathCause, SafeDir, SafePathError, forbid};
 
 /// Upper bound for policy and trust files, in bytes.
@@ -62,6 +63,18 @@ impl HostPaths {
             xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
             euid: geteuid(),
         }
+    }
+
+    /// The same, where whoever called is somebody else: what they say of places does not move the records of this account. They are in `/var/lib/opal`
+    /// for root, else below the home directory that the account database knows.
+    #[must_use]
+    pub fn for_caller(mut self, caller: &Caller) -> Self {
+        if caller.invoker() != Invoker::Same {
+            let home = || User::from_uid(self.euid).ok().flatten().map(|user| user.dir).filter(|home| home.is_dir());
+            let state = if self.is_system() { Some(self.var_lib.clone()) } else { home().map(|home| home.join(".local/state")) };
+            self.xdg_state_home = state.or(self.xdg_state_home);
+        }
+        self
     }
 
     /// `/etc/opal`, if it is there.

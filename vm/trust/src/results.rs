@@ -128,6 +128,12 @@ impl ResultPlace {
         }
     }
 
+    /// Whether something has this name by now.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.standing() != Standing::Nothing || fstatat(&self.dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    }
+
     /// Whether this is the file that these numbers of device and inode name.
     #[must_use]
     pub fn is(&self, device: u64, inode: u64) -> bool {

@@ -10,7 +10,7 @@ use std::ffi::CStr;
 
 use nix::libc;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Is, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
@@ -54,7 +54,12 @@ pub fn aside(name: &CStr) -> (bool, bool) {
         let _ = nix::unistd::close(stream);
     }
     let limits = [(Resource::RLIMIT_DATA, DATA), (Resource::RLIMIT_CPU, SECONDS), (Resource::RLIMIT_CORE, 0), (Resource::RLIMIT_FSIZE, 0)];
-    let bounded = limits.into_iter().all(|(what, most)| setrlimit(what, most, most).is_ok());
+    // A caller's lower bound stays; each is set, whatever becomes of the others.
+    let bound = |what: Resource, most: u64| {
+        let least = getrlimit(what).map_or(most, |(_, hard)| most.min(hard));
+        setrlimit(what, least, least).is_ok()
+    };
+    let bounded = limits.map(|(what, most)| bound(what, most)).into_iter().all(|held| held);
     (filter().is_some_and(|filter| seccompiler::apply_filter(&filter).is_ok()), bounded)
 }
 
