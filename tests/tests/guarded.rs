@@ -465,7 +465,7 @@ fn a_policy_check_explains_every_key_in_one_document() {
     assert_eq!((&document["policy"], &document["guarded"][0]), (&"/etc/opal/policy.toml".into(), &"this host has a policy".into()));
     let decisions = document["decisions"].as_array().expect("decisions");
     let verdict = |about: &str| decisions.iter().find(|row| row["about"] == about).map(|row| row["verdict"].clone()).expect("a decision");
-    assert_eq!(decisions.len(), opal_trust::policy::KEYS.len() + 3);
+    assert_eq!(decisions.len(), opal_trust::policy::Key::ALL.len() + 3);
     for (about, expected) in
         [("trust", "allows"), ("expiry", "allows"), ("plan.types", "refuses"), ("plan.max_age", "refuses"), ("run.timeout", "applies")]
     {

@@ -102,7 +102,7 @@ impl Site {
     }
 
     fn rules(&self) -> Rules<'_> {
-        self.policy.trust_rules(self.is_guarded(), self.guarded.contains(&Reason::SetUid))
+        self.policy.trust_rules(self.is_guarded())
     }
 }
 

@@ -16,26 +16,11 @@ use opal_trust::audience::judge_audience;
 use opal_trust::guard::Caller;
 use opal_trust::input::Input;
 use opal_trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
-use opal_trust::policy::{KEYS, POLICY_FILE, Policy, Refused};
+use opal_trust::policy::{Key, Moment, POLICY_FILE, Policy, Refused};
 use opal_trust::safe_path::read_capped;
 use opal_view::trusted::basis;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-
-/// The keys by which a contract is refused before it is planned. The others say how it runs, or belong to trust.
-const JUDGING: &[&str] = &[
-    "plan.max_age",
-    "plan.require_expiry",
-    "plan.require_source",
-    "plan.types",
-    "decorators.allow",
-    "decorators.deny",
-    "run.directory",
-    "run.shell",
-    "run.max_steps",
-    "sandbox.level",
-    "sandbox.planner",
-];
 
 /// One decision.
 struct Row {
@@ -46,6 +31,8 @@ struct Row {
     why: String,
     /// Which way flags may move it.
     tightens: Option<&'static str>,
+    /// When it is enforced.
+    enforced: Option<&'static str>,
 }
 
 pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
@@ -65,7 +52,7 @@ pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
     if out.json {
         let decisions: Vec<Value> = rows
             .iter()
-            .map(|row| json!({ "about": row.about, "setting": row.setting, "verdict": row.verdict, "why": row.why, "tightens": row.tightens }))
+            .map(|row| json!({ "about": row.about, "setting": row.setting, "verdict": row.verdict, "why": row.why, "tightens": row.tightens, "enforced": row.enforced }))
             .collect();
         out.document(&json!({
             "schema": "opal/policy-check/v1", "effects": "none", "verdict": if exit == 0 { "allowed" } else { "refused" }, "exit": exit,
@@ -135,7 +122,7 @@ fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &S
                 ("refuses", why)
             }
         };
-        rows.push(Row { about, setting: None, verdict, why, tightens: None });
+        rows.push(Row { about, setting: None, verdict, why, tightens: None, enforced: None });
     };
     row("trust", trust_of(plan, &contract, request, site).map(|decision| basis(&decision.basis)));
     let hosts = if contract.audience.is_empty() { "it is for any host" } else { "it is for this host" };
@@ -147,21 +134,28 @@ fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &S
     let source = source_here(&contract, request, site);
     refused.extend(site.policy.check_source(source).err());
     refused.extend(site.policy.check_planner((!probe().seccomp).then_some(NO_FILTERS)).err());
-    let set: Vec<_> = site.policy.explain().collect();
-    for key in KEYS {
-        let setting = set.iter().find(|(set, _)| set.name == key.name).map(|(_, setting)| setting.clone());
-        let refusal = refused.iter().find(|refused| refused.key == key.name);
-        let verdict = match refusal {
-            Some(_) => "refuses",
-            None if JUDGING.contains(&key.name) => "allows",
-            None => "applies",
+    for key in Key::ALL {
+        let (about, setting) = (key.row(), site.policy.shown(*key));
+        let refusal = refused.iter().find(|refused| refused.key == *key);
+        let verdict = match (refusal, about.moment) {
+            (Some(_), _) => "refuses",
+            // By these a contract is refused before it is planned. The others say how it runs, or belong to trust.
+            (None, Moment::Contract | Moment::Source) => "allows",
+            (None, Moment::Request | Moment::Trust | Moment::Direct | Moment::Start | Moment::Plan | Moment::Steps) => "applies",
         };
         let why = match (refusal, &setting) {
             (Some(refusal), _) => refusal.subject.clone(),
-            (None, Some(_)) => key.help.to_owned(),
-            (None, None) => format!("{} (not set; default: {})", key.help, key.default),
+            (None, Some(_)) => about.help.to_owned(),
+            (None, None) => format!("{} (not set; default: {})", about.help, about.unset.text()),
         };
-        rows.push(Row { about: key.name, setting, verdict, why, tightens: Some(key.tighter.text()) });
+        rows.push(Row {
+            about: about.name,
+            setting,
+            verdict,
+            why,
+            tightens: Some(about.tighter.text()),
+            enforced: Some(about.moment.text()),
+        });
     }
     refusals.extend(refused.into_iter().map(Refusal::from));
     Ok((rows, refusals.into_iter().next()))

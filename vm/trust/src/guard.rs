@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use nix::unistd::{Gid, Uid, User, geteuid, getuid};
+use nix::unistd::{Gid, Uid, User, geteuid};
 
 /// The login uid of a process that no login started.
 const NO_LOGIN: u32 = u32::MAX;
@@ -13,9 +13,7 @@ const NO_LOGIN: u32 = u32::MAX;
 /// Who runs this, and how they came to.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The real user.
-    pub ruid: Uid,
-    /// The effective user.
+    /// The user whose rights this process has. Real and effective user are one: where they differ, no program of ours goes on after its start.
     pub euid: Uid,
     /// `SUDO_UID`.
     pub sudo_uid: Option<OsString>,
@@ -36,8 +34,6 @@ pub struct Caller {
 pub enum Reason {
     /// `/etc/opal/policy.toml` is there.
     Policy,
-    /// Real and effective user differ.
-    SetUid,
     /// Reached through sudo.
     Sudo,
     /// Reached through doas.
@@ -55,7 +51,6 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Policy => f.write_str("this host has a policy"),
-            Self::SetUid => f.write_str("real and effective user differ"),
             Self::Sudo => f.write_str("this account was reached through sudo"),
             Self::Doas => f.write_str("this account was reached through doas"),
             Self::Pkexec => f.write_str("this account was reached through pkexec"),
@@ -87,7 +82,6 @@ impl Caller {
         let doas_user = std::env::var_os("DOAS_USER");
         let named = |name: &OsString| name.to_str().and_then(|name| User::from_name(name).ok().flatten()).map(|user| user.uid);
         Self {
-            ruid: getuid(),
             euid: geteuid(),
             sudo_uid: std::env::var_os("SUDO_UID"),
             sudo_gid: std::env::var_os("SUDO_GID"),
@@ -129,9 +123,6 @@ impl Caller {
     /// own account is no other.
     fn ways(&self) -> Vec<(Reason, Option<Uid>)> {
         let mut ways = Vec::new();
-        if self.ruid != self.euid {
-            ways.push((Reason::SetUid, Some(self.ruid)));
-        }
         let foreign = |uid: Option<Uid>| uid.is_none_or(|uid| !uid.is_root() && uid != self.euid);
         let mut through = |reason: Reason, uid: Option<Uid>| {
             if foreign(uid) {
@@ -169,11 +160,11 @@ mod tests {
     fn root() -> Caller {
         let uid = Uid::from_raw(0);
         let (sudo_uid, sudo_gid, pkexec_uid, doas_user, doas_uid) = (None, None, None, None, None);
-        Caller { ruid: uid, euid: uid, sudo_uid, sudo_gid, pkexec_uid, doas_user, doas_uid, login_uid: None }
+        Caller { euid: uid, sudo_uid, sudo_gid, pkexec_uid, doas_user, doas_uid, login_uid: None }
     }
 
     fn user(uid: u32) -> Caller {
-        Caller { ruid: Uid::from_raw(uid), euid: Uid::from_raw(uid), login_uid: Some(uid), ..root() }
+        Caller { euid: Uid::from_raw(uid), login_uid: Some(uid), ..root() }
     }
 
     #[test]
@@ -199,7 +190,6 @@ mod tests {
         for (to, from) in [(root(), 1000), (user(1001), 1000)] {
             let set = |name: &str| Some(OsString::from(name));
             for (caller, reason, invoker) in [
-                (Caller { ruid: Uid::from_raw(from), ..to.clone() }, Reason::SetUid, called(from)),
                 (Caller { sudo_uid: set("1000"), ..to.clone() }, Reason::Sudo, called(from)),
                 (Caller { sudo_uid: set(""), ..to.clone() }, Reason::Sudo, Invoker::Unknown),
                 (Caller { doas_user: set("bob"), doas_uid: one, ..to.clone() }, Reason::Doas, called(from)),

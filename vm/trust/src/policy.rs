@@ -1,13 +1,15 @@
 //! `/etc/opal/policy.toml`: what this host's owner lets contracts do.
 //!
-//! One table, [`KEYS`], says for each key what it holds and which way it tightens; reading and
-//! `opal-vm policy check` follow it. A key that the file leaves out has the built-in default, which the method that
-//! reads it states. Any defect of the file stops every run (78).
+//! Each key is a [`Key`], and every method here that decides takes its value through one accessor, [`Policy::flag`] or one of its neighbours.
+//! Any defect of the file stops every run (78).
 //!
 //! Read for: who is trusted, and what policy allows.
 
+mod error;
+mod keys;
+mod signer;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::Timestamp;
 use opal_format::kind::PlanType;
@@ -15,273 +17,30 @@ use toml::{Table, Value};
 
 use super::locations::HostPaths;
 use super::pattern::matches;
-use super::safe_path::SafePathError;
 use opal_core::agreed::DirectAllowed;
 use opal_core::code::Code;
-use opal_core::decorators::{NODE_DECORATORS, OPERATIONS, VALUE_DECORATORS};
-use opal_core::duration;
 use opal_core::failure::{Failure, Report};
 use opal_core::sandbox::{Host, Sandbox, SandboxLevel};
 
-/// Where the policy is, for messages.
-pub const POLICY_FILE: &str = "/etc/opal/policy.toml";
-
-/// What a key holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `true` or `false`.
-    Bool,
-    /// A whole number from 1.
-    Count,
-    /// A duration that is not negative, as text: `"24h"`.
-    Duration,
-    /// An absolute path.
-    Path,
-    /// The value of `PATH`.
-    SearchPath,
-    /// Names of decorators without `@`; `file` covers `file.read`.
-    Decorators,
-    /// Names of plan types.
-    PlanTypes,
-    /// Names of environment variables; `*` and `?` as in the shell.
-    Variables,
-    /// Absolute paths.
-    Paths,
-    /// One of these, the loosest first.
-    Choice(&'static [&'static str]),
-}
-
-/// Which of two settings is the stricter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tighter {
-    /// `true`.
-    True,
-    /// `false`.
-    False,
-    /// The smaller one.
-    Smaller,
-    /// The larger one; of choices, the later one.
-    Larger,
-    /// What both lists accept.
-    Fewer,
-    /// What either list names.
-    More,
-    /// Neither: the policy's own stands.
-    Fixed,
-}
-
-/// One key of the file.
-#[derive(Debug, Clone, Copy)]
-pub struct Key {
-    /// Table and key, joined by a dot.
-    pub name: &'static str,
-    /// What it holds.
-    pub kind: Kind,
-    /// Its tightening direction.
-    pub tighter: Tighter,
-    /// What holds where the file leaves it out.
-    pub default: &'static str,
-    /// What it does, in one line.
-    pub help: &'static str,
-}
-
-const fn key(name: &'static str, kind: Kind, tighter: Tighter, default: &'static str, help: &'static str) -> Key {
-    Key { name, kind, tighter, default, help }
-}
-
-/// `env.mode`, the loosest first.
-const ENV_MODES: &[&str] = &["inherit", "clean"];
-/// `sandbox.level`, the loosest first.
-const SANDBOX_LEVELS: &[&str] = &["none", "best-effort", "required"];
-/// `sandbox.planner`, the loosest first.
-const PLANNER_LEVELS: &[&str] = &["best-effort", "required"];
-
-/// Every key except those of `[[signer]]`.
-pub const KEYS: &[Key] = &[
-    key("trust.require_signature", Kind::Bool, Tighter::True, "true in a guarded run", "only signatures count, never flags"),
-    key("trust.threshold", Kind::Count, Tighter::Larger, "1", "distinct principals that must have signed"),
-    key("trust.touch", Kind::Bool, Tighter::True, "false", "only signatures by a security key count, which somebody has touched"),
-    key("trust.vouches", Kind::Count, Tighter::Larger, "none", "distinct principals, none of them a signer, that must vouch"),
-    key("trust.own_identity", Kind::Bool, Tighter::False, "false", "the caller's own signature counts in guarded runs"),
-    key("trust.direct", Kind::Bool, Tighter::False, "false", "runs without a contract, whatever is demanded of contracts"),
-    key("plan.max_age", Kind::Duration, Tighter::Smaller, "no limit", "time since the contract was made"),
-    key("plan.require_expiry", Kind::Bool, Tighter::True, "false", "contracts must expire"),
-    key("plan.require_source", Kind::Bool, Tighter::True, "false", "the source must be there and match"),
-    key("plan.single_use", Kind::Bool, Tighter::True, "false", "every contract runs once"),
-    key("plan.partial", Kind::Bool, Tighter::False, "false in a guarded run", "guarded runs may start in the middle"),
-    key("plan.force", Kind::Bool, Tighter::False, "false in a guarded run", "guarded runs may go on in spite of drift of values"),
-    key("plan.types", Kind::PlanTypes, Tighter::Fewer, "every type", "types of plan that may run"),
-    key("decorators.allow", Kind::Decorators, Tighter::Fewer, "every decorator", "the only decorators that may be used"),
-    key("decorators.deny", Kind::Decorators, Tighter::More, "none", "decorators that may not be used"),
-    key("env.mode", Kind::Choice(ENV_MODES), Tighter::Larger, "clean in a guarded run", "whether steps inherit the environment"),
-    key("env.pass", Kind::Variables, Tighter::Fewer, "none", "variables that a clean environment keeps"),
-    key("env.path", Kind::SearchPath, Tighter::Fixed, "the system's in a clean environment", "PATH of the steps"),
-    key("run.shell", Kind::Path, Tighter::Fixed, "any", "the only bash that may run steps"),
-    key("run.output", Kind::Path, Tighter::Fixed, "nowhere in a guarded run", "the directory of results that callers name"),
-    key("run.directory", Kind::Path, Tighter::Fixed, "where a run is started", "the directory that steps start in"),
-    key("run.reveal", Kind::Bool, Tighter::False, "false in a guarded run", "guarded runs may show values and drafts of policies"),
-    key("run.timeout", Kind::Duration, Tighter::Smaller, "no limit", "time for a whole run"),
-    key("run.grace", Kind::Duration, Tighter::Smaller, "5s", "time between TERM and KILL"),
-    key("run.max_parallel", Kind::Count, Tighter::Smaller, "no limit", "branches at once"),
-    key("run.max_steps", Kind::Count, Tighter::Smaller, "1000000", "steps of one contract"),
-    key("sandbox.level", Kind::Choice(SANDBOX_LEVELS), Tighter::Larger, "none", "confinement of the steps"),
-    key("sandbox.read", Kind::Paths, Tighter::Fewer, "everywhere", "where confined steps may read"),
-    key("sandbox.write", Kind::Paths, Tighter::Fewer, "everywhere", "where confined steps may write"),
-    key("sandbox.planner", Kind::Choice(PLANNER_LEVELS), Tighter::Larger, "best-effort", "whether a planner that nothing holds may plan"),
-    key("sandbox.network", Kind::Bool, Tighter::False, "true", "confined steps may use the network"),
-];
-
-impl Tighter {
-    /// In words.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::True => "true is stricter",
-            Self::False => "false is stricter",
-            Self::Smaller => "less is stricter",
-            Self::Larger => "more is stricter",
-            Self::Fewer => "fewer names are stricter",
-            Self::More => "more names are stricter",
-            Self::Fixed => "no flag changes it",
-        }
-    }
-}
-
-/// Looks a key up by its name.
-#[must_use]
-pub fn key_named(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
-/// The value of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    /// For [`Kind::Bool`].
-    Bool(bool),
-    /// For [`Kind::Count`], nanoseconds for [`Kind::Duration`], the index for [`Kind::Choice`].
-    Number(i64),
-    /// For [`Kind::Path`] and [`Kind::SearchPath`].
-    Text(String),
-    /// For every list.
-    List(Vec<String>),
-}
-
-impl Setting {
-    /// The setting as the file would write it.
-    #[must_use]
-    pub fn show(&self, kind: Kind) -> String {
-        match (self, kind) {
-            (Self::Number(n), Kind::Duration) => format!("\"{}\"", duration::format(*n)),
-            (Self::Number(n), Kind::Choice(names)) => {
-                let name = usize::try_from(*n).ok().and_then(|index| names.get(index));
-                format!("{:?}", name.copied().unwrap_or_default())
-            }
-            (Self::Number(n), _) => n.to_string(),
-            (Self::Bool(b), _) => b.to_string(),
-            (Self::Text(text), _) => format!("{text:?}"),
-            (Self::List(list), _) => format!("{list:?}"),
-        }
-    }
-}
-
-/// Whether an entry of a list takes in a name: the same, a pattern of it, or a namespace or directory above it.
-fn covers(entry: &str, name: &str) -> bool {
-    let below = |separator| name.strip_prefix(entry.trim_end_matches('/')).is_some_and(|rest: &str| rest.starts_with(separator));
-    matches(entry, name) || below('.') || below('/')
-}
-
-/// What one principal may sign.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignerEntry {
-    /// A principal of `allowed_signers`, or a pattern of some.
-    pub principal: String,
-    /// Patterns of targets; without them, every target.
-    pub targets: Option<Vec<String>>,
-    /// Patterns of source names; without them, every source.
-    pub sources: Option<Vec<String>>,
-}
-
-impl SignerEntry {
-    /// Whether the principal may sign this target from this source.
-    #[must_use]
-    pub fn covers(&self, target: &str, source: &str) -> bool {
-        let within = |list: &Option<Vec<String>>, name: &str| {
-            list.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| matches(pattern, name)))
-        };
-        within(&self.targets, target) && within(&self.sources, source)
-    }
-}
-
-/// Why a policy cannot be used. Everything stops (78).
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// The file or its directory is not root's alone.
-    #[error(transparent)]
-    Path(#[from] SafePathError),
-    /// Not text, or not TOML.
-    #[error("`{POLICY_FILE}` line {line}: {message}")]
-    Syntax {
-        /// Its line, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
-    /// A key that does not exist.
-    #[error("`{POLICY_FILE}`: `{key}` is not a key")]
-    UnknownKey {
-        /// Table and key.
-        key: String,
-    },
-    /// A key that is needed.
-    #[error("`{POLICY_FILE}`: `{key}` is missing")]
-    MissingKey {
-        /// Table and key.
-        key: &'static str,
-    },
-    /// A value that the key cannot hold.
-    #[error("`{POLICY_FILE}`: `{key}` must be {wanted}, not `{value}`")]
-    BadValue {
-        /// Table and key.
-        key: String,
-        /// What it holds.
-        wanted: String,
-        /// What stands there.
-        value: String,
-    },
-}
-
-impl Failure for PolicyError {
-    fn report(&self) -> Report {
-        let correct = || format!("correct {POLICY_FILE}; nothing runs until then");
-        let (code, help) = match self {
-            Self::Path(error) => return error.report(),
-            Self::Syntax { .. } => (Code::PolicySyntax, correct()),
-            Self::MissingKey { .. } => (Code::PolicyMissingKey, correct()),
-            Self::BadValue { .. } => (Code::PolicyBadValue, correct()),
-            Self::UnknownKey { key } => {
-                let last = key.rsplit('.').next();
-                let near = KEYS.iter().find(|known| known.name.rsplit('.').next() == last);
-                let help = near.map(|near| format!("did you mean `{}`?", near.name));
-                (Code::PolicyUnknownKey, help.unwrap_or_else(correct))
-            }
-        };
-        Report::new(code, help)
-    }
-}
+use error::bad_value;
+pub use error::{POLICY_FILE, PolicyError};
+use keys::covers;
+pub use keys::{Key, Kind, Moment, Row, Setting, Tighter, Unset};
+pub use signer::SignerEntry;
 
 /// A refusal by policy (24).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{subject}, which `{key}` in {POLICY_FILE} does not allow")]
+#[error("{subject}, which `{}` in {POLICY_FILE} does not allow", key.name())]
 pub struct Refused {
     /// The key that refuses.
-    pub key: &'static str,
+    pub key: Key,
     /// What it refuses.
     pub subject: String,
 }
 
 impl Failure for Refused {
     fn report(&self) -> Report {
-        let help = format!("ask the owner of this host to change `{}`, or plan without it", self.key);
+        let help = format!("ask the owner of this host to change `{}`, or plan without it", self.key.name());
         Report::new(Code::PolicyRefused, help)
     }
 }
@@ -302,7 +61,7 @@ pub struct Rules<'a> {
 /// The policy of this host. [`Policy::default`] is the built-in one, which restricts nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
-    settings: BTreeMap<&'static str, Setting>,
+    settings: BTreeMap<Key, Setting>,
     /// `[[signer]]`. Several entries of one principal add up.
     pub signers: Vec<SignerEntry>,
 }
@@ -331,75 +90,85 @@ impl Policy {
         let mut policy = Self::default();
         for (table, content) in tables {
             match content {
-                Value::Array(entries) if table == "signer" => {
-                    policy.signers = entries.into_iter().map(read_signer).collect::<Result<_, _>>()?;
+                content if table == "signer" => {
+                    let entries = content.as_array().ok_or_else(|| bad_value("signer", "an array of tables, `[[signer]]`", &content))?;
+                    policy.signers = entries.iter().map(SignerEntry::read).collect::<Result<_, _>>()?;
                 }
-                Value::Table(content) if is_table(&table) => {
+                Value::Table(content) if Key::is_table(&table) => {
                     for (name, value) in content {
                         let name = format!("{table}.{name}");
-                        let key = key_named(&name).ok_or(PolicyError::UnknownKey { key: name })?;
-                        policy.settings.insert(key.name, read_setting(key.name, key.kind, value)?);
+                        let key = Key::named(&name).ok_or(PolicyError::UnknownKey { key: name })?;
+                        let Row { name, kind, .. } = key.row();
+                        let setting = kind.read(&value).map_err(|wrong| bad_value(name, kind.text(), wrong))?;
+                        policy.settings.insert(key, setting);
                     }
                 }
-                _ if table == "signer" => return Err(bad_value("signer", "an array of tables, `[[signer]]`", &content)),
                 _ => return Err(PolicyError::UnknownKey { key: table }),
             }
         }
         Ok(policy)
     }
 
-    /// Every key that is set, with its value as the file would write it.
-    pub fn explain(&self) -> impl Iterator<Item = (&'static Key, String)> + '_ {
-        KEYS.iter().filter_map(|key| self.settings.get(key.name).map(|setting| (key, setting.show(key.kind))))
+    /// The value of a key that is set, as the file would write it.
+    #[must_use]
+    pub fn shown(&self, key: Key) -> Option<String> {
+        self.settings.get(&key).map(|setting| setting.show(key.row().kind))
     }
 
-    fn is_set(&self, name: &str, default: bool) -> bool {
-        match self.settings.get(name) {
-            Some(Setting::Bool(value)) => *value,
-            _ => default,
+    /// Whether a key holds that the kind of run does not matter to, or outside of guarded runs.
+    fn flag(&self, key: Key) -> bool {
+        self.flag_in(key, false)
+    }
+
+    /// Whether a key holds in a run that is guarded or not.
+    fn flag_in(&self, key: Key, guarded: bool) -> bool {
+        match (self.settings.get(&key), key.row().unset) {
+            (Some(Setting::Bool(value)), _) => *value,
+            (_, Unset::Always(value)) => value,
+            (_, Unset::Guarded(value)) => value == guarded,
+            (_, Unset::Words(_)) => false,
         }
     }
 
-    fn number(&self, name: &str) -> Option<i64> {
-        match self.settings.get(name) {
-            Some(Setting::Number(value)) => Some(*value),
-            _ => None,
+    fn number(&self, key: Key) -> Option<i64> {
+        match self.settings.get(&key)? {
+            Setting::Number(value) => Some(*value),
+            Setting::Bool(_) | Setting::Text(_) | Setting::List(_) => None,
         }
     }
 
-    fn count(&self, name: &str) -> Option<u32> {
-        self.number(name).and_then(|n| u32::try_from(n).ok())
+    fn count(&self, key: Key) -> Option<u32> {
+        self.number(key).and_then(|n| u32::try_from(n).ok())
     }
 
-    fn list(&self, name: &str) -> Option<&[String]> {
-        match self.settings.get(name) {
-            Some(Setting::List(list)) => Some(list),
-            _ => None,
+    fn list(&self, key: Key) -> Option<&[String]> {
+        match self.settings.get(&key)? {
+            Setting::List(list) => Some(list),
+            Setting::Bool(_) | Setting::Text(_) | Setting::Number(_) => None,
         }
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
-        match self.settings.get(name) {
-            Some(Setting::Text(text)) => Some(text),
-            _ => None,
+    fn text(&self, key: Key) -> Option<&str> {
+        match self.settings.get(&key)? {
+            Setting::Text(text) => Some(text),
+            Setting::Bool(_) | Setting::List(_) | Setting::Number(_) => None,
         }
     }
 
     /// `trust.own_identity`, by default no.
     #[must_use]
     pub fn own_identity(&self) -> bool {
-        self.is_set("trust.own_identity", false)
+        self.flag(Key::OwnIdentity)
     }
 
     /// What [`judge`](super::judge::judge) asks of signatures. They are required by the key, and in a guarded run unless the key says no:
-    /// whoever may only start such a run must not be able to choose what it is. `set_uid` says that the caller did not have the rights of
-    /// this process before; such a run always requires them.
+    /// whoever may only start such a run must not be able to choose what it is.
     #[must_use]
-    pub fn trust_rules(&self, guarded: bool, set_uid: bool) -> Rules<'_> {
+    pub fn trust_rules(&self, guarded: bool) -> Rules<'_> {
         Rules {
-            threshold: self.count("trust.threshold").unwrap_or(1),
-            require_signature: self.is_set("trust.require_signature", guarded) || set_uid,
-            touch: self.is_set("trust.touch", false),
+            threshold: self.count(Key::Threshold).unwrap_or(1),
+            require_signature: self.flag_in(Key::RequireSignature, guarded),
+            touch: self.flag(Key::Touch),
             entries: &self.signers,
         }
     }
@@ -407,7 +176,7 @@ impl Policy {
     /// `trust.vouches`, by default none.
     #[must_use]
     pub fn vouches(&self) -> u32 {
-        self.count("trust.vouches").unwrap_or(0)
+        self.count(Key::Vouches).unwrap_or(0)
     }
 
     /// Whether steps may run without a contract. What the file demands of a contract, a run without one has not: each such key refuses it.
@@ -415,16 +184,16 @@ impl Policy {
     /// # Errors
     /// [`Refused`] by the first of these keys, without `trust.direct`.
     pub fn check_direct(&self) -> Result<DirectAllowed, Refused> {
-        let more_than_one = self.count("trust.threshold").is_some_and(|need| need > 1);
+        let more_than_one = self.count(Key::Threshold).is_some_and(|need| need > 1);
         let demands = [
-            ("trust.require_signature", self.is_set("trust.require_signature", false)),
-            ("trust.threshold", more_than_one),
-            ("trust.vouches", self.vouches() > 0),
-            ("trust.touch", self.is_set("trust.touch", false)),
-            ("plan.require_expiry", self.is_set("plan.require_expiry", false)),
-            ("plan.max_age", self.number("plan.max_age").is_some()),
+            (Key::RequireSignature, self.flag(Key::RequireSignature)),
+            (Key::Threshold, more_than_one),
+            (Key::Vouches, self.vouches() > 0),
+            (Key::Touch, self.flag(Key::Touch)),
+            (Key::RequireExpiry, self.flag(Key::RequireExpiry)),
+            (Key::MaxAge, self.number(Key::MaxAge).is_some()),
         ];
-        let demanded = demands.into_iter().find(|(_, demanded)| *demanded).filter(|_| !self.is_set("trust.direct", false));
+        let demanded = demands.into_iter().find(|(_, demanded)| *demanded).filter(|_| !self.flag(Key::Direct));
         let verdict = demanded.map_or(Ok(()), |(key, _)| refuse_if(true, key, || "this run has no contract".to_owned()));
         DirectAllowed::judged(verdict)
     }
@@ -434,8 +203,8 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_end(&self, not_after: Option<i64>) -> Result<(), Refused> {
-        let endless = self.is_set("plan.require_expiry", false) && not_after.is_none();
-        refuse_if(endless, "plan.require_expiry", || "the contract never expires".to_owned())
+        let endless = self.flag(Key::RequireExpiry) && not_after.is_none();
+        refuse_if(endless, Key::RequireExpiry, || "the contract never expires".to_owned())
     }
 
     /// Judges the age of a contract by `plan.max_age` (default none). One from the future is as old as it is early.
@@ -444,8 +213,8 @@ impl Policy {
     /// [`Refused`] with the key.
     pub fn check_age(&self, created: Timestamp, now: Timestamp) -> Result<(), Refused> {
         let age = now.as_nanosecond().abs_diff(created.as_nanosecond());
-        let too_old = self.number("plan.max_age").is_some_and(|max| age > u128::from(max.unsigned_abs()));
-        refuse_if(too_old, "plan.max_age", || format!("the contract was made at {created}"))
+        let too_old = self.number(Key::MaxAge).is_some_and(|max| age > u128::from(max.unsigned_abs()));
+        refuse_if(too_old, Key::MaxAge, || format!("the contract was made at {created}"))
     }
 
     /// Judges the type of a plan by `plan.types` (default all).
@@ -454,8 +223,8 @@ impl Policy {
     /// [`Refused`] with the key.
     pub fn check_plan_type(&self, plan_type: PlanType) -> Result<(), Refused> {
         let name = plan_type.name();
-        let refused = self.list("plan.types").is_some_and(|types| !types.iter().any(|allowed| allowed == name));
-        refuse_if(refused, "plan.types", || format!("the plan is of type `{name}`"))
+        let refused = self.list(Key::Types).is_some_and(|types| !types.iter().any(|allowed| allowed == name));
+        refuse_if(refused, Key::Types, || format!("the plan is of type `{name}`"))
     }
 
     /// Judges whether a run may go without its source being checked, by `plan.require_source` (default no).
@@ -463,14 +232,14 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_source(&self, source_checked: bool) -> Result<(), Refused> {
-        let refused = self.is_set("plan.require_source", false) && !source_checked;
-        refuse_if(refused, "plan.require_source", || "the source is not here".to_owned())
+        let refused = self.flag(Key::RequireSource) && !source_checked;
+        refuse_if(refused, Key::RequireSource, || "the source is not here".to_owned())
     }
 
     /// `plan.single_use`, by default no.
     #[must_use]
     pub fn single_use(&self) -> bool {
-        self.is_set("plan.single_use", false)
+        self.flag(Key::SingleUse)
     }
 
     /// Judges a start in the middle by `plan.partial`, by default only in runs that are not guarded.
@@ -478,8 +247,8 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_partial(&self, guarded: bool) -> Result<(), Refused> {
-        let refused = !self.is_set("plan.partial", !guarded);
-        refuse_if(refused, "plan.partial", || "the run would start in the middle".to_owned())
+        let refused = !self.flag_in(Key::Partial, guarded);
+        refuse_if(refused, Key::Partial, || "the run would start in the middle".to_owned())
     }
 
     /// Judges a run in spite of drift by `plan.force`, by default only in runs that are not guarded: values were signed for as well, and
@@ -488,8 +257,8 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_force(&self, guarded: bool) -> Result<(), Refused> {
-        let refused = !self.is_set("plan.force", !guarded);
-        refuse_if(refused, "plan.force", || "`--force` would run in spite of drift".to_owned())
+        let refused = !self.flag_in(Key::Force, guarded);
+        refuse_if(refused, Key::Force, || "`--force` would run in spite of drift".to_owned())
     }
 
     /// Judges the use of a decorator, by name without `@`. `decorators.deny` goes first, then `decorators.allow`
@@ -500,26 +269,26 @@ impl Policy {
     pub fn check_decorator(&self, name: &str) -> Result<(), Refused> {
         let named_in = |list: &[String]| list.iter().any(|entry| covers(entry, name) || (name == "pass_env" && covers(entry, "env")));
         let subject = || format!("the plan uses `@{name}`");
-        refuse_if(self.list("decorators.deny").is_some_and(named_in), "decorators.deny", subject)?;
-        refuse_if(self.list("decorators.allow").is_some_and(|list| !named_in(list)), "decorators.allow", subject)
+        refuse_if(self.list(Key::Deny).is_some_and(named_in), Key::Deny, subject)?;
+        refuse_if(self.list(Key::Allow).is_some_and(|list| !named_in(list)), Key::Allow, subject)
     }
 
     /// Whether steps start from a clean environment: `env.mode`, by default in guarded runs.
     #[must_use]
     pub fn clean_environment(&self, guarded: bool) -> bool {
-        self.number("env.mode").map_or(guarded, |mode| mode > 0)
+        self.number(Key::EnvMode).map_or(guarded, |mode| mode > 0)
     }
 
     /// Whether a clean environment keeps a variable: `env.pass`, by default none.
     #[must_use]
     pub fn passes_variable(&self, name: &str) -> bool {
-        self.list("env.pass").is_some_and(|list| list.iter().any(|pattern| matches(pattern, name)))
+        self.list(Key::EnvPass).is_some_and(|list| list.iter().any(|pattern| matches(pattern, name)))
     }
 
     /// `env.path`: the steps' `PATH`, by default the system's in a clean environment and the caller's else.
     #[must_use]
     pub fn search_path(&self) -> Option<&str> {
-        self.text("env.path")
+        self.text(Key::EnvPath)
     }
 
     /// Judges the shell that a contract names by `run.shell` (default any).
@@ -527,14 +296,14 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_shell(&self, shell: &str) -> Result<(), Refused> {
-        let refused = self.text("run.shell").is_some_and(|allowed| allowed != shell);
-        refuse_if(refused, "run.shell", || format!("the steps run in `{shell}`"))
+        let refused = self.text(Key::Shell).is_some_and(|allowed| allowed != shell);
+        refuse_if(refused, Key::Shell, || format!("the steps run in `{shell}`"))
     }
 
     /// `run.output`: where the results of guarded runs go, by default nowhere.
     #[must_use]
     pub fn output(&self) -> Option<&str> {
-        self.text("run.output")
+        self.text(Key::Output)
     }
 
     /// The directory that a run starts in, where the policy or the contract (`agreed`, empty for none) says it.
@@ -543,10 +312,10 @@ impl Policy {
     /// [`Refused`] by `run.directory` where the two differ.
     pub fn start_directory<'a>(&'a self, agreed: &'a str) -> Result<Option<&'a str>, Refused> {
         let agreed = Some(agreed).filter(|agreed| !agreed.is_empty());
-        let Some(fixed) = self.text("run.directory") else { return Ok(agreed) };
+        let Some(fixed) = self.text(Key::Directory) else { return Ok(agreed) };
         // A `/` at the end names no other place.
         let other = agreed.filter(|agreed| std::path::Path::new(agreed) != std::path::Path::new(fixed));
-        refuse_if(other.is_some(), "run.directory", || format!("the contract is to start in `{}`", other.unwrap_or_default()))?;
+        refuse_if(other.is_some(), Key::Directory, || format!("the contract is to start in `{}`", other.unwrap_or_default()))?;
         Ok(Some(fixed))
     }
 
@@ -556,7 +325,7 @@ impl Policy {
     /// [`Refused`] with the key, where `system` says that the ledger of this run is not the system's.
     pub fn check_ledger(&self, system: bool) -> Result<(), Refused> {
         let refused = self.single_use() && !system;
-        refuse_if(refused, "plan.single_use", || "only root's runs are counted in the system's ledger; this is a user's run".to_owned())
+        refuse_if(refused, Key::SingleUse, || "only root's runs are counted in the system's ledger; this is a user's run".to_owned())
     }
 
     /// Judges whether whoever called may be shown what root can read, by `run.reveal`; by default only in runs that are not guarded.
@@ -564,7 +333,7 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_reveal(&self, guarded: bool, what: &str) -> Result<(), Refused> {
-        refuse_if(!self.is_set("run.reveal", !guarded), "run.reveal", || what.to_owned())
+        refuse_if(!self.flag_in(Key::Reveal, guarded), Key::Reveal, || what.to_owned())
     }
 
     /// Judges the number of steps by `run.max_steps` (default: the format's limit).
@@ -572,26 +341,26 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_steps(&self, steps: usize) -> Result<(), Refused> {
-        let limit = self.count("run.max_steps").and_then(|limit| usize::try_from(limit).ok());
-        refuse_if(limit.is_some_and(|limit| steps > limit), "run.max_steps", || format!("the plan has {steps} steps"))
+        let limit = self.count(Key::MaxSteps).and_then(|limit| usize::try_from(limit).ok());
+        refuse_if(limit.is_some_and(|limit| steps > limit), Key::MaxSteps, || format!("the plan has {steps} steps"))
     }
 
     /// `run.timeout` in nanoseconds, by default none.
     #[must_use]
     pub fn timeout_ns(&self) -> Option<i64> {
-        self.number("run.timeout")
+        self.number(Key::Timeout)
     }
 
     /// The time between TERM and KILL, in nanoseconds: `default`, or `run.grace` if that is shorter.
     #[must_use]
     pub fn grace_ns(&self, default: i64) -> i64 {
-        self.number("run.grace").map_or(default, |limit| limit.min(default))
+        self.number(Key::Grace).map_or(default, |limit| limit.min(default))
     }
 
     /// How many branches may run at once: `wanted`, or `run.max_parallel` if that is fewer.
     #[must_use]
     pub fn parallel(&self, wanted: u32) -> u32 {
-        self.count("run.max_parallel").map_or(wanted, |limit| limit.min(wanted))
+        self.count(Key::MaxParallel).map_or(wanted, |limit| limit.min(wanted))
     }
 
     /// Refuses every run where `sandbox.level` is `required` and this host cannot enforce what the other keys ask for.
@@ -600,7 +369,7 @@ impl Policy {
     /// [`Refused`] with the key.
     pub fn check_sandbox(&self, host: Host) -> Result<(), Refused> {
         let missing = self.sandbox().missing(host).filter(|_| self.sandbox_level() == SandboxLevel::Required);
-        refuse_if(missing.is_some(), "sandbox.level", || format!("the steps would run unconfined ({})", missing.unwrap_or_default()))
+        refuse_if(missing.is_some(), Key::SandboxLevel, || format!("the steps would run unconfined ({})", missing.unwrap_or_default()))
     }
 
     /// Refuses every contract where `sandbox.planner` is `required` and something that holds the planner is `missing` here.
@@ -608,8 +377,8 @@ impl Policy {
     /// # Errors
     /// [`Refused`] with the key.
     pub fn check_planner(&self, missing: Option<&str>) -> Result<(), Refused> {
-        let required = self.number("sandbox.planner") == Some(1);
-        refuse_if(required && missing.is_some(), "sandbox.planner", || {
+        let required = self.number(Key::SandboxPlanner) == Some(1);
+        refuse_if(required && missing.is_some(), Key::SandboxPlanner, || {
             format!("nothing would hold the process that plans ({})", missing.unwrap_or_default())
         })
     }
@@ -617,15 +386,15 @@ impl Policy {
     /// `[sandbox]`: what confines every step, by default nothing.
     #[must_use]
     pub fn sandbox(&self) -> Sandbox {
-        let list = |name| self.list(name).map(<[String]>::to_vec);
-        let (level, network) = (self.sandbox_level(), self.is_set("sandbox.network", true));
-        Sandbox { level, read: list("sandbox.read"), write: list("sandbox.write"), network }
+        let list = |key| self.list(key).map(<[String]>::to_vec);
+        let (level, network) = (self.sandbox_level(), self.flag(Key::SandboxNetwork));
+        Sandbox { level, read: list(Key::SandboxRead), write: list(Key::SandboxWrite), network }
     }
 
     /// `sandbox.level`, by default none.
     #[must_use]
     pub fn sandbox_level(&self) -> SandboxLevel {
-        match self.number("sandbox.level") {
+        match self.number(Key::SandboxLevel) {
             None | Some(0) => SandboxLevel::None,
             Some(1) => SandboxLevel::BestEffort,
             Some(_) => SandboxLevel::Required,
@@ -633,110 +402,8 @@ impl Policy {
     }
 }
 
-fn refuse_if(refused: bool, key: &'static str, subject: impl FnOnce() -> String) -> Result<(), Refused> {
+fn refuse_if(refused: bool, key: Key, subject: impl FnOnce() -> String) -> Result<(), Refused> {
     if refused { Err(Refused { key, subject: subject() }) } else { Ok(()) }
-}
-
-fn bad_value(key: &str, wanted: impl fmt::Display, value: &Value) -> PolicyError {
-    let value = match value {
-        Value::String(text) => text.clone(),
-        Value::Table(_) => "a table".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Integer(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::Boolean(value) => value.to_string(),
-        Value::Datetime(value) => value.to_string(),
-    };
-    PolicyError::BadValue { key: key.to_owned(), wanted: wanted.to_string(), value }
-}
-
-fn read_setting(name: &str, kind: Kind, value: Value) -> Result<Setting, PolicyError> {
-    let setting = match (kind, &value) {
-        (Kind::Bool, Value::Boolean(b)) => Some(Setting::Bool(*b)),
-        (Kind::Count, Value::Integer(n)) if (1..=i64::from(u32::MAX)).contains(n) => Some(Setting::Number(*n)),
-        (Kind::Duration, Value::String(text)) => duration::parse(text).ok().filter(|ns| *ns >= 0).map(Setting::Number),
-        (Kind::Choice(names), Value::String(text)) => {
-            (0..).zip(names).find(|(_, name)| *name == text).map(|(index, _)| Setting::Number(index))
-        }
-        (Kind::Path, Value::String(text)) if is_path(text) => Some(Setting::Text(text.clone())),
-        (Kind::SearchPath, Value::String(text)) if text.split(':').all(is_path) => Some(Setting::Text(text.clone())),
-        (Kind::Decorators, _) => return read_list(name, &value, wanted(kind), is_decorator).map(Setting::List),
-        (Kind::PlanTypes, _) => return read_list(name, &value, wanted(kind), is_plan_type).map(Setting::List),
-        (Kind::Variables, _) => return read_list(name, &value, wanted(kind), is_variable).map(Setting::List),
-        (Kind::Paths, _) => return read_list(name, &value, wanted(kind), is_path).map(Setting::List),
-        _ => None,
-    };
-    setting.ok_or_else(|| match kind {
-        Kind::Choice(names) => bad_value(name, format!("one of `{}`", names.join("`, `")), &value),
-        _ => bad_value(name, wanted(kind), &value),
-    })
-}
-
-fn wanted(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Bool => "true or false",
-        Kind::Count => "a whole number from 1",
-        Kind::Duration => "a duration that is not negative, such as \"24h\"",
-        Kind::Path => "an absolute path",
-        Kind::SearchPath => "absolute paths with `:` between them",
-        Kind::Decorators => "a list of decorators without `@`, such as [\"env\", \"file.read\"]",
-        Kind::PlanTypes => "a list of plan types, such as [\"atomic\", \"sequence\"]",
-        Kind::Variables => "a list of names of environment variables",
-        Kind::Paths => "a list of absolute paths",
-        Kind::Choice(_) => "one of its names",
-    }
-}
-
-fn read_list(name: &str, value: &Value, wanted: &str, good: impl Fn(&str) -> bool) -> Result<Vec<String>, PolicyError> {
-    let Value::Array(items) = value else { return Err(bad_value(name, wanted, value)) };
-    let read = |item: &Value| match item {
-        Value::String(text) if good(text) => Ok(text.clone()),
-        other => Err(bad_value(name, wanted, other)),
-    };
-    items.iter().map(read).collect()
-}
-
-fn is_table(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name.split('.').next() == Some(name))
-}
-
-fn is_path(text: &str) -> bool {
-    text.starts_with('/') && !text.contains('\0')
-}
-
-/// A misspelt name in `deny` would deny nothing, so a name must cover a decorator that exists.
-fn is_decorator(text: &str) -> bool {
-    let mut names = VALUE_DECORATORS.iter().map(|d| d.name).chain(NODE_DECORATORS.iter().chain(OPERATIONS).map(|d| d.name));
-    names.any(|name| covers(text, name))
-}
-
-fn is_plan_type(text: &str) -> bool {
-    PlanType::ALL.iter().any(|known| known.name() == text && *known != PlanType::Adaptive)
-}
-
-fn is_variable(text: &str) -> bool {
-    !text.is_empty() && !text.contains(['=', '\0'])
-}
-
-fn read_signer(value: Value) -> Result<SignerEntry, PolicyError> {
-    let Value::Table(mut table) = value else {
-        return Err(bad_value("signer", "an array of tables, `[[signer]]`", &value));
-    };
-    let any = |text: &str| !text.is_empty();
-    let principal = match table.remove("principal") {
-        Some(Value::String(text)) if any(&text) => text,
-        Some(other) => return Err(bad_value("signer.principal", "a principal of allowed_signers", &other)),
-        None => return Err(PolicyError::MissingKey { key: "signer.principal" }),
-    };
-    let mut patterns = |key: &str, name: &str| {
-        let list = table.remove(key).map(|value| read_list(name, &value, "a list of names or patterns", any));
-        list.transpose()
-    };
-    let (targets, sources) = (patterns("targets", "signer.targets")?, patterns("sources", "signer.sources")?);
-    match table.keys().next() {
-        Some(key) => Err(PolicyError::UnknownKey { key: format!("signer.{key}") }),
-        None => Ok(SignerEntry { principal, targets, sources }),
-    }
 }
 
 #[cfg(test)]
@@ -803,19 +470,18 @@ mod tests {
     fn refuser(result: Result<(), Refused>) -> &'static str {
         let refused = result.expect_err("refused");
         assert_eq!(refused.exit(), 24);
-        assert!(refused.to_string().contains(refused.key), "{refused}");
-        refused.key
+        assert!(refused.to_string().contains(refused.key.name()), "{refused}");
+        refused.key.name()
     }
 
     #[test]
     fn every_key_is_read_and_shown_as_the_file_writes_it() {
         let read = policy(FULL);
-        let shown: Vec<_> = read.explain().map(|(key, text)| (key.name, text)).collect();
-        assert_eq!(shown.len(), KEYS.len());
-        for (name, text) in shown {
-            let (table, key) = name.split_once('.').expect("table and key");
-            let again = policy(&format!("[{table}]\n{key} = {text}"));
-            assert_eq!(again.settings.get(name), read.settings.get(name), "{name} = {text}");
+        for key in Key::ALL {
+            let (name, text) = (key.name(), read.shown(*key).expect("it is set"));
+            let (table, entry) = name.split_once('.').expect("table and key");
+            let again = policy(&format!("[{table}]\n{entry} = {text}"));
+            assert_eq!(again.settings.get(key), read.settings.get(key), "{name} = {text}");
         }
         assert_eq!(read.signers.len(), 2);
     }
@@ -841,10 +507,9 @@ mod tests {
         assert_eq!((built_in.timeout_ns(), built_in.grace_ns(5), built_in.parallel(8)), (None, 5, 8));
         let sandbox = built_in.sandbox();
         assert_eq!((sandbox.level, sandbox.network, sandbox.read), (SandboxLevel::None, true, None));
-        let requires = |policy: &Policy, guarded, set_uid| policy.trust_rules(guarded, set_uid).require_signature;
-        assert!(!requires(&built_in, false, false) && requires(&built_in, true, false) && requires(&built_in, true, true));
-        let lenient = policy("trust.require_signature = false");
-        assert!(!requires(&lenient, true, false) && requires(&lenient, true, true));
+        let requires = |policy: &Policy, guarded| policy.trust_rules(guarded).require_signature;
+        assert!(!requires(&built_in, false) && requires(&built_in, true));
+        assert!(!requires(&policy("trust.require_signature = false"), true));
     }
 
     #[test]
@@ -873,7 +538,7 @@ mod tests {
         assert!(full.check_direct().is_ok());
         assert_eq!(full.start_directory(""), Ok(Some("/srv/app")));
         assert_eq!(full.start_directory("/srv/app"), Ok(Some("/srv/app")));
-        assert_eq!(full.start_directory("/srv/other").expect_err("refused").key, "run.directory");
+        assert_eq!(full.start_directory("/srv/other").expect_err("refused").key, Key::Directory);
         assert_eq!(Policy::default().start_directory("/a"), Ok(Some("/a")));
         assert_eq!((Policy::default().start_directory(""), Policy::default().check_ledger(false)), (Ok(None), Ok(())));
         assert_eq!((refuser(full.check_ledger(false)), full.check_ledger(true)), ("plan.single_use", Ok(())));
@@ -914,7 +579,7 @@ mod tests {
         assert_eq!(refuser(policy("sandbox = { level = \"required\", write = [] }").check_sandbox(old)), "sandbox.level");
         let sandbox = full.sandbox();
         assert_eq!((sandbox.read, sandbox.network), (Some(vec!["/usr".to_owned()]), false));
-        assert_eq!((full.trust_rules(false, false).threshold, full.trust_rules(false, false).require_signature), (2, true));
+        assert_eq!((full.trust_rules(false).threshold, full.trust_rules(false).require_signature), (2, true));
         assert!(!policy("env.mode = \"inherit\"").clean_environment(true));
     }
 
@@ -922,8 +587,7 @@ mod tests {
     fn the_example_holds_every_key_with_its_default_and_direction() {
         let text = include_str!("../../../examples/policy.toml");
         let example = policy(text);
-        let set: Vec<&str> = example.explain().map(|(key, _)| key.name).collect();
-        assert_eq!(set, KEYS.iter().map(|key| key.name).collect::<Vec<_>>());
+        assert!(Key::ALL.iter().all(|key| example.shown(*key).is_some()));
         assert!(!example.signers.is_empty());
         let (mut table, mut comment) = ("", "");
         let mut compared = 0;
@@ -931,14 +595,18 @@ mod tests {
             if let Some(name) = line.strip_prefix('[') {
                 table = name.trim_end_matches(']');
             } else if let Some(name) = line.split(" = ").next().filter(|_| !line.starts_with('#') && line.contains(" = "))
-                && let Some(key) = key_named(&format!("{table}.{name}"))
+                && let Some(key) = Key::named(&format!("{table}.{name}"))
             {
-                assert!(comment.starts_with(&format!("# Default: {}; {}", key.default, key.tighter.text())), "{}: {comment}", key.name);
+                assert!(
+                    comment.starts_with(&format!("# Default: {}; {}", key.row().unset.text(), key.row().tighter.text())),
+                    "{}: {comment}",
+                    key.name()
+                );
                 compared += 1;
             }
             comment = line;
         }
-        assert_eq!(compared, KEYS.len());
+        assert_eq!(compared, Key::ALL.len());
     }
 
     #[test]
@@ -1009,10 +677,10 @@ mod tests {
 
         #[test]
         fn any_value_of_any_key_is_read_without_panic(
-            key in proptest::sample::select(KEYS),
+            key in proptest::sample::select(Key::ALL),
             value in "(\"[^\"\\\\\n]{0,8}\"|-?[0-9]{1,20}|\\[(\"[a-z.*/]{0,6}\",?){0,3}\\]|\\{\\}|true|[0-9-]{10}|.{0,6})",
         ) {
-            let _ = Policy::parse(format!("{} = {value}", key.name).as_bytes());
+            let _ = Policy::parse(format!("{} = {value}", key.name()).as_bytes());
         }
     }
 }
