@@ -170,6 +170,50 @@ fn a_signer_signs_only_what_their_entry_names() {
 }
 
 #[test]
+fn a_signer_who_is_bound_to_a_program_signs_no_other_and_with_no_other_arguments() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]);
+    let source = "fun go(env: String) {\n    echo SITE @var.env @env.A > ran\n}\n";
+    here.contract(source, &["go", "prod"]);
+    let digest = here.host.opalc(&["show", "prod.plan"]).stdout;
+    let digest = digest.lines().find_map(|line| line.trim().strip_prefix("program ")).expect("the line").trim().to_owned();
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    let bound = |more: &str| format!("[[signer]]\nprincipal = \"ops\"\ntargets = [\"go\"]\nprograms = [\"{digest}\"]\n{more}");
+    here.policy(&bound("")).run(&[], 0);
+    // Comments, blanks and places are no part of a program.
+    here.contract(&format!("# Another comment.\n\n{}", source.replace("    echo", "\n        echo")), &["go", "prod"]);
+    here.run(&[], 0);
+    // What a contract calls itself binds nobody; what it does is another program.
+    here.contract(&source.replace("> ran", ">> ran"), &["go", "prod"]);
+    here.run(&[], 20).says("error[signer_outside_entry]").says("its program, sha256:").says("`programs`");
+    here.policy("[[signer]]\nprincipal = \"ops\"\ntargets = [\"go\"]").run(&[], 0);
+    // The arguments of the contract are others of the same program.
+    here.contract(source, &["go", "test"]);
+    here.policy(&bound("")).run(&[], 0);
+    here.policy(&bound("arguments = { env = \"prod\" }")).run(&[], 20).says("error[signer_outside_entry]").says("its argument `env`");
+    here.policy(&bound("arguments = { env = [\"prod\", \"test\"] }")).run(&[], 0);
+    here.policy(&bound("arguments = { region = \"eu\" }")).run(&[], 20).says("it has no argument `region`");
+    for malformed in ["sha256:12", "blake3:DIGEST", "DIGEST", "sha256:DIGESTx"] {
+        let wrong = malformed.replace("DIGEST", digest.trim_start_matches("sha256:"));
+        let ended = here.policy(&format!("[[signer]]\nprincipal = \"ops\"\nprograms = [\"{wrong}\"]")).run(&[], 78);
+        ended.says("error[policy_bad_value]").says("signer.programs");
+    }
+    here.policy("[[signer]]\nprincipal = \"ops\"\narguments = { env = 2026-01-01 }").run(&[], 78).says("signer.arguments.env");
+}
+
+#[test]
+fn a_source_is_said_to_be_compared_as_far_as_it_was() {
+    let here = guarded!();
+    here.trust(&[("ops", "own")]).policy("plan.require_source = true");
+    let ended = here.inside("", "opal-vm", &["verify", "--plan", "prod.plan"]);
+    assert!(ended.expect(0).stdout.contains("source:   has the digest that the contract names"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("unchanged"), "{}", ended.stdout);
+    here.host.write("deploy.opl", "go: echo other\n");
+    let ended = here.inside("", "opal-vm", &["verify", "--plan", "prod.plan"]);
+    ended.expect(3).says("has not the digest that the contract claims for its source");
+}
+
+#[test]
 fn certificates_count_by_their_authority_within_their_time() {
     let here = guarded!();
     let keygen = |arguments: &[&str]| {

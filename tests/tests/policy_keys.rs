@@ -3,7 +3,8 @@
 
 use opal_tests::Ended;
 use opal_tests::guarded::Guarded;
-use opal_trust::policy::{Key, Moment};
+use opal_trust::policy::{Key, Moment, Policy};
+use opal_view::policy as words;
 use std::os::unix::fs::PermissionsExt as _;
 
 /// What the steps of a run left in `ran`.
@@ -238,9 +239,9 @@ fn row(key: Key) -> String {
         "| `{}` | {} | {} | {} | {} | {} |\n",
         row.name,
         row.kind.text(),
-        row.unset.text(),
-        row.tighter.text(),
-        row.moment.text(),
+        words::unset(row.unset),
+        words::tighter(row.tighter),
+        words::moment(row.moment),
         row.help
     )
 }
@@ -262,4 +263,30 @@ fn the_table_of_the_document_is_that_of_the_code() {
         return;
     }
     assert_eq!(stands, wanted, "OPAL_BLESS=1 writes it");
+}
+
+#[test]
+fn the_example_holds_every_key_with_its_default_and_direction() {
+    let text = include_str!("../../examples/policy.toml");
+    let example = Policy::parse(text.as_bytes()).expect("reads");
+    assert!(Key::ALL.iter().all(|key| example.shown(*key).is_some()));
+    assert!(!example.signers.is_empty());
+    let (mut table, mut comment) = ("", "");
+    let mut compared = 0;
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_end_matches(']');
+        } else if let Some(name) = line.split(" = ").next().filter(|_| !line.starts_with('#') && line.contains(" = "))
+            && let Some(key) = Key::named(&format!("{table}.{name}"))
+        {
+            assert!(
+                comment.starts_with(&format!("# Default: {}; {}", words::unset(key.row().unset), words::tighter(key.row().tighter))),
+                "{}: {comment}",
+                key.name()
+            );
+            compared += 1;
+        }
+        comment = line;
+    }
+    assert_eq!(compared, Key::ALL.len());
 }

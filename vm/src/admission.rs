@@ -31,7 +31,7 @@ use opal_trust::identity;
 use opal_trust::input::Input;
 use opal_trust::judge::{Assessment, Basis, Decision, Question, TrustSet, judge};
 use opal_trust::locations::HostPaths;
-use opal_trust::policy::{Policy, Refused, Rules};
+use opal_trust::policy::{Policy, Refused, Rules, Subject};
 use opal_trust::vouch::{Vouch, Vouches, judge_vouches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -185,8 +185,7 @@ fn question<'a>(keys: &'a [Signatory], plan: &Authenticated, request: &Request, 
     Question {
         verified: keys,
         contract: plan.contract_hash(),
-        target: "",
-        source: "",
+        subject: None,
         expect: request.expect,
         allow_unsigned: request.allow_unsigned,
         now: site.now,
@@ -194,7 +193,7 @@ fn question<'a>(keys: &'a [Signatory], plan: &Authenticated, request: &Request, 
 }
 
 fn about<'a>(contract: &'a Contract<'_>, question: Question<'a>) -> Question<'a> {
-    Question { target: contract.header.target, source: &contract.terms.source_name, ..question }
+    Question { subject: Some(Subject::of(contract)), ..question }
 }
 
 /// Whether a contract is trusted, judged by itself, for who starts nothing.
@@ -289,7 +288,7 @@ pub fn check_steps(policy: &Policy, steps: StepsView<'_>, shell: &str) -> Result
 pub struct Replanned {
     /// What the contract and this host have in common, and what not.
     pub comparison: Comparison,
-    /// Whether the source file was there and compared.
+    /// Whether the source file was there and its digest compared with the one that the contract claims.
     pub source_checked: bool,
     /// The contract's seed.
     pub seed: Seed,
@@ -355,7 +354,7 @@ fn check_source(contract: &Contract<'_>, basis: &Basis, request: &Request, site:
                 Basis::Unsigned => "signed by nobody",
             };
             let message = format!(
-                "`{}` is not the source that the contract was made from; the program inside the contract is {program}",
+                "`{}` has not the digest that the contract claims for its source; the program inside the contract is {program}",
                 escape(path.as_os_str().as_encoded_bytes(), false)
             );
             Ok((true, Some(Drift::told(DriftCode::SourceChanged, Some(name), message))))

@@ -4,7 +4,7 @@ use super::console;
 use super::failure::{Failure, reason};
 use crate::source::{SOURCE_SIZE_MAX, Source};
 use opal_core::code::Code;
-use opal_trust::results::{ResultPlace, Standing};
+use opal_record::results::{ResultPlace, Standing};
 use opal_trust::safe_path::PathCause;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};

@@ -115,7 +115,7 @@ codes! {
     // Trust.
     UntrustedSigner 20 "untrusted_signer" "no signature is by a key that this host trusts" "add the key to allowed_signers if you trust the signer";
     Unsigned 20 "unsigned" "the contract has no signature" "sign it: `opalc sign FILE`";
-    SignerOutsideEntry 20 "signer_outside_entry" "the signer may not sign this target or source" "have another principal sign it, or widen the [[signer]] entry in the policy";
+    SignerOutsideEntry 20 "signer_outside_entry" "the policy does not let the signer sign this contract" "have another principal sign it, or widen the [[signer]] entry in the policy";
     WrongHost 20 "wrong_host" "the contract is for another host" "run it there; or make it for this host too, with `--host KEY`, and have it reviewed";
     ThresholdUnmet 20 "threshold_unmet" "too few people have signed" "have another principal sign it: `opalc sign FILE --key KEY`";
     VouchesUnmet 20 "vouches_unmet" "too few people vouch for the contract" "have somebody who did not sign it vouch: `opalc vouch FILE -o FILE.vouch`, and pass `--vouch FILE.vouch`";

@@ -7,6 +7,45 @@ const LANDLOCK_FILES: u32 = 3;
 /// The first one with scopes for signals and abstract sockets (Linux 6.12).
 pub const LANDLOCK_SCOPES: u32 = 6;
 
+/// What an `@isolated` block takes from its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// The network.
+    Network,
+    /// Files outside its lists.
+    Filesystem,
+    /// Privileges.
+    Privileges,
+}
+
+impl Isolation {
+    /// What blocks of this kind take away; nothing for those that do not confine.
+    #[must_use]
+    pub const fn of(kind: NodeKind) -> Option<Self> {
+        use NodeKind::{AssertEq, AssertNum, AssertRe, JsonPick, LinesCount, LinesGrep, LinesHead, LinesTail};
+        use NodeKind::{Catch, Detach, Finally, Let, Parallel, Retry, Shell, Sleep, Timeout, Transform, Try, Tty, Workdir};
+        match kind {
+            NodeKind::IsolatedNetwork => Some(Self::Network),
+            NodeKind::IsolatedFilesystem => Some(Self::Filesystem),
+            NodeKind::IsolatedPrivileges => Some(Self::Privileges),
+            Shell | Retry | Timeout | Workdir | Parallel | Detach | Tty | Try | Catch | Finally | Let | Sleep | Transform => None,
+            NodeKind::And | NodeKind::Or | NodeKind::Pipe | NodeKind::Seq | NodeKind::Group => None,
+            LinesGrep | LinesHead | LinesTail | LinesCount | JsonPick | AssertRe | AssertEq | AssertNum => None,
+            NodeKind::For | NodeKind::If | NodeKind::Else | NodeKind::When | NodeKind::While => None,
+        }
+    }
+
+    /// Its name in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Network => NodeKind::IsolatedNetwork.name(),
+            Self::Filesystem => NodeKind::IsolatedFilesystem.name(),
+            Self::Privileges => NodeKind::IsolatedPrivileges.name(),
+        }
+    }
+}
+
 /// What the kernel offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host {
@@ -30,16 +69,6 @@ impl Host {
         old.then(|| {
             format!("this kernel's Landlock does not hold back truncation (its interface is {}, not {LANDLOCK_FILES})", self.landlock)
         })
-    }
-
-    /// What is missing for a decorator; nothing for one that does not confine.
-    #[must_use]
-    pub fn missing_for(self, kind: NodeKind) -> Option<String> {
-        match kind {
-            NodeKind::IsolatedNetwork | NodeKind::IsolatedPrivileges => self.missing(false),
-            NodeKind::IsolatedFilesystem => self.missing(true),
-            _ => None,
-        }
     }
 
     /// For people, in a line.

@@ -23,4 +23,5 @@ pub mod history;
 pub mod journal;
 pub mod kept;
 pub mod receipt;
+pub mod results;
 pub mod shelf;

@@ -14,9 +14,9 @@ use opal_format::identity::PublicKey;
 use opal_format::signature::{MessageHash, SshSignature, sha512};
 use serde_json::{Map, Value, json};
 
+use crate::results::ResultPlace;
 use opal_core::recorder::Recorder;
 use opal_trust::new_file::NewFile;
-use opal_trust::results::ResultPlace;
 
 /// Events that a receipt has a line of.
 const EVENTS: &[&str] = &["step_done", "attempt", "catch", "finally"];

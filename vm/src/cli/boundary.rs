@@ -9,9 +9,9 @@ use crate::admission::Site;
 use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
+use opal_record::results::{ResultPlace, unwritten};
 use opal_trust::input::Input;
 use opal_trust::policy::Policy;
-use opal_trust::results::{ResultPlace, unwritten};
 use opal_trust::safe_path::SafeDir;
 use std::path::{Component, Path, PathBuf};
 

@@ -18,6 +18,7 @@ use opal_trust::input::Input;
 use opal_trust::locations::{HostPaths, TRUST_FILE_SIZE_MAX};
 use opal_trust::policy::{Key, Moment, POLICY_FILE, Policy, Refused};
 use opal_trust::safe_path::read_capped;
+use opal_view::policy as words;
 use opal_view::trusted::basis;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -124,7 +125,9 @@ fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &S
         };
         rows.push(Row { about, setting: None, verdict, why, tightens: None, enforced: None });
     };
-    row("trust", trust_of(plan, &contract, request, site).map(|decision| basis(&decision.basis)));
+    let claims = site.policy.signers.iter().any(|entry| entry.targets.is_some() || entry.sources.is_some());
+    let claims = if claims { " (targets and sources of [[signer]] entries are claims of the signer)" } else { "" };
+    row("trust", trust_of(plan, &contract, request, site).map(|decision| format!("{}{claims}", basis(&decision.basis))));
     let hosts = if contract.audience.is_empty() { "it is for any host" } else { "it is for this host" };
     row("host", judge_audience(&contract.audience, &site.paths).map(|()| hosts.to_owned()).map_err(Refusal::from));
     let end = contract.terms.not_after.and_then(|end| Timestamp::from_second(end).ok());
@@ -146,15 +149,15 @@ fn decide(plan: &opal_format::reader::Authenticated, request: &Request, site: &S
         let why = match (refusal, &setting) {
             (Some(refusal), _) => refusal.subject.clone(),
             (None, Some(_)) => about.help.to_owned(),
-            (None, None) => format!("{} (not set; default: {})", about.help, about.unset.text()),
+            (None, None) => format!("{} (not set; default: {})", about.help, words::unset(about.unset)),
         };
         rows.push(Row {
             about: about.name,
             setting,
             verdict,
             why,
-            tightens: Some(about.tighter.text()),
-            enforced: Some(about.moment.text()),
+            tightens: Some(words::tighter(about.tighter)),
+            enforced: Some(words::moment(about.moment)),
         });
     }
     refusals.extend(refused.into_iter().map(Refusal::from));

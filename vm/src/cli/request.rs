@@ -11,8 +11,8 @@ use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
 use opal_format::hash::Digest;
+use opal_record::results::ResultPlace;
 use opal_trust::input::Input;
-use opal_trust::results::ResultPlace;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 

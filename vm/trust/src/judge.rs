@@ -15,7 +15,7 @@ use opal_format::signature::NAMESPACE_PLAN;
 
 use super::locations::HostPaths;
 use super::pattern::matches;
-use super::policy::{Policy, Rules, SignerEntry};
+use super::policy::{Policy, Rules, SignerEntry, Subject};
 use super::revoked::Revoked;
 use super::safe_path::{SafePathError, forbid};
 use super::signers::{Inactive, LineError, Signer, parse};
@@ -124,10 +124,8 @@ pub struct Question<'a> {
     pub verified: &'a [Signatory],
     /// The contract's hash.
     pub contract: Digest,
-    /// Its target.
-    pub target: &'a str,
-    /// The name of its source.
-    pub source: &'a str,
+    /// What it is about; nothing before it has been decoded.
+    pub subject: Option<Subject<'a>>,
     /// `--expect`.
     pub expect: Option<Digest>,
     /// `--allow-unsigned`.
@@ -173,10 +171,12 @@ pub enum Verdict {
     NotTouched,
     /// It is listed, but its entry does not count now.
     Inactive(Inactive),
-    /// The policy's entry for its principal leaves out this target or source.
+    /// The policy's entries for its principal leave this contract out.
     OutsideEntry {
         /// The principal.
         principal: String,
+        /// What does not match.
+        why: String,
     },
 }
 
@@ -188,9 +188,7 @@ impl fmt::Display for Assessment {
             Verdict::Unknown => f.write_str("not in the trusted set"),
             Verdict::NotTouched => f.write_str("not a security key, and the policy wants one that was touched"),
             Verdict::Inactive(reason) => write!(f, "{reason}"),
-            Verdict::OutsideEntry { principal } => {
-                write!(f, "the policy does not let `{principal}` sign this target from this source")
-            }
+            Verdict::OutsideEntry { principal, why } => write!(f, "the policy does not let `{principal}` sign this: {why}"),
         }
     }
 }
@@ -244,10 +242,12 @@ pub enum Untrusted {
         contract: Digest,
     },
     /// The only signers that count elsewhere may not sign this.
-    #[error("the signer `{principal}` may not sign this target from this source")]
+    #[error("the policy does not let the signer `{principal}` sign this contract: {why}")]
     OutsideEntry {
         /// The principal.
         principal: String,
+        /// What does not match.
+        why: String,
     },
     /// Too few principals vouch.
     #[error("{have} of {need} required principals vouch for this contract{}", because(assessments))]
@@ -285,7 +285,7 @@ impl Failure for Untrusted {
             Self::NotTrusted { assessments, contract, .. } => {
                 (Code::UntrustedSigner, format!("{}; {}", allow_help(assessments), pin(contract)))
             }
-            Self::OutsideEntry { principal } => (
+            Self::OutsideEntry { principal, .. } => (
                 Code::SignerOutsideEntry,
                 format!("have another principal sign it, or widen the [[signer]] entry of `{principal}` in the policy"),
             ),
@@ -351,12 +351,12 @@ pub fn judge(question: &Question<'_>, trust: &TrustSet, rules: &Rules<'_>) -> Re
         return Ok(Decision { basis: Basis::Unsigned, assessments });
     }
     let outside = assessments.iter().find_map(|a| match &a.verdict {
-        Verdict::OutsideEntry { principal } => Some(principal.clone()),
-        _ => None,
+        Verdict::OutsideEntry { principal, why } => Some((principal.clone(), why.clone())),
+        Verdict::Trusted { .. } | Verdict::Unknown | Verdict::NotTouched | Verdict::Inactive(_) => None,
     });
     Err(match outside {
         _ if have > 0 => Untrusted::Threshold { have, need, assessments },
-        Some(principal) => Untrusted::OutsideEntry { principal },
+        Some((principal, why)) => Untrusted::OutsideEntry { principal, why },
         None if assessments.is_empty() => Untrusted::Unsigned { required, contract },
         None => Untrusted::NotTrusted { assessments, required, contract },
     })
@@ -398,12 +398,9 @@ pub(super) fn assess(
             continue;
         }
         for principal in principals {
-            let mut own = rules.entries.iter().filter(|entry| matches(&entry.principal, &principal));
-            // Who stands in no entry signs nothing, once there are entries: a list that restricts some would leave the others free.
-            if rules.entries.is_empty() || own.any(|entry| entry.covers(question.target, question.source)) {
-                allowed.push(principal);
-            } else {
-                verdict = Verdict::OutsideEntry { principal };
+            match outside(rules.entries, &principal, question.subject.as_ref()) {
+                None => allowed.push(principal),
+                Some(why) => verdict = Verdict::OutsideEntry { principal, why },
             }
         }
     }
@@ -413,6 +410,21 @@ pub(super) fn assess(
     allowed.sort_unstable();
     allowed.dedup();
     Verdict::Trusted { principals: allowed }
+}
+
+/// Why no entry lets a principal sign this; nothing where one does, or where there are none. Who stands in no entry signs nothing, once there are
+/// entries: a list that restricts some would leave the others free.
+fn outside(entries: &[SignerEntry], principal: &str, subject: Option<&Subject<'_>>) -> Option<String> {
+    let nobody = || (!entries.is_empty()).then(|| "no [[signer]] entry is about them".to_owned());
+    let mut why = None;
+    for entry in entries.iter().filter(|entry| matches(&entry.principal, principal)) {
+        match subject.map(|subject| entry.mismatch(subject)) {
+            Some(None) => return None,
+            Some(mismatch) => why = why.or(mismatch),
+            None => {}
+        }
+    }
+    why.or_else(nobody)
 }
 
 /// Whether two keys with these principals can belong to one: they share a name, or either is listed under a pattern.
@@ -454,6 +466,7 @@ mod tests {
     use super::super::locations::fixture;
     use super::*;
     use opal_format::identity::Identity;
+    use opal_format::terms::BoundArgument;
 
     fn keys(count: usize) -> Vec<PublicKey> {
         (0..count).map(|_| Identity::generate("k").expect("random").public()).collect()
@@ -482,6 +495,7 @@ mod tests {
         require_signature: bool,
         touch: bool,
         entries: Vec<SignerEntry>,
+        arguments: Vec<BoundArgument>,
     }
 
     fn asked(verified: &[PublicKey]) -> Asked {
@@ -493,6 +507,7 @@ mod tests {
             require_signature: false,
             touch: false,
             entries: Vec::new(),
+            arguments: Vec::new(),
         }
     }
 
@@ -501,8 +516,7 @@ mod tests {
             let question = Question {
                 verified: &self.verified,
                 contract: contract("a"),
-                target: "deploy",
-                source: "ops/deploy.opl",
+                subject: Some(Subject { target: "deploy", source: "ops/deploy.opl", program: contract("c"), arguments: &self.arguments }),
                 expect: self.expect,
                 allow_unsigned: self.allow_unsigned,
                 now: "2026-01-01T12:00:00Z".parse().expect("time"),
@@ -646,6 +660,8 @@ mod tests {
             principal: principal.to_owned(),
             targets: Some(vec![target.to_owned()]),
             sources: Some(vec![source.to_owned()]),
+            programs: None,
+            arguments: Vec::new(),
         };
         let with = |entries: &[SignerEntry], verified: &[PublicKey]| Asked { entries: entries.to_vec(), ..asked(verified) };
         assert_eq!(with(&[entry("alice", "dep*", "ops/*")], &k[..1]).basis(&set), signed(&["alice"]));
@@ -657,6 +673,50 @@ mod tests {
         assert_eq!(with(&[entry("bob", "deploy", "*")], &k[..1]).code(&set), "signer_outside_entry");
         // A signer outside its entry takes nothing away from one inside.
         assert_eq!(with(&[entry("alice", "migrate", "*"), entry("bob", "deploy", "*")], &k).basis(&set), signed(&["bob"]));
+    }
+
+    #[test]
+    fn a_principal_who_is_bound_to_content_signs_that_program_with_those_arguments_only() {
+        use opal_format::canonical::CanonicalValue::{self, Bool, Duration, Float, Int, String as Text};
+        let k = keys(1);
+        let set = trust(&[("alice", k[0])]);
+        let bound = |values: &[(&str, CanonicalValue)]| -> Vec<BoundArgument> {
+            let argument = |(name, value): &(&str, CanonicalValue)| BoundArgument {
+                name: (*name).to_owned(),
+                value: value.encode().expect("a value"),
+            };
+            values.iter().map(argument).collect()
+        };
+        let text = |text: &str| Text(text.as_bytes().to_vec());
+        let judged = |entry: &str, arguments: &[(&str, CanonicalValue)]| {
+            let policy = Policy::parse(format!("[[signer]]\nprincipal = \"alice\"\n{entry}").as_bytes()).expect("reads");
+            let asked = Asked { entries: policy.signers, arguments: bound(arguments), ..asked(&k) };
+            asked.judge(&set).map(drop).map_err(|refused| refused.to_string())
+        };
+        let (this, other) = (contract("c"), contract("d"));
+        assert_eq!(judged(&format!("programs = [\"{other}\", \"{this}\"]"), &[]), Ok(()));
+        for programs in [format!("[\"{other}\"]"), "[]".to_owned()] {
+            assert!(judged(&format!("programs = {programs}"), &[]).expect_err("refused").contains(&this.to_string()));
+        }
+        let prod = [("env", text("prod")), ("count", Int(3))];
+        for (entry, fits) in [
+            ("arguments = { env = \"prod\" }", true),
+            ("arguments = { env = [\"test\", \"prod\"], count = 3 }", true),
+            ("arguments = {}", true),
+            ("arguments = { env = \"test\" }", false),
+            ("arguments = { env = \"pro*\" }", false),
+            ("arguments = { env = [] }", false),
+            ("arguments = { count = \"3\" }", false),
+            ("arguments = { count = 3.0 }", false),
+            ("arguments = { env = \"prod\", region = \"eu\" }", false),
+        ] {
+            assert_eq!(judged(entry, &prod).is_ok(), fits, "{entry}");
+        }
+        let others = [("wait", Duration(60_000_000_000)), ("dry", Bool(true)), ("share", Float(0.5))];
+        assert_eq!(judged("arguments = { wait = \"1m\", dry = true, share = 0.5 }", &others), Ok(()));
+        assert!(judged("arguments = { wait = \"2m\" }", &others).expect_err("refused").contains("`wait`"));
+        // A list of no kind that an entry can name is no value of it.
+        assert!(judged("arguments = { env = \"a\" }", &[("env", CanonicalValue::Array(vec![text("a")]))]).is_err());
     }
 
     #[test]

@@ -37,7 +37,6 @@ pub mod lock;
 pub mod new_file;
 pub mod pattern;
 pub mod policy;
-pub mod results;
 pub mod revoked;
 pub mod safe_path;
 pub mod signers;

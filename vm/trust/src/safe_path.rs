@@ -404,7 +404,8 @@ fn check_owner_and_mode(path: &Path, data: &Metadata, owner: Uid, forbidden: u32
 }
 
 /// The system's number of an I/O error.
-pub(super) fn errno_of(error: &std::io::Error) -> Errno {
+#[must_use]
+pub fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 

@@ -165,7 +165,7 @@ pub fn judge_vouches(
 #[cfg(test)]
 mod tests {
     use super::super::judge::{Basis, Origin, judge};
-    use super::super::policy::SignerEntry;
+    use super::super::policy::{SignerEntry, Subject};
     use super::super::revoked::Revoked;
     use super::super::signers::parse;
     use super::*;
@@ -199,11 +199,11 @@ mod tests {
     ) -> Result<usize, &'static str> {
         let of = |keys: &[PublicKey]| keys.iter().copied().map(Signatory::from).collect::<Vec<_>>();
         let (signers, vouchers) = (of(signers), of(vouchers));
+        let contract = format!("sha256:{}", "a".repeat(64)).parse().expect("hash");
         let question = Question {
             verified: &signers,
-            contract: format!("sha256:{}", "a".repeat(64)).parse().expect("hash"),
-            target: "deploy",
-            source: "deploy.opl",
+            contract,
+            subject: Some(Subject { target: "deploy", source: "deploy.opl", program: contract, arguments: &[] }),
             expect: None,
             allow_unsigned: true,
             now: "2026-01-01T12:00:00Z".parse().expect("time"),
@@ -254,7 +254,13 @@ mod tests {
             assert_eq!(verdict, if counts { Ok(1) } else { Err("vouches_unmet") }, "{head}");
         }
         assert_eq!(counted(&[("alice", k[0])], &k[..1], &k[1..], 1, &[]), Err("vouches_unmet"));
-        let entry = |target: &str| SignerEntry { principal: "bob".to_owned(), targets: Some(vec![target.to_owned()]), sources: None };
+        let entry = |target: &str| SignerEntry {
+            principal: "bob".to_owned(),
+            targets: Some(vec![target.to_owned()]),
+            sources: None,
+            programs: None,
+            arguments: Vec::new(),
+        };
         let lines = [("alice", k[0]), ("bob", k[1])];
         assert_eq!(counted(&lines, &k[..1], &k[1..], 1, &[entry("deploy")]), Ok(1));
         assert_eq!(counted(&lines, &k[..1], &k[1..], 1, &[entry("migrate")]), Err("vouches_unmet"));

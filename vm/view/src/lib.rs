@@ -23,6 +23,7 @@ pub mod claimed;
 pub mod contract;
 pub mod drift;
 mod json;
+pub mod policy;
 pub mod resolved;
 mod tree;
 pub mod trusted;

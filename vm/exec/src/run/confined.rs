@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opal_format::kind::NodeKind;
 use opal_format::record::Span;
 use opal_format::steps::Node;
 use opal_format::tree::Tree;
@@ -18,19 +17,17 @@ use super::{RunError, Shared};
 use crate::confine::{Layer, Place, Rules};
 use opal_core::decorators::params;
 use opal_core::plan::Plan;
-use opal_core::sandbox::{Host, Sandbox, SandboxLevel};
+use opal_core::sandbox::{Host, Isolation, Sandbox, SandboxLevel};
 
 /// How many `@isolated.filesystem` may nest: the kernel stacks 16 sets of rules, and each step needs two besides.
 const NESTED_MAX: usize = 12;
 
-fn isolates(node: &Node) -> Option<NodeKind> {
-    use NodeKind::{IsolatedFilesystem, IsolatedNetwork, IsolatedPrivileges};
-    let kind = node.kind()?;
-    matches!(kind, IsolatedNetwork | IsolatedFilesystem | IsolatedPrivileges).then_some(kind)
+fn isolates(node: &Node) -> Option<Isolation> {
+    Isolation::of(node.kind()?)
 }
 
 /// The nodes around `index` that confine it, outermost first.
-fn around(nodes: &[Node], index: usize) -> impl Iterator<Item = (NodeKind, &Node)> {
+fn around(nodes: &[Node], index: usize) -> impl Iterator<Item = (Isolation, &Node)> {
     let node = move |around| nodes.get(around);
     Tree::new(nodes).ancestors(index).filter_map(node).filter_map(|node| Some((isolates(node)?, node)))
 }
@@ -45,10 +42,10 @@ pub fn check_confinement(plan: &Plan, sandbox: &Sandbox, host: Host) -> Result<V
     let mut warnings: Vec<String> = sandbox.missing(host).map(|why| format!("policy sandbox.level: {why}")).into_iter().collect();
     for (index, node) in nodes.iter().enumerate() {
         let Some(kind) = isolates(node) else { continue };
-        let files = |(kind, _): &(NodeKind, &Node)| *kind == NodeKind::IsolatedFilesystem;
-        let deep = kind == NodeKind::IsolatedFilesystem && around(nodes, index).filter(files).count() >= NESTED_MAX;
+        let files = |(kind, _): &(Isolation, &Node)| *kind == Isolation::Filesystem;
+        let deep = kind == Isolation::Filesystem && around(nodes, index).filter(files).count() >= NESTED_MAX;
         let deep = deep.then(|| format!("no kernel takes more than {NESTED_MAX} of them inside each other"));
-        let Some(why) = deep.clone().or_else(|| host.missing_for(kind)) else { continue };
+        let Some(why) = deep.clone().or_else(|| host.missing(kind == Isolation::Filesystem)) else { continue };
         if deep.is_some() || sandbox.level != SandboxLevel::BestEffort {
             return Err(RunError::Unenforceable { path: opal_core::show::path_of(nodes, index), kind: kind.name(), why });
         }
@@ -85,16 +82,18 @@ impl Shared<'_> {
 }
 
 impl Worker<'_, '_> {
-    pub(super) fn isolated(&mut self, index: usize, node: &Node, kind: NodeKind, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
+    pub(super) fn isolated(&mut self, index: usize, node: &Node, kind: Isolation, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
         let mut rules = scope.rules.cloned().unwrap_or_default();
         rules.best_effort = self.shared.options.sandbox.level == SandboxLevel::BestEffort;
         match kind {
-            NodeKind::IsolatedNetwork => rules.network = true,
-            NodeKind::IsolatedPrivileges => rules.privileges = true,
-            _ => match (self.places(node, params::ISOLATED_READ, scope), self.places(node, params::ISOLATED_WRITE, scope)) {
-                (Ok(read), Ok(write)) => rules.layers.push(Arc::new(Layer { read: Some(read), write: Some(write) })),
-                (Err(cause), _) | (_, Err(cause)) => return self.failed(index, cause, b"", Duration::ZERO),
-            },
+            Isolation::Network => rules.network = true,
+            Isolation::Privileges => rules.privileges = true,
+            Isolation::Filesystem => {
+                match (self.places(node, params::ISOLATED_READ, scope), self.places(node, params::ISOLATED_WRITE, scope)) {
+                    (Ok(read), Ok(write)) => rules.layers.push(Arc::new(Layer { read: Some(read), write: Some(write) })),
+                    (Err(cause), _) | (_, Err(cause)) => return self.failed(index, cause, b"", Duration::ZERO),
+                }
+            }
         }
         self.block(inside, Scope { rules: Some(&rules), ..scope })
     }

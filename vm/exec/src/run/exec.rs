@@ -41,6 +41,7 @@ use opal_core::decorators::params;
 use opal_core::event::{Came, Ending, Event, Stop};
 use opal_core::plan::{PROCESS_STRING_MAX, Scalar};
 use opal_core::rest::{Over, is_atomic, is_closed};
+use opal_core::sandbox::Isolation;
 
 /// How a node ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,9 +214,9 @@ impl<'s, 'p> Worker<'s, 'p> {
                 other => other,
             }),
             NodeKind::Pipe => self.pipe(index, scope),
-            NodeKind::IsolatedNetwork | NodeKind::IsolatedFilesystem | NodeKind::IsolatedPrivileges => {
-                self.isolated(index, node, kind, inside(), scope)
-            }
+            NodeKind::IsolatedNetwork => self.isolated(index, node, Isolation::Network, inside(), scope),
+            NodeKind::IsolatedFilesystem => self.isolated(index, node, Isolation::Filesystem, inside(), scope),
+            NodeKind::IsolatedPrivileges => self.isolated(index, node, Isolation::Privileges, inside(), scope),
             NodeKind::Transform => self.transform(index, &inside(), scope),
             NodeKind::Group => self.block(inside(), scope),
             // The blocks that they belong to take these themselves, and control flow is walked through.

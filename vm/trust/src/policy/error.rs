@@ -1,4 +1,6 @@
 //! Why a policy cannot be used.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use std::fmt;
 

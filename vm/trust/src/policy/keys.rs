@@ -2,6 +2,8 @@
 //!
 //! One table; reading, `opal-vm policy check`, `spec/policy.md` and `examples/policy.toml` follow it. A test tries each key
 //! on the real programs (`tests/tests/policy_keys.rs`), where a key that no program enforces has no case that can pass.
+//!
+//! Read for: who is trusted, and what policy allows.
 
 use opal_core::decorators::{NODE_DECORATORS, OPERATIONS, VALUE_DECORATORS};
 use opal_core::duration;
@@ -139,7 +141,7 @@ keys! {
     Direct "trust.direct" Bool, False, Always(false), Moment::Direct, "runs without a contract, whatever is demanded of contracts";
     MaxAge "plan.max_age" Duration, Smaller, Words("no limit"), Moment::Contract, "time since the contract was made";
     RequireExpiry "plan.require_expiry" Bool, True, Always(false), Moment::Contract, "contracts must expire";
-    RequireSource "plan.require_source" Bool, True, Always(false), Moment::Source, "the source must be there and match";
+    RequireSource "plan.require_source" Bool, True, Always(false), Moment::Source, "the source must be here, with the digest that the contract claims";
     SingleUse "plan.single_use" Bool, True, Always(false), Moment::Start, "every contract runs once";
     Partial "plan.partial" Bool, False, Guarded(false), Moment::Plan, "guarded runs may start in the middle";
     Force "plan.force" Bool, False, Guarded(false), Moment::Start, "guarded runs may go on in spite of drift of values";
@@ -151,7 +153,7 @@ keys! {
     EnvPath "env.path" SearchPath, Fixed, Words("the system's in a clean environment"), Moment::Steps, "PATH of the steps";
     Shell "run.shell" Path, Fixed, Words("any"), Moment::Contract, "the only bash that may run steps";
     Output "run.output" Path, Fixed, Words("nowhere in a guarded run"), Moment::Request, "the directory of results that callers name";
-    Directory "run.directory" Path, Fixed, Words("where a run is started"), Moment::Start, "the directory that steps start in";
+    Directory "run.directory" Path, Fixed, Words("where a run is started"), Moment::Contract, "the directory that steps start in";
     Reveal "run.reveal" Bool, False, Guarded(false), Moment::Request, "guarded runs may show values and drafts of policies";
     Timeout "run.timeout" Duration, Smaller, Words("no limit"), Moment::Steps, "time for a whole run";
     Grace "run.grace" Duration, Smaller, Words("5s"), Moment::Steps, "time between TERM and KILL";
@@ -180,53 +182,6 @@ impl Key {
     /// Whether the file has a table of this name.
     pub(super) fn is_table(name: &str) -> bool {
         Self::ALL.iter().any(|key| key.name().split('.').next() == Some(name))
-    }
-}
-
-impl Tighter {
-    /// In words.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::True => "true is stricter",
-            Self::False => "false is stricter",
-            Self::Smaller => "less is stricter",
-            Self::Larger => "more is stricter",
-            Self::Fewer => "fewer names are stricter",
-            Self::More => "more names are stricter",
-            Self::Fixed => "no flag changes it",
-        }
-    }
-}
-
-impl Unset {
-    /// In words.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Always(true) => "true",
-            Self::Always(false) => "false",
-            Self::Guarded(true) => "true in a guarded run",
-            Self::Guarded(false) => "false in a guarded run",
-            Self::Words(words) => words,
-        }
-    }
-}
-
-impl Moment {
-    /// In words.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Request => "before anything is read that the caller names",
-            Self::Trust => "with the signatures",
-            Self::Contract => "with what the contract says, before it is planned",
-            Self::Direct => "before a run without a contract",
-            Self::Start => "before lock and ledger",
-            Self::Source => "with the source, before the contract is planned",
-            Self::Plan => "with the agreed plan, before its first step",
-            Self::Steps => "while steps run",
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A path is walked one component at a time on open descriptors. A link counts if it belongs to this process's user or to root, or stands where nobody
 //! else can put one; what it leads to is the place.
 //!
-//! Read for: who is trusted, and what policy allows.
+//! Read for: everything in the process that runs a contract.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -19,8 +19,8 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Uid, geteuid};
 
-use crate::new_file::NewFile;
-use crate::safe_path::{PathCause, SafePathError, errno_of};
+use opal_trust::new_file::NewFile;
+use opal_trust::safe_path::{PathCause, SafePathError, errno_of};
 
 /// Links on one way, at most.
 const LINKS_MAX: usize = 40;
