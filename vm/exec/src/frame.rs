@@ -141,7 +141,8 @@ mod tests {
         let mut frame = Frame::new(7, 64);
         frame.u8(1).u32(2).u64(3).bytes(b"a\0b").text(c"word").raw(&[9, 9]);
         let frame = frame.seal().expect("short enough");
-        assert_eq!((frame[..4].try_into().map(u32::from_ne_bytes), frame[4]), (Ok(u32::try_from(frame.len() - 4).expect("short")), 7));
+        let length = u32::from_ne_bytes(frame[..4].try_into().expect("four bytes"));
+        assert_eq!((length as usize, frame[4]), (frame.len() - 4, 7));
         let read = |bytes: &[u8]| {
             let mut body = Body(bytes);
             let values = (body.u8()?, body.u32()?, body.u64()?, body.bytes()?.to_vec(), body.text()?.to_owned(), body.array::<2>()?);
