@@ -4,7 +4,7 @@
 //! far too many texts to list for each value. So one pattern for each encoding, its digits alone, is followed through
 //! the text from each place where it may begin, and everything that is layout is passed over:
 //!
-//! - of hexadecimal: blanks, `:`, `,`, `-`, `0x` and `\x` between the pairs, line ends, the offset that begins a line, and the rest of a line
+//! - of hexadecimal: blanks, the other `SEPARATORS`, `0x` and `\x` between the pairs, line ends, the offset that begins a line, and the rest of a line
 //!   behind two blanks once it does not go on as digits, which is the column of characters;
 //! - of base64 and base32: line ends, also as `\n`, and the blanks that begin a line.
 //!
@@ -29,6 +29,9 @@ const LINE_MIN: usize = 3;
 
 /// The most that is passed over between two digits, or behind the last one: longer than the layout of any tool.
 const GAP_MAX: usize = 160;
+
+/// What may stand between the pairs of hexadecimal, besides `0x` and `\x`, which may come behind one.
+const SEPARATORS: &[u8] = b" \t:,-;._|";
 
 /// Digits of the offsets that begin the lines of dumps.
 const OFFSET: Range<usize> = 6..17;
@@ -103,8 +106,8 @@ impl Base {
             Self::Hex => [head, head.map(|digit| digit.to_ascii_uppercase())]
                 .into_iter()
                 .flat_map(|[a, b, c, d]| {
-                    let apart = [[b' ', c], [b':', c], [b'-', c], [b' ', b' '], [b',', b' '], [b'\\', b'x'], [c, d]];
-                    apart.map(|[third, fourth]| [a, b, third, fourth])
+                    let apart = SEPARATORS.iter().flat_map(move |one| [c, b' ', b'0', b'\\'].map(|next| [*one, next]));
+                    apart.chain([[b'0', b'x'], [b'\\', b'x'], [c, d]]).map(move |[third, fourth]| [a, b, third, fourth])
                 })
                 .collect(),
         }
@@ -458,7 +461,7 @@ impl Layout {
         }
         match byte {
             _ if self.odd => {}
-            b' ' | b'\t' | b':' | b',' | b'-' => return Next::Layout(1),
+            one if SEPARATORS.contains(one) => return Next::Layout(1),
             b'0' if rest.get(1) == Some(&b'x') => return Next::Layout(2),
             b'0' if rest.len() == 1 && !self.last => return Next::Wait,
             _ if escaped == Some(b'x') => return Next::Layout(2),

@@ -24,15 +24,14 @@ pub(super) fn each(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
     variants(secret).iter().for_each(|variant| one(variant, &mut add));
 }
 
-/// The texts as which a value may be printed before anything is escaped: with and without its last line end, with the line ends of other systems,
+/// The texts as which a value may be printed before anything is escaped: with and without its last line end, without any at its end, with the line ends of other systems,
 /// and each of its lines.
 pub(super) fn variants(secret: &[u8]) -> Vec<Vec<u8>> {
     let mut all = vec![secret.to_vec()];
-    let trimmed = secret.strip_suffix(b"\n").unwrap_or(secret);
-    let trimmed = trimmed.strip_suffix(b"\r").unwrap_or(trimmed);
-    if trimmed.len() < secret.len() {
-        all.push(trimmed.to_vec());
-    }
+    let last = secret.strip_suffix(b"\n").unwrap_or(secret);
+    let end = secret.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last.saturating_add(1));
+    let trimmed = secret.get(..end).unwrap_or_default();
+    all.extend([last.strip_suffix(b"\r").unwrap_or(last), trimmed].map(<[u8]>::to_vec));
     if trimmed.contains(&b'\n') {
         all.push(lines(secret).collect::<Vec<_>>().join(&b'\n'));
         all.push(lines(secret).collect::<Vec<_>>().join(&b"\r\n"[..]));

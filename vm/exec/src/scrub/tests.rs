@@ -208,6 +208,34 @@ fn a_dump_in_any_layout_shows_nothing_of_a_secret_wherever_it_begins() {
 }
 
 #[test]
+fn pairs_with_anything_that_tools_put_between_them_are_replaced() {
+    let secret = b"hunter2-secret";
+    let patterns = patterns(&[(secret, "<S>")]);
+    for one in [" ", "\t", ":", ",", "-", ";", ".", "_", "|"] {
+        for two in ["", " ", "0x", "\\x"] {
+            for upper in [false, true] {
+                let pairs = secret.map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") });
+                let text = format!("[{}]", pairs.join(&format!("{one}{two}")));
+                assert_eq!(patterns.scrub(text.as_bytes()), b"[<S>]", "{text}");
+                assert_eq!(streamed(&patterns, &text.as_bytes().chunks(1).collect::<Vec<_>>()), b"[<S>]", "{text}");
+            }
+        }
+    }
+    for between in ["0x", "\\x"] {
+        let text = format!("[{between}{}]", secret.map(|byte| format!("{byte:02x}")).join(between));
+        assert_eq!(patterns.scrub(text.as_bytes()), format!("[{between}<S>]").into_bytes(), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_of_short_lines_is_found_without_its_line_ends() {
+    for secret in ["ab\nc\n\n\n", "ab\r\ncd\r\n\r\n", "ab\ncd\n\n"] {
+        let patterns = patterns(&[(secret.as_bytes(), "<S>")]);
+        assert_eq!(patterns.scrub(secret.trim_end().as_bytes()), b"<S>", "{secret:?}");
+    }
+}
+
+#[test]
 fn new_secrets_count_for_what_is_held_and_what_comes() {
     let known = patterns(&[(b"first-secret", "<1>")]);
     let mut scrubber = Scrubber::new(Arc::clone(&known));
