@@ -612,3 +612,77 @@ proptest! {
         prop_assert_eq!(rebuilt, original);
     }
 }
+
+#[test]
+fn a_value_is_followed_to_what_evaluates_it() {
+    let refused = [
+        "true; select o in a b; do ((REPLY)); break; done <<< @var.x",
+        "true; select o in a b; do eval \"$REPLY\"; break; done <<< @var.x",
+        "echo @var.x | select o in a; do echo $((REPLY+1)); done",
+        "true; select o in a; do [[ $REPLY -eq 1 ]]; break; done <<< @var.x",
+        "x=@var.x; source /dev/stdin <<< 'let \"$x\"'",
+        "x=@var.x; . /dev/fd/0 <<< 'eval \"$x\"'",
+        "x=@var.x; . /dev/stdin <<'E'\n((x))\nE",
+        "x=@var.x; eval \"$(echo 'let \"$x\"')\"",
+        "x=@var.x; y='((x))'; eval \"$y\"",
+        "x=@var.x; eval \"((x + $#))\"",
+        "x=@var.x; . <(printf '%s \"$x\"\\n' let)",
+        ". <(echo 'f() { let \"$1\"; }'); f @var.x",
+        "mapfile -t a < <(echo @var.x); ((a))",
+        "read x < <(echo @var.x); ((x))",
+        "exec 3< <(command echo @var.x); read -u 3 x; ((x))",
+        "echo @var.x > >(read x; ((x)))",
+        "exec > >(read x; ((x))); echo @var.x",
+        "a; { echo @var.x; } | { read x; ((x)); }",
+        "(echo @var.x) | { read x; ((x)); }",
+        "a; for i in 1; do echo @var.x; done | { read x; ((x)); }",
+        "( f() { echo @var.x; }; f | { read x; ((x)); } )",
+        "PS0=@var.x bash --norc -i",
+        "PS1=@var.x bash --norc -i",
+        "ENV=@var.x sh -i",
+        "env ENV=@var.x sh -i",
+        "export ENV=@var.x; sh",
+        ": @var.x; ((BASH_EXECUTION_STRING))",
+        "trap '((BASH_COMMAND))' DEBUG; : @var.x",
+        "x=BASH_REMATCH; [[ @var.x =~ .* ]]; ((x))",
+        "set -- -a @var.x; getopts a: o; eval \"let $OPTARG\"",
+        "x=@var.x bash -c 'echo $((x))'",
+        "x=@var.x bash -c 'eval \"$x\"'",
+        "env x=@var.x bash -c '[[ -v $x ]]'",
+        "bash -c '((i = $1))' _ @var.x",
+        "env bash -c '((i = $1))' _ @var.x",
+        "x=@var.x bash <<'E'\n((x))\nE",
+    ];
+    let mut missed = Vec::new();
+    for source in refused {
+        assert!(errors(source).is_empty(), "{source}: {:?}", errors(source));
+        if !positions(source).contains("int") {
+            missed.push(source);
+        }
+    }
+    assert_eq!(errors("history -s @var.x"), ["value_in_eval"]);
+    let taken = [
+        "true; select o in @var.x b; do echo \"$REPLY\"; break; done",
+        "x=@var.x; source /dev/stdin <<< 'echo \"$x\"'",
+        "x=@var.x; . ./lib.sh; echo \"it's (done)\"",
+        "x=@var.x; eval \"$(ssh-agent -s)\"; echo \"$x done\"",
+        "a; while read -r n; do echo @var.x; t=$((t + n)); done < <(tool)",
+        "mapfile -t a < <(find @var.x -type f); echo $((1 + 1))",
+        "a; { echo @var.x; } | tee log; echo $((1 + 1))",
+        "ENV=@var.x npm start",
+        "ENV=@var.x bash deploy.sh",
+        "x=@var.x bash -c 'echo \"$x\"'",
+        "env x=@var.x bash -c 'echo \"$x\"'; echo $((1 + 1))",
+        "bash -c 'echo \"$1\"' _ @var.x",
+        "trap 'echo \"failed: $BASH_COMMAND\"' ERR; cmd @var.x",
+        "true; case a in a) ;; esac; [[ $X =~ \"$X\" ]]; echo @var.x",
+        "([[ a ]]) && echo @var.x",
+    ];
+    for source in taken {
+        assert!(errors(source).is_empty(), "{source}: {:?}", errors(source));
+        if positions(source).contains("int") {
+            missed.push(source);
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}

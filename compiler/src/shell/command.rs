@@ -164,8 +164,10 @@ pub(super) struct Command {
     pub(super) timed: bool,
     /// `function NAME`: `()` may follow.
     pub(super) defines: bool,
-    /// A `|` follows.
+    /// A `|` follows, or what it prints goes to `>(…)`.
     pub(super) piped: bool,
+    /// It is a group or another compound command, which started here.
+    pub(super) opened: Option<usize>,
     pub(super) assignments: usize,
     pub(super) redirections: usize,
 }
@@ -187,6 +189,7 @@ impl Command {
             timed: false,
             defines: false,
             piped: false,
+            opened: None,
             assignments: 0,
             redirections: 0,
         }
@@ -263,6 +266,11 @@ impl List {
     /// Whether operators and reserved words mean something here.
     pub(super) fn holds_commands(&self) -> bool {
         !matches!(self.kind, ListKind::Array | ListKind::Condition)
+    }
+
+    /// Whether the word in progress is the `]]` of this condition.
+    pub(super) fn closes_condition(&self) -> bool {
+        self.parentheses == 0 && self.command.word.as_ref().is_some_and(|word| word.plain() == Some("]]"))
     }
 
     pub(super) fn compound(&self) -> Option<Compound> {

@@ -67,6 +67,15 @@ impl Field {
         Some(whole)
     }
 
+    /// The text with an expansion in the place of all that is not known: what of a program is known before it is put together.
+    pub(super) fn outline(&self) -> String {
+        let text = |piece: &Piece| match piece {
+            Piece::Text { text, .. } => text.clone(),
+            _ => "$-".to_owned(),
+        };
+        self.pieces.iter().map(text).collect()
+    }
+
     /// Whether the shell may put names of files or of a home directory in its place.
     fn is_pattern(&self) -> bool {
         let mut bracket = false;

@@ -54,6 +54,11 @@ pub(super) struct Flow {
     /// Some variable is an array; and some `declare NAME=…` takes text that is not constant: to an array it is elements.
     pub(super) arrays: bool,
     pub(super) declares_text: bool,
+    /// Words and documents that would be programs if something ran them; and whether something runs text that it puts together or is handed.
+    pub(super) texts: Vec<String>,
+    pub(super) runs_texts: bool,
+    /// Names of commands that start another shell.
+    pub(super) shells: Vec<String>,
 }
 
 /// A binding whose values reach something that is evaluated.
@@ -76,6 +81,22 @@ impl Flow {
         self.functions.extend(other.functions);
         self.arrays |= other.arrays;
         self.declares_text |= other.declares_text;
+        self.texts.extend(other.texts);
+        self.runs_texts |= other.runs_texts;
+        self.shells.extend(other.shells);
+    }
+
+    /// Whether something in it evaluates a variable.
+    pub(super) fn evaluates(&self) -> bool {
+        self.arithmetic.is_some() || self.undecided.is_some() || !self.evaluations.is_empty() || (self.arrays && self.declares_text)
+    }
+
+    /// A name that stands nowhere in the text is evaluated.
+    pub(super) fn evaluate_name(&mut self, name: &str, what: &str) {
+        let at = self.mentions.len();
+        self.mentions.push(name.to_owned());
+        let reach = Reach { parts: 0..0, mentions: at..at + 1 };
+        self.evaluations.push(Evaluation { what: what.to_owned(), reach, second: false });
     }
 
     /// The bindings whose text bash evaluates later in the command.

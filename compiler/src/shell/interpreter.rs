@@ -40,6 +40,12 @@ const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "b
 const SSH_OPTIONS: &[&str] =
     &["-B", "-b", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o", "-P", "-p", "-Q", "-R", "-S", "-W", "-w"];
 
+/// Whether the word names a shell, or a program that starts one for its text.
+pub(super) fn is_shell(word: &str) -> bool {
+    let base = word.rsplit('/').next().unwrap_or(word);
+    base != "fish" && SHELLS.contains(&base) || matches!(base, "su" | "runuser" | "script" | "flock" | "watch")
+}
+
 fn named(word: &str) -> Option<Interpreter> {
     let base = word.rsplit('/').next().unwrap_or(word);
     let name = base.to_owned();

@@ -37,6 +37,8 @@ pub(super) struct Outcome {
     pub(super) undecided: Option<&'static str>,
     pub(super) arrays: bool,
     pub(super) declares_text: bool,
+    /// It runs text that is not constant, or that it is handed.
+    pub(super) runs_texts: bool,
     /// Variables that the command sets.
     pub(super) assigned: Vec<String>,
     /// It sets variables from its input.
@@ -208,10 +210,15 @@ impl Outcome {
     /// `env BASH_ENV=… bash`: what a shell evaluates when it starts.
     fn environment(&mut self, word: &Field) {
         let (start, more) = word.start();
-        let hook = ["BASH_ENV=", "PS4=", "PROMPT_COMMAND=", "BASH_FUNC_"].iter().any(|name| start.starts_with(name));
+        let hook =
+            ["BASH_ENV=", "PS0=", "PS1=", "PS2=", "PS4=", "PROMPT_COMMAND=", "BASH_FUNC_"].iter().any(|name| start.starts_with(name));
         if more && hook {
             self.integer(word);
             self.runs("a shell that starts", std::slice::from_ref(word));
+        }
+        // `env x=…`: a variable of the program that it starts.
+        if let Some((name, text)) = word.assignment() {
+            self.bindings.extend(text.reaches().map(|reach| Binding { quiet: true, ..Binding::new(name.clone(), reach.clone()) }));
         }
     }
 
@@ -223,7 +230,7 @@ impl Outcome {
                 .map(|reach| Binding { function: Some(name.to_owned()), ..Binding::new(PARAMETERS, reach.clone()) }),
         );
         match name {
-            "eval" | "trap" | "alias" | "complete" | "compgen" | "compopt" | "bind" | "fc" => self.program(name, words),
+            "eval" | "trap" | "alias" | "complete" | "compgen" | "compopt" | "bind" | "fc" | "history" => self.program(name, words),
             "source" | "." => self.source(words),
             "enable" => {
                 let options = options(words, "f");
@@ -291,14 +298,20 @@ impl Outcome {
     /// Commands that take their words for shell text.
     fn program(&mut self, name: &str, words: &[Field]) {
         self.refused.extend(words.iter().flat_map(Field::reaches).map(|reach| (reach.clone(), name.to_owned())));
-        let text: Option<Vec<String>> = words.iter().map(Field::constant).collect();
-        match (name, text) {
-            ("eval", Some(text)) => self.constants.push(text.join(" ")),
-            ("trap", Some(text)) => {
-                let action = text.iter().find(|word| !matches!(word.as_str(), "--" | "-l" | "-p"));
-                self.constants.extend(action.filter(|action| *action != "-").cloned());
+        if !matches!(name, "eval" | "trap" | "alias") {
+            return;
+        }
+        if words.iter().any(|word| word.constant().is_none()) {
+            self.runs(&format!("`{name}`"), words);
+            self.runs_texts = true;
+        }
+        let mut text = words.iter().map(Field::outline);
+        match name {
+            "eval" => self.constants.push(text.collect::<Vec<_>>().join(" ")),
+            "trap" => {
+                let action = text.find(|word| !matches!(word.as_str(), "--" | "-l" | "-p"));
+                self.constants.extend(action.filter(|action| action != "-"));
             }
-            ("eval" | "trap" | "alias", None) => self.runs(&format!("`{name}`"), words),
             _ => {}
         }
     }
@@ -308,7 +321,9 @@ impl Outcome {
             Some((first, rest)) if first.constant().as_deref() == Some("--") => rest,
             _ => words,
         };
-        let Some((_, rest)) = words.split_first() else { return };
+        let Some((file, rest)) = words.split_first() else { return };
+        // A file of the file system holds what was in it before; a name below `/dev` or `/proc` may be what this command is handed.
+        self.runs_texts |= file.constant().is_none_or(|name| name.contains("dev/") || name.contains("proc/"));
         for piece in words.iter().flat_map(|word| &word.pieces) {
             if let Piece::Unknown(Unknown::Process, reach) = piece {
                 self.refused.push((reach.clone(), "source".to_owned()));

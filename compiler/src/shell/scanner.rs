@@ -51,6 +51,9 @@ pub(super) struct Scanner<'r, 's> {
     /// Here-documents, here-strings, what is piped: what a command may read; and the variables that commands read.
     inputs: Vec<Reach>,
     reads: Vec<String>,
+    /// What `echo` and `printf` print, and where they end; and whether all of it may be read.
+    printed: Vec<(usize, Reach)>,
+    prints_on: bool,
     /// A command that evaluates its input.
     runs_input: Option<&'static str>,
     /// How deep this is in text that bash evaluates.
@@ -84,6 +87,8 @@ impl<'r, 's> Scanner<'r, 's> {
             flow: Flow::default(),
             inputs: Vec::new(),
             reads: Vec::new(),
+            printed: Vec::new(),
+            prints_on: false,
             runs_input: None,
             evaluated: 0,
             text_from: at,
@@ -287,8 +292,14 @@ impl<'r, 's> Scanner<'r, 's> {
         if matches!(self.levels.last(), Some((Level::List(_), _))) {
             self.close_command();
         }
-        if self.levels.len() > 1 {
-            self.levels.pop();
+        if self.levels.len() > 1
+            && let Some((Level::List(list), start)) = self.levels.pop()
+        {
+            match list.kind {
+                ListKind::Process => self.hand_on(start),
+                ListKind::Group | ListKind::Subshell => self.list().command.opened = Some(start),
+                _ => {}
+            }
         }
         self.mark = self.at;
     }

@@ -17,6 +17,8 @@ impl Scanner<'_, '_> {
             return;
         };
         self.at += 1;
+        let body = self.reader.slice(self.at, body_end).to_owned();
+        self.flow.texts.push(if pending.expands { body.replace("\\$", "$").replace("\\`", "`") } else { body });
         if pending.expands {
             self.levels.push((Level::HereDocument, self.at));
             let reach = self.reach();

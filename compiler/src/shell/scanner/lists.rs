@@ -64,7 +64,12 @@ impl Scanner<'_, '_> {
             b'#' | b'/' if at_word_start && self.at_comment(byte) => return self.comment(),
             b'}' if at_word_start && self.closes_block() => return Some(self.leave(Stop::Close)),
             b';' | b'&' | b'|' | b'(' | b')' | b'<' | b'>' if self.list().kind == ListKind::Condition => {
-                self.condition_operator(byte);
+                if self.list().closes_condition() {
+                    // `]];`: the next round finds the operator behind the condition.
+                    self.end_word();
+                } else {
+                    self.condition_operator(byte);
+                }
             }
             b';' | b'&' | b'|' if commands => return self.operator(byte),
             b'(' => self.open_parenthesis(),
@@ -169,7 +174,7 @@ impl Scanner<'_, '_> {
             _ => 1,
         };
         self.end_word();
-        self.list().command.piped = byte == b'|' && !two(b'|');
+        self.list().command.piped |= byte == b'|' && !two(b'|');
         let joins = byte == b'|' || (byte == b'&' && length == 2);
         if self.outside() && !self.surroundings.in_decorator {
             let next = self.at + length;

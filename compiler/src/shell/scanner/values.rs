@@ -1,5 +1,7 @@
 //! Values: where they stand and what that place allows.
 
+use std::collections::HashSet;
+
 use crate::{
     ast::{Evaluated, Place, Position, Quoting, Reference, ShellPart, ShellReference},
     diagnostic::{Code, Diagnostic},
@@ -11,10 +13,14 @@ use super::{
     super::{
         command::{Level, List, Placed, Role},
         field::{Piece, Reach},
-        flow::{Binding, Evaluation},
+        flow::{Binding, Evaluation, Flow, PARAMETERS},
+        names::{OWN_TEXT, names_in},
     },
     Scanner,
 };
+
+/// How many texts of a command are read for what they would do as programs.
+const TEXTS_MAX: usize = 512;
 
 /// What a place says about a value.
 struct Judgement {
@@ -219,8 +225,16 @@ impl Scanner<'_, '_> {
         })
     }
 
+    /// What was printed since `start` may be read elsewhere in the command.
+    pub(super) fn hand_on(&mut self, start: usize) {
+        self.inputs.extend(self.printed.iter().filter(|(end, _)| *end >= start).map(|(_, reach)| reach.clone()));
+    }
+
     /// What is read in the command comes from here-documents, here-strings and what is piped.
     pub(super) fn read_inputs(&mut self) {
+        if self.prints_on || !self.flow.functions.is_empty() {
+            self.hand_on(0);
+        }
         for reach in std::mem::take(&mut self.inputs) {
             if !self.reads.is_empty() {
                 self.flow.bindings.push(Binding { names: self.reads.clone(), ..Binding::new("", reach.clone()) });
@@ -232,9 +246,52 @@ impl Scanner<'_, '_> {
         }
     }
 
+    /// Where something runs text that is not known here, every text of the command may be what it runs. Where another shell starts, its
+    /// script may be any of them too: what that evaluates are the variables and arguments that it is given.
+    fn run_texts(&mut self) {
+        let mut seen = HashSet::new();
+        while let Some(text) = self.flow.texts.pop() {
+            let shells = self.flow.shells.clone();
+            if !self.flow.runs_texts && shells.is_empty() {
+                return;
+            }
+            // `printf` and `echo -e` read escapes and put words into formats.
+            let printed = super::super::ansi::decode(&text).replace("%s", "$-").replace("%b", "$-");
+            for text in [text, printed] {
+                if !seen.insert(text.clone()) {
+                    continue;
+                }
+                if seen.len() > TEXTS_MAX {
+                    return self.evaluates("text that is run");
+                }
+                if self.flow.runs_texts {
+                    self.absorb(&text, "text that is run");
+                }
+                let found = self.flow_of(&text);
+                if let Some(shell) = shells.last()
+                    && found.as_ref().is_none_or(Flow::evaluates)
+                {
+                    let names = found.map_or_else(|| names_in(&text).map(str::to_owned).collect(), |found| found.mentions);
+                    for name in names {
+                        if name == PARAMETERS {
+                            self.flow.functions.extend(shells.iter().cloned());
+                        }
+                        self.flow.evaluate_name(&name, &format!("`{shell}`"));
+                    }
+                }
+            }
+        }
+    }
+
     /// What becomes a variable's value may be evaluated later in the command.
     pub(super) fn settle(&mut self) {
         self.read_inputs();
+        self.run_texts();
+        for name in OWN_TEXT {
+            let reach = Reach { parts: 0..self.parts.len(), mentions: 0..0 };
+            let quiet = !self.reader.slice(self.start, self.content_end.max(self.start)).contains(name);
+            self.flow.bindings.push(Binding { quiet, ..Binding::new(name, reach) });
+        }
         for reached in self.flow.reached() {
             if reached.second {
                 for part in reached.reach.parts {

@@ -11,8 +11,8 @@ use super::{
         command::{Compound, Level, List, ListKind, Role, Word},
         field::{Field, Piece, Reach, Unknown, expand},
         flow::{Binding, Evaluation, PARAMETERS},
-        interpreter::Interpreter,
-        names::{is_evaluated, is_name},
+        interpreter::{Interpreter, is_shell},
+        names::{is_evaluated, is_name, names_in},
         rules::{Outcome, Reason},
     },
     Scanner,
@@ -197,6 +197,7 @@ impl Scanner<'_, '_> {
             command.span = command.span.to(end);
         }
         self.mark_alone(&word, at);
+        self.keep_text(&word);
         if word.subscript.is_some() && word.role == Role::Command {
             // `NAME[ 1 + @var.x ]=…`: the subscript goes on in the next words.
             self.list().command.open_subscript = true;
@@ -207,7 +208,11 @@ impl Scanner<'_, '_> {
                 self.list().command.input.push(word.reach);
             }
             Role::Redirect | Role::Descriptor => {
-                self.list().command.redirect = None;
+                // `> >(…)`: what the command prints is read there.
+                let printed_to = self.reader.byte(word.start) == Some(b'>');
+                let list = self.list();
+                list.command.redirect = None;
+                list.command.piped |= printed_to;
                 self.check_network_redirect(&word);
             }
             Role::Delimiter { .. } => {
@@ -259,9 +264,10 @@ impl Scanner<'_, '_> {
                 self.end_command();
             }
             (Some(Compound::CasePattern), Some("esac")) => {
-                list.compounds.pop();
+                let opened = list.compounds.pop();
                 self.end_command();
                 self.after_compound();
+                self.list().command.opened = opened.map(|(_, start)| start);
             }
             // The word that is matched: what follows is `in`.
             (Some(Compound::CaseHead), _) => list.command.index = list.command.index.or(Some(usize::MAX)),
@@ -336,6 +342,24 @@ impl Scanner<'_, '_> {
 
     pub(super) fn mention(&mut self, name: &str) {
         self.flow.mentions.push(name.to_owned());
+        // Bash takes them from the parameters.
+        if matches!(name, "OPTARG" | "BASH_ARGV") {
+            self.flow.mentions.push(PARAMETERS.to_owned());
+        }
+    }
+
+    /// A word that may be a program, if something runs it; and a name in it, if it becomes a value.
+    fn keep_text(&mut self, word: &Word) {
+        let field = Field { pieces: word.pieces.clone() };
+        let value = field.assignment();
+        let assigns = value.is_some();
+        let text = value.map_or(field, |(_, value)| value).outline();
+        if assigns {
+            self.flow.mentions.extend(names_in(&text).map(str::to_owned));
+        }
+        if text.contains([' ', '\t', '\n', '(', '$', '[', '\\']) && text != "$-" {
+            self.flow.texts.push(text);
+        }
     }
 
     /// Constant text that bash evaluates in the same shell.
@@ -355,6 +379,7 @@ impl Scanner<'_, '_> {
         let input = std::mem::take(&mut list.command.input);
         let loops = list.command.loops.take();
         let piped = std::mem::take(&mut list.command.piped);
+        let opened = list.command.opened.take();
         let open_subscript = std::mem::take(&mut list.command.open_subscript);
         for word in assigned {
             if let Some(name) = word.assigns.filter(|name| !name.is_empty()).or(word.array) {
@@ -363,6 +388,9 @@ impl Scanner<'_, '_> {
             }
         }
         self.inputs.extend(input);
+        if let Some(start) = opened.filter(|_| piped) {
+            self.hand_on(start);
+        }
         if let Some(name) = loops.as_ref().filter(|_| words.is_empty()) {
             // `for NAME; do`: over the parameters.
             let mut reach = self.reach();
@@ -396,10 +424,21 @@ impl Scanner<'_, '_> {
                 return;
             };
             self.second_interpreter(&fields);
-            let prints = fields.first().and_then(Field::constant).is_some_and(|name| matches!(name.as_str(), "echo" | "printf"));
-            if prints && piped {
-                self.inputs.extend(words.iter().map(|word| word.reach.clone()));
+            let constants: Vec<Option<String>> = fields.iter().map(Field::constant).collect();
+            let program = |word: &Option<String>| word.as_deref().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned());
+            // Behind `command`, `env`, `nohup` as well.
+            let prints = constants.iter().filter_map(program).any(|name| matches!(name.as_str(), "echo" | "printf"));
+            if prints {
+                let at = self.at;
+                self.printed.extend(words.iter().map(|word| (at, word.reach.clone())));
+                let outlines: Vec<String> = fields.iter().skip(1).map(Field::outline).collect();
+                self.flow.texts.push(outlines.join(" "));
+                if piped {
+                    self.inputs.extend(words.iter().map(|word| word.reach.clone()));
+                }
             }
+            self.prints_on |= piped && constants.first().is_some_and(|name| name.as_deref() == Some("exec"));
+            self.starts_shell(&fields, &constants);
             Outcome::of(&fields)
         };
         self.apply(outcome);
@@ -421,6 +460,7 @@ impl Scanner<'_, '_> {
         self.flow.undecided = self.flow.undecided.or(outcome.undecided);
         self.flow.arrays |= outcome.arrays;
         self.flow.declares_text |= outcome.declares_text;
+        self.flow.runs_texts |= outcome.runs_texts;
         self.runs_input = self.runs_input.or(outcome.runs_input);
         self.reads.extend(outcome.reads);
         for name in outcome.assigned {
@@ -430,11 +470,24 @@ impl Scanner<'_, '_> {
             self.evaluates(what);
         }
         for text in outcome.names {
-            let names = text.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
-            self.flow.mentions.extend(names.filter(|name| is_name(name)).map(str::to_owned));
+            self.flow.mentions.extend(names_in(&text).map(str::to_owned));
         }
         for text in outcome.constants {
             self.absorb(&text, "text that `eval` or `trap` reads");
+        }
+    }
+
+    /// A shell among the words: it may evaluate what it is given, and an interactive one expands `ENV`.
+    fn starts_shell(&mut self, fields: &[Field], constants: &[Option<String>]) {
+        let Some(at) = constants.iter().position(|word| word.as_deref().is_some_and(is_shell)) else { return };
+        self.flow.shells.extend(constants.iter().take(at + 1).flatten().cloned());
+        let interactive = |word: &Field| match word.constant() {
+            Some(text) => text.starts_with('-') && !text.starts_with("--") && text.contains('i'),
+            None => word.may_start("-"),
+        };
+        let rest = fields.get(at + 1..).unwrap_or_default();
+        if rest.is_empty() || rest.iter().any(interactive) {
+            self.flow.evaluate_name("ENV", "a shell that starts");
         }
     }
 
@@ -490,6 +543,10 @@ impl Scanner<'_, '_> {
                 Role::Command
             }
             "for" | "select" => {
+                if text == "select" {
+                    self.reads.push("REPLY".to_owned());
+                }
+                let list = self.list();
                 list.compounds.push((Compound::Loop, start));
                 Role::LoopName
             }
@@ -506,7 +563,7 @@ impl Scanner<'_, '_> {
                         | ("esac", Some(Compound::CaseBody | Compound::CasePattern))
                 );
                 if fits {
-                    list.compounds.pop();
+                    list.command.opened = list.compounds.pop().map(|(_, start)| start);
                 } else if !self.failed {
                     self.failed = true;
                     let span = self.reader.span(start, start + text.len());
