@@ -126,8 +126,8 @@ impl Listing<'_> {
     }
 
     fn template(&mut self, template: &Template) -> fmt::Result {
-        if !template.name.is_empty() {
-            self.text(template.name)?;
+        if !template.name().is_empty() {
+            self.text(template.name())?;
             self.out.push_str(" =");
         }
         for part in template.parts.of(self.view.template_parts).unwrap_or_default() {

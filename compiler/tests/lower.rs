@@ -5,10 +5,9 @@ use opal_core::plan::{FileFailure, Mode, Options, Plan, PlanError, Reality, plan
 use opal_core::program::table::limits;
 use opal_core::program::verify::verify;
 use opal_format::kind::{NodeKind, ValueType};
-use opal_format::record::Range;
 use opal_format::seed::Seed;
 use opal_format::slots::SlotsView;
-use opal_format::steps::{PartKind, StepsView};
+use opal_format::steps::{Piece, Pieces, StepsView};
 use opalc::diagnostic::Diagnostic;
 use opalc::lower::{CliArgument, Compiled, Entry, Failure, UsageError, compile};
 use opalc::source::Source;
@@ -87,11 +86,11 @@ fn tree(plan: &Plan) -> String {
         ends.retain(|end| *end > at);
         let kind = node.kind().expect("a known kind");
         let indent = "  ".repeat(ends.len());
-        let header = String::from_utf8_lossy(node.header.of(steps.text).unwrap_or_default()).into_owned();
-        let args: Vec<String> = node.args.of(steps.args).unwrap_or_default().iter().map(|arg| argument(steps, slots, kind, arg)).collect();
+        let header = String::from_utf8_lossy(steps.header(node)).into_owned();
+        let args: Vec<String> = steps.args_of(node).iter().map(|arg| argument(steps, slots, kind, arg)).collect();
         let text = match kind {
-            NodeKind::Shell => parts(steps, slots, node.parts),
-            NodeKind::Let => format!("@let {}", parts(steps, slots, node.parts)),
+            NodeKind::Shell => pieces(slots, steps.command(node)),
+            NodeKind::Let => format!("@let {}", pieces(slots, steps.command(node))),
             _ if !header.is_empty() => format!("{}({header})", kind.name()),
             _ if args.is_empty() => kind.name().to_owned(),
             _ => format!("{}({})", kind.name(), args.join(", ")),
@@ -104,10 +103,10 @@ fn tree(plan: &Plan) -> String {
 
 fn argument(steps: StepsView<'_>, slots: SlotsView<'_>, kind: NodeKind, arg: &opal_format::steps::Arg) -> String {
     let name = node_params(kind)[usize::from(arg.param)].names[0];
-    let scalar = arg.scalar.to_native();
+    let scalar = arg.scalar();
     let value = match (arg.slot.to_native().checked_sub(1), ValueType::from_number(arg.value_type)) {
         (Some(slot), _) => slot_key(slots, slot),
-        (None, Some(ValueType::String)) => parts(steps, slots, arg.parts),
+        (None, Some(ValueType::String)) => pieces(slots, steps.text_of(arg)),
         (None, Some(ValueType::Duration)) => opal_core::duration::format(scalar),
         (None, Some(ValueType::Float)) => format!("{:?}", f64::from_bits(scalar.cast_unsigned())),
         (None, _) => scalar.to_string(),
@@ -119,14 +118,14 @@ fn slot_key(slots: SlotsView<'_>, slot: u32) -> String {
     format!("{{{}}}", String::from_utf8_lossy(slots.slots[slot as usize].key.of(slots.text).unwrap_or_default()))
 }
 
-fn parts(steps: StepsView<'_>, slots: SlotsView<'_>, range: Range) -> String {
+fn pieces(slots: SlotsView<'_>, pieces: Pieces<'_>) -> String {
     let mut out = String::new();
-    for part in range.of(steps.parts).unwrap_or_default() {
-        let (first, second) = (part.first.to_native() as usize, part.second.to_native() as usize);
-        match PartKind::from_number(part.kind).expect("a known kind") {
-            PartKind::Text => out.push_str(&String::from_utf8_lossy(&steps.text[first..first + second])),
-            PartKind::Slot => out.push_str(&slot_key(slots, part.first.to_native())),
-            PartKind::Binding => write!(out, "{{@let {first}}}").expect("a string"),
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.push_str(&String::from_utf8_lossy(text)),
+            Piece::Slot(slot, _) => out.push_str(&slot_key(slots, slot)),
+            Piece::Binding(node, _) => write!(out, "{{@let {node}}}").expect("a string"),
+            Piece::Missing => panic!("a reference that leads nowhere"),
         }
     }
     out

@@ -352,7 +352,13 @@ impl Smith<'_, '_> {
         }
         let parts = range(first, self.program.template_parts.len());
         let name = self.text(name);
-        self.program.templates.push(Template { parts, holes: index(holes).into(), name, span: Span::new(5, 6, 2, 1) });
+        self.program.templates.push(Template {
+            parts,
+            name_offset: name.offset,
+            name_length: u16::try_from(name.length.to_native()).unwrap_or(0).into(),
+            holes: u16::try_from(holes).unwrap_or(0).into(),
+            span: Span::new(5, 6, 2, 1),
+        });
         index(self.program.templates.len() - 1)
     }
 

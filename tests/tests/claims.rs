@@ -5,7 +5,6 @@ use opal_format::identity::Identity;
 use opal_format::read_file::read_path;
 use opal_format::record::{Span, TextRef};
 use opal_format::slots::Slots;
-use opal_format::steps::Steps;
 use opal_format::terms::Terms;
 use opal_format::writer::PlanContents;
 use opal_tests::Host;
@@ -35,26 +34,28 @@ fn host(lie: Lie) -> Host {
     let contract = plan.decode().expect("a contract");
     let identity = host.files().iter().find_map(|(_, bytes)| Identity::from_openssh(bytes).ok()).expect("the key that was made");
     let seed = contract.unseal(&identity.signing).expect("it opens");
-    let view = contract.steps;
-    let mut steps = Steps { nodes: view.nodes.to_vec(), args: view.args.to_vec(), parts: view.parts.to_vec(), text: view.text.to_vec() };
+    let steps = contract.steps.to_steps();
+    let mut program = contract.program.to_program();
     let mut slots = Slots { slots: contract.slots.slots.to_vec(), text: contract.slots.text.to_vec() };
     let mut terms = Terms { ..contract.terms.clone() };
     let mut sources = contract.sources.clone();
     let (mut timestamp, mut provenance) = (contract.header.timestamp, contract.provenance.to_owned());
     match lie {
         Lie::Headers => {
-            let at = u32::try_from(steps.text.len()).expect("short");
-            steps.text.extend_from_slice(LIE.as_bytes());
-            let header = TextRef::new(at, u32::try_from(LIE.len()).expect("short"));
+            program.text.extend_from_slice(LIE.as_bytes());
+            let end = u32::try_from(program.text.len()).expect("short");
             let mut changed = 0;
-            for node in steps.nodes.iter_mut().filter(|node| node.header != TextRef::EMPTY) {
-                node.header = header;
+            for node in program.nodes.iter_mut().filter(|node| node.header != TextRef::EMPTY) {
+                // What was said stays in use, before the lie.
+                let from = node.header.offset.to_native();
+                node.header = TextRef::new(from, end - from);
                 changed += 1;
             }
             assert!(changed >= 2, "an if and a for have headers");
         }
         Lie::Spans => {
-            steps.nodes.iter_mut().for_each(|node| node.span = Span::new(1, 2, LINE, 1));
+            program.nodes.iter_mut().for_each(|node| node.span = Span::new(1, 2, LINE, 1));
+            program.templates.iter_mut().for_each(|template| template.span = Span::new(1, 2, LINE, 1));
             slots.slots.iter_mut().for_each(|slot| slot.span = Span::new(1, 2, LINE, 1));
         }
         Lie::Source => {
@@ -71,7 +72,7 @@ fn host(lie: Lie) -> Host {
         audience: &contract.audience,
         target: contract.header.target,
         terms: &terms,
-        program: &contract.program.to_program(),
+        program: &program,
         steps: &steps,
         slots: &slots,
         sub_keys: &contract.sub_keys(&seed).expect("there are none"),

@@ -5,7 +5,6 @@ use opal_format::reader::RawPlan;
 use opal_format::regen::SubKeys;
 use opal_format::seed::Seed;
 use opal_format::slots::Slots;
-use opal_format::steps::Steps;
 use opal_format::writer::PlanContents;
 use opal_tests::Host;
 use serde_json::Value;
@@ -166,7 +165,7 @@ fn show_and_inspect_refuse_by_the_same_rule() {
     program.entry = 99;
     let (steps, slots) = (contract.steps, contract.slots);
     let slots = Slots { slots: slots.slots.to_vec(), text: slots.text.to_vec() };
-    let steps = Steps { nodes: steps.nodes.to_vec(), args: steps.args.to_vec(), parts: steps.parts.to_vec(), text: steps.text.to_vec() };
+    let steps = steps.to_steps();
     let contents = PlanContents {
         algorithm: contract.header.algorithm,
         timestamp: contract.header.timestamp,
@@ -204,7 +203,7 @@ fn an_argument_that_no_command_line_gives_is_refused_by_its_own_rule() {
     let contract = plan.decode().expect("a contract");
     let (steps, slots) = (contract.steps, contract.slots);
     let slots = Slots { slots: slots.slots.to_vec(), text: slots.text.to_vec() };
-    let steps = Steps { nodes: steps.nodes.to_vec(), args: steps.args.to_vec(), parts: steps.parts.to_vec(), text: steps.text.to_vec() };
+    let steps = steps.to_steps();
     for (value, code) in [
         (CanonicalValue::Array(vec![CanonicalValue::Int(1)]), "argument_not_scalar"),
         (CanonicalValue::Map(Vec::new()), "argument_not_scalar"),

@@ -7,9 +7,10 @@ use opal_core::plan::{FileFailure, Reality, Scalar};
 use opal_core::refusal::Refusal;
 use opal_format::identity::Identity;
 use opal_format::kind::NodeKind;
+use opal_format::program::{NodeUse, Program};
 use opal_format::read_file::read_path;
 use opal_format::reader::{Authenticated, Contract};
-use opal_format::record::{Span, TextRef};
+use opal_format::record::TextRef;
 use opal_format::regen::SubKeys;
 use opal_format::seed::{Seed, same_commitment};
 use opal_format::slots::{SLOT_SHAPES, Slots};
@@ -469,19 +470,19 @@ fn what_a_contract_shows_is_what_its_program_gives() {
     let keys = contract.sub_keys(&seed).expect("there are none");
     let table = Table(VALUES.into());
     // The same work under the same `plan_hash`, shown otherwise; sealed under the same seed, so that commitments stay.
-    type Change = fn(&mut Steps, &mut Slots);
+    type Change = fn(&mut Steps, &mut Slots, &mut Program);
     let flow = |node: &opal_format::steps::Node| node.kind.to_native() >= 64;
     let changes: [(&str, Change, bool); 8] = [
-        ("nothing", |_, _| {}, false),
-        ("a header", |steps, _| steps.nodes.iter_mut().for_each(|node| node.header = TextRef::EMPTY), false),
-        ("a span", |steps, _| steps.nodes.iter_mut().for_each(|node| node.span = Span::new(1, 2, 3, 4)), false),
-        ("another arm", |steps, _| swap(steps, NodeKind::Else, NodeKind::If), true),
-        ("no loop", |steps, _| swap(steps, NodeKind::For, NodeKind::When), true),
-        ("a use of a value", |_, slots| slots.slots[0].flags = (slots.slots[0].flags.to_native() ^ SLOT_SHAPES).into(), true),
-        ("what a value comes from", |_, slots| slots.slots[0].decorator = 3.into(), true),
+        ("nothing", |_, _, _| {}, false),
+        ("the headers", |_, _, program| turn(program, |node| &mut node.header), false),
+        ("the spans", |_, _, program| turn(program, |node| &mut node.span), false),
+        ("another arm", |steps, _, program| swap(steps, program, NodeKind::Else, NodeKind::If), true),
+        ("no loop", |steps, _, program| swap(steps, program, NodeKind::For, NodeKind::If), true),
+        ("a use of a value", |_, slots, _| slots.slots[0].flags = (slots.slots[0].flags.to_native() ^ SLOT_SHAPES).into(), true),
+        ("what a value comes from", |_, slots, _| slots.slots[0].decorator = 3.into(), true),
         (
             "the id of a value",
-            |_, slots| {
+            |_, slots, _| {
                 let at = usize::try_from(slots.slots[1].display.offset.to_native()).expect("short");
                 slots.text[at] = if slots.text[at] == b'2' { b'3' } else { b'2' };
             },
@@ -491,10 +492,10 @@ fn what_a_contract_shows_is_what_its_program_gives() {
     assert!(contract.steps.nodes.iter().any(flow), "there is control flow to lie about");
     for (what, change, differs) in changes {
         let view = contract.steps;
-        let mut steps =
-            Steps { nodes: view.nodes.to_vec(), args: view.args.to_vec(), parts: view.parts.to_vec(), text: view.text.to_vec() };
+        let mut steps = view.to_steps();
         let mut slots = Slots { slots: contract.slots.slots.to_vec(), text: contract.slots.text.to_vec() };
-        change(&mut steps, &mut slots);
+        let mut program = contract.program.to_program();
+        change(&mut steps, &mut slots, &mut program);
         let contents = PlanContents {
             algorithm: contract.header.algorithm,
             timestamp: contract.header.timestamp,
@@ -502,7 +503,7 @@ fn what_a_contract_shows_is_what_its_program_gives() {
             audience: &contract.audience,
             target: contract.header.target,
             terms: &contract.terms,
-            program: &contract.program.to_program(),
+            program: &program,
             steps: &steps,
             slots: &slots,
             sub_keys: &keys,
@@ -528,10 +529,19 @@ fn what_a_contract_shows_is_what_its_program_gives() {
     }
 }
 
-/// Makes the first node of one kind one of another.
-fn swap(steps: &mut Steps, from: NodeKind, to: NodeKind) {
-    let node = steps.nodes.iter_mut().find(|node| node.kind.to_native() == from.number()).expect("there is one");
+/// Gives each node of a program what another has, so that every text stays in use.
+fn turn<T: Copy>(program: &mut Program, field: fn(&mut NodeUse) -> &mut T) {
+    let mut all: Vec<T> = program.nodes.iter_mut().map(|node| *field(node)).collect();
+    all.rotate_left(1);
+    program.nodes.iter_mut().zip(all).for_each(|(node, one)| *field(node) = one);
+}
+
+/// Makes the first node of one kind one of another, which comes from where the program has such a node.
+fn swap(steps: &mut Steps, program: &Program, from: NodeKind, to: NodeKind) {
+    let origin = program.nodes.iter().position(|node| node.kind() == Some(to)).expect("the program has one");
+    let node = steps.nodes.iter_mut().find(|node| node.kind() == Some(from)).expect("there is one");
     (node.kind, node.flags) = (to.number().into(), 0.into());
+    node.origin = u32::try_from(origin).expect("few").into();
 }
 
 #[test]

@@ -301,7 +301,7 @@ impl<'a> Replanning<'a> {
         if count != own.len() {
             return None;
         }
-        let steps = packed::unpack_steps(steps, count).ok()?;
+        let steps = packed::unpack_steps(steps, count, self.contract.steps.origins).ok()?;
         let mut values = Vec::with_capacity(count);
         for one in own {
             let key = String::from_utf8(body.bytes().filter(|key| !key.is_empty() && key.len() <= QUESTION_MAX)?.to_vec()).ok()?;

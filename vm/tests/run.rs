@@ -490,7 +490,9 @@ fn what_no_digest_of_the_work_covers_changes_no_run() {
     let mut claims = plan_of(tree, &[secret]);
     let header = opal_format::record::TextRef::new(0, 4);
     let span = opal_format::record::Span::new(7, 9, 3, 5);
-    claims.steps.nodes.iter_mut().for_each(|node| (node.header, node.span) = (header, span));
+    claims.steps.origins.text.extend_from_slice(b"lies");
+    claims.steps.origins.nodes.iter_mut().for_each(|node| (node.header, node.span) = (header, span));
+    claims.steps.origins.templates.iter_mut().for_each(|template| template.span = span);
     let text = &mut claims.slots.text;
     let display = opal_format::record::TextRef::new(u32::try_from(text.len()).unwrap(), 8);
     text.extend_from_slice(b"22222222");

@@ -178,7 +178,7 @@ fn steps(old: &PlanView<'_>, new: &PlanView<'_>) -> Option<Told<'static>> {
         let place = old_first.as_ref().map(|(path, _)| path.clone());
         let at = fresh.iter().position(|(path, _)| place.as_ref().is_none_or(|place| place == path));
         let new_one = at.map(|at| fresh.remove(at));
-        let place_of = |plan: &PlanView<'_>, index: usize| plan.steps.nodes[index].span;
+        let place_of = |plan: &PlanView<'_>, index: usize| plan.steps.span(&plan.steps.nodes[index]);
         let span = old_first.as_ref().map(|(_, index)| place_of(old, *index)).or(new_one.as_ref().map(|(_, index)| place_of(new, *index)));
         reached.push(Reached {
             path: place.or_else(|| new_one.as_ref().map(|(path, _)| path.clone())).unwrap_or_default(),

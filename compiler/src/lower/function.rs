@@ -57,7 +57,8 @@ impl Builder {
             u16::MAX
         });
         let position = self.position();
-        if self.spans.last().is_none_or(|(_, last)| *last != span) {
+        // What emits a step is where its template is.
+        if !matches!(op, Op::Shell | Op::Let) && self.spans.last().is_none_or(|(_, last)| *last != span) {
             self.spans.push((position, span));
         }
         match op.row().role {

@@ -113,12 +113,12 @@ impl<'s> Tables<'s> {
 
     pub(super) fn template(&mut self, name: &str, pieces: &[Piece<'_>], span: Span) -> u32 {
         let first = index(self.program.template_parts.len());
-        let mut holes = 0u32;
+        let mut holes = 0u16;
         for piece in pieces {
             let part = match piece {
                 Piece::Text(text) => TemplatePart { kind: 0, position: 0, alone: 0, reserved: 0, text: self.text(text) },
                 Piece::Hole { position, alone } => {
-                    holes += 1;
+                    holes = holes.saturating_add(1);
                     TemplatePart { kind: 1, position: position.number(), alone: u8::from(*alone), reserved: 0, text: TextRef::EMPTY }
                 }
             };
@@ -126,7 +126,13 @@ impl<'s> Tables<'s> {
         }
         let name = self.text(name);
         let span = self.span(span);
-        self.program.templates.push(Template { parts: range(first, pieces.len()), holes: holes.into(), name, span });
+        self.program.templates.push(Template {
+            parts: range(first, pieces.len()),
+            name_offset: name.offset,
+            name_length: u16::try_from(name.length.to_native()).unwrap_or(u16::MAX).into(),
+            holes: holes.into(),
+            span,
+        });
         index(self.program.templates.len() - 1)
     }
 }

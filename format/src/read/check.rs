@@ -6,15 +6,15 @@
 
 use crate::crypto::seed::{DISPLAY_ID_LENGTH, is_base58};
 use crate::read::canonical;
-use crate::read::error::{FormatError, Rule};
+use crate::read::error::{FormatError, Rule, within};
 use crate::read::kind::Section;
 use crate::read::kind::{NodeKind, PlanType, Position, ValueType};
 use crate::read::limits;
 use crate::read::plan_type::derive_plan_type;
-use crate::read::program::ProgramView;
+use crate::read::program::{ProgramView, TEMPLATE_HOLE, TEMPLATE_TEXT};
 use crate::read::record::{Range, Span, TextRef};
 use crate::read::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, SlotsView};
-use crate::read::steps::{Arg, NODE_AXES, Node, Part, PartKind, StepsView};
+use crate::read::steps::{Arg, NODE_AXES, Node, OriginsView, Part, PartKind, StepsView};
 use crate::read::terms::Terms;
 use std::collections::HashSet;
 
@@ -113,15 +113,41 @@ fn slot<'a>(slot: &Slot, text: &mut Row<'a>, keys: &mut HashSet<&'a [u8]>) -> Re
     require(if slot.is_public() { canonical::check(value) == Ok(value_type) } else { value.is_empty() }, Rule::SlotValue)
 }
 
-/// Checks the step tree against a plan with `slots` slots.
-pub(crate) fn steps(view: StepsView<'_>, slots: usize, files: usize, offset: usize) -> Result<(), FormatError> {
-    let mut checker = StepChecker { view, slots, text: Pool { text: view.text, left: limits::TEXT }, args: 0, parts: 0, open: Vec::new() };
-    let fail = |index, rule| FormatError::Table { section: Section::Steps, index, rule, offset };
-    for (index, node) in view.nodes.iter().enumerate() {
-        checker.node(index, node).and_then(|()| span(&node.span, files)).map_err(|rule| fail(index, rule))?;
+/// Checks what of a program its steps refer to; the rest, and its meaning, is left to the program verifier. Texts of a template are parted by holes,
+/// each of which takes a part of STEPS: so a walk over all commands takes time in proportion to the tables.
+pub(crate) fn origins(view: OriginsView<'_>, offset: usize) -> Result<(), FormatError> {
+    let fail = |index, rule| FormatError::Table { section: Section::Program, index, rule, offset };
+    let mut used = 0;
+    for (index, template) in view.templates.iter().enumerate() {
+        let parts = claim(template.parts, view.parts, &mut used).map_err(|rule| fail(index, rule))?;
+        let mut after_text = false;
+        for part in parts {
+            let text = part.text.of(view.text).ok_or(Rule::Text).map_err(|rule| fail(index, rule))?;
+            let is_text = part.kind == TEMPLATE_TEXT;
+            require(is_text || part.kind == TEMPLATE_HOLE, Rule::PartKind).map_err(|rule| fail(index, rule))?;
+            require(is_text != text.is_empty() && !(is_text && after_text), Rule::PartText).map_err(|rule| fail(index, rule))?;
+            after_text = is_text;
+        }
     }
-    let complete = checker.args == view.args.len() && checker.parts == view.parts.len();
-    require(complete, Rule::Range).map_err(|rule| fail(view.nodes.len(), rule))
+    require(used == view.parts.len(), Rule::Range).map_err(|rule| fail(view.templates.len(), rule))?;
+    for (index, node) in view.nodes.iter().enumerate() {
+        node.header.of(view.text).ok_or(Rule::Text).map_err(|rule| fail(index, rule))?;
+    }
+    Ok(())
+}
+
+/// Checks the step tree against a plan with `slots` slots.
+pub(crate) fn steps(view: StepsView<'_>, slots: usize, offset: usize) -> Result<(), FormatError> {
+    let mut checker = StepChecker { view, slots, text: Row { text: view.text, next: 0 }, args: 0, parts: 0, open: Vec::new() };
+    let fail = |index, rule| FormatError::Table { section: Section::Steps, index, rule, offset };
+    let executing = view.nodes.iter().filter(|node| node.kind.to_native() < NodeKind::For.number()).count();
+    within("number of steps", executing, limits::STEPS, offset)?;
+    for (index, node) in view.nodes.iter().enumerate() {
+        checker.node(index, node).map_err(|rule| fail(index, rule))?;
+    }
+    let fail = |rule| fail(view.nodes.len(), rule);
+    require(checker.args == view.args.len() && checker.parts == view.parts.len(), Rule::Range).map_err(fail)?;
+    require(checker.text.next == view.text.len(), Rule::Text).map_err(fail)
 }
 
 /// The parameter of `@retry` that takes an Array of Ints.
@@ -130,7 +156,7 @@ const RETRY_ON: u8 = 4;
 struct StepChecker<'a> {
     view: StepsView<'a>,
     slots: usize,
-    text: Pool<'a>,
+    text: Row<'a>,
     /// Arguments and parts used so far.
     args: usize,
     parts: usize,
@@ -176,13 +202,40 @@ impl StepChecker<'_> {
             require(self.open.len() < limits::STEP_DEPTH, Rule::Depth)?;
             self.open.push(OpenNode { end, kind, first: index.saturating_add(1), last: None, in_parallel });
         }
-        self.text.take(node.header)?;
         self.arguments(node)?;
-        require(kind.has_command() || node.parts.count.to_native() == 0, Rule::Command)?;
-        for part in claim(node.parts, self.view.parts, &mut self.parts)? {
-            self.part(part, Some(index))?;
+        let origins = self.view.origins;
+        let origin = node.origin.to_native();
+        if !kind.has_command() {
+            let same = origins.nodes.get(origin as usize).is_some_and(|origin| origin.kind == node.kind);
+            require(same, Rule::Origin)?;
+            return require(node.runs.to_native() == 0, Rule::Range);
+        }
+        let template = origins.template(origin).ok_or(Rule::Origin)?;
+        let holes = template.iter().filter(|part| part.kind != TEMPLATE_TEXT);
+        let first = if holes.clone().next().is_some() { self.parts } else { 0 };
+        require(node.runs.to_native() as usize == first, Rule::Range)?;
+        for _ in holes {
+            self.run(Some(index))?;
         }
         Ok(())
+    }
+
+    /// Checks the run that follows the runs before it, in the command of a node or in an argument.
+    fn run(&mut self, command: Option<usize>) -> Result<(), Rule> {
+        let (mut alone, mut after_text) = (true, false);
+        loop {
+            let part = self.view.parts.get(self.parts).ok_or(Rule::Range)?;
+            self.parts = self.parts.saturating_add(1);
+            let is_text = part.kind() == Some(PartKind::Text);
+            let empty = is_text && part.text_ref().is_empty();
+            alone &= !part.has_more();
+            require((!empty || alone) && !(is_text && after_text), Rule::PartText)?;
+            self.part(part, command)?;
+            if !part.has_more() {
+                return Ok(());
+            }
+            after_text = is_text;
+        }
     }
 
     /// Branches of `@parallel` are its executing children, whatever control flow is around them: so that how plans run hinges on executing nodes
@@ -234,37 +287,35 @@ impl StepChecker<'_> {
         for arg in args {
             require(arg.reserved.to_native() == 0, Rule::Reserved)?;
             require(self.argument_fits(arg), if is_scalar(arg) { Rule::ArgValue } else { Rule::ArgType })?;
-            for part in claim(arg.parts, self.view.parts, &mut self.parts)? {
-                self.part(part, None)?;
+            if arg.is_text() {
+                require(usize::try_from(arg.value.to_native()) == Ok(self.parts), Rule::Range)?;
+                self.run(None)?;
             }
         }
         Ok(())
     }
 
     fn argument_fits(&self, arg: &Arg) -> bool {
-        let scalar = arg.scalar.to_native();
+        let scalar = arg.scalar();
         let slot = arg.slot.to_native();
         let value_fits = match ValueType::from_number(arg.value_type) {
-            Some(ValueType::String) => return scalar == 0 && slot == 0,
+            Some(ValueType::String) => return slot == 0,
             Some(ValueType::Int | ValueType::Duration) => true,
             Some(ValueType::Bool) => matches!(scalar, 0 | 1),
             Some(ValueType::Float) => f64::from_bits(scalar.cast_unsigned()).is_finite(),
             Some(ValueType::Array | ValueType::Map) | None => return false,
         };
-        value_fits && arg.parts.count.to_native() == 0 && (slot == 0 || (scalar == 0 && slot as usize <= self.slots))
+        value_fits && (slot == 0 || (scalar == 0 && slot as usize <= self.slots))
     }
 
     /// Checks a part of the command of node `command`, or of an argument.
     fn part(&mut self, part: &Part, command: Option<usize>) -> Result<(), Rule> {
-        require(part.reserved.to_native() == 0, Rule::Reserved)?;
-        let kind = PartKind::from_number(part.kind).ok_or(Rule::PartKind)?;
+        let kind = part.kind().ok_or(Rule::PartKind)?;
         if kind == PartKind::Text {
-            require(part.position == 0, Rule::PartFields)?;
-            return self.text.take(TextRef { offset: part.first, length: part.second }).map(drop);
+            return self.text.take(part.text_ref()).map(drop);
         }
-        let position = Position::from_number(part.position).ok_or(Rule::Position)?;
+        let position = part.position().ok_or(Rule::Position)?;
         require((position == Position::Argument) == command.is_none(), Rule::Position)?;
-        require(part.second.to_native() == 0, Rule::PartFields)?;
         let first = part.first.to_native() as usize;
         if kind == PartKind::Slot {
             return require(first < self.slots, Rule::SlotNumber);
@@ -309,20 +360,6 @@ impl<'a> Row<'a> {
         let bytes = reference.of(self.text).ok_or(Rule::Text)?;
         require(reference.offset.to_native() as usize == self.next && !bytes.is_empty(), Rule::Text)?;
         self.next = self.next.saturating_add(bytes.len());
-        Ok(bytes)
-    }
-}
-
-/// A text pool, and how many bytes may still be referred to.
-struct Pool<'a> {
-    text: &'a [u8],
-    left: usize,
-}
-
-impl<'a> Pool<'a> {
-    fn take(&mut self, reference: TextRef) -> Result<&'a [u8], Rule> {
-        let bytes = reference.of(self.text).ok_or(Rule::Text)?;
-        self.left = self.left.checked_sub(bytes.len()).ok_or(Rule::TextTotal)?;
         Ok(bytes)
     }
 }

@@ -102,7 +102,7 @@ impl<'a> Header<'a> {
             plan_hash: Digest { algorithm, bytes: field(file, AT_PLAN_HASH)? },
             target,
         };
-        within("number of steps", header.steps as usize, limits::STEPS, AT_STEPS)?;
+        within("number of steps", header.steps as usize, limits::NODES, AT_STEPS)?;
         within("number of values", header.values as usize, limits::SLOTS, AT_VALUES)?;
         within("length of the provenance", header.provenance as usize, limits::PROVENANCE_SIZE, AT_PROVENANCE)?;
         Ok((header, first))

@@ -26,8 +26,10 @@ pub const ARCHIVE_DEPTH: usize = 64;
 pub const VALUE_DEPTH: usize = 64;
 /// Nesting of steps.
 pub const STEP_DEPTH: usize = 256;
-/// Nodes of the step tree.
+/// Executing nodes of the step tree.
 pub const STEPS: usize = 1_000_000;
+/// Nodes of the step tree, control flow included.
+pub const NODES: usize = 2_000_000;
 /// Slots.
 pub const SLOTS: usize = 1_000_000;
 /// Bytes of text and of public values that nodes, arguments and commands refer to, all together.

@@ -6,7 +6,7 @@ use crate::read::error::FormatError;
 use crate::read::kind::Section;
 use crate::read::program::{ArchivedProgram, ProgramView};
 use crate::read::section::Located;
-use crate::read::steps::{ArchivedSteps, Steps};
+use crate::read::steps::{ArchivedSteps, OriginsView, Steps};
 
 /// The tables of a program in bytes that [`ArchivedProgram`] fills.
 ///
@@ -27,16 +27,16 @@ pub fn pack_steps(steps: &Steps) -> Result<crate::Bytes, FormatError> {
     archive::write(Section::Steps, steps)
 }
 
-/// Step tables that keep every rule, in a plan with `slots` slots.
+/// Step tables that keep every rule, in a plan with `slots` slots, of a program that was checked.
 ///
 /// # Errors
 /// The first rule that they break.
-pub fn unpack_steps(bytes: &[u8], slots: usize) -> Result<Steps, FormatError> {
+pub fn unpack_steps(bytes: &[u8], slots: usize, origins: OriginsView<'_>) -> Result<Steps, FormatError> {
     let mut aligned = crate::Bytes::with_capacity(bytes.len());
     aligned.extend_from_slice(bytes);
     let located = Located { start: 0, bytes: &aligned };
-    let view = archive::read::<ArchivedSteps>(Section::Steps, located)?.view();
+    let view = archive::read::<ArchivedSteps>(Section::Steps, located)?.view(origins);
     archive::check_full::<ArchivedSteps>(located, &[table(view.nodes), table(view.args), table(view.parts), table(view.text)])?;
-    check::steps(view, slots, usize::MAX, 0)?;
-    Ok(Steps { nodes: view.nodes.to_vec(), args: view.args.to_vec(), parts: view.parts.to_vec(), text: view.text.to_vec() })
+    check::steps(view, slots, 0)?;
+    Ok(view.to_steps())
 }

@@ -7,9 +7,8 @@ use crate::crypto::hash::{Canonical, Digest, HashAlgorithm};
 use crate::read::error::{FormatError, Rule};
 use crate::read::kind::NodeKind;
 use crate::read::kind::Section;
-use crate::read::record::{Range, TextRef};
 use crate::read::slots::SlotsView;
-use crate::read::steps::{Node, Part, PartKind, StepsView};
+use crate::read::steps::{Node, Piece, Pieces, StepsView};
 use crate::read::terms::Setting;
 
 const TEXT: u8 = 0;
@@ -78,7 +77,7 @@ fn hash_steps(hash: &mut Canonical, steps: StepsView<'_>) -> Result<(), FormatEr
         let length = length.ok_or_else(|| refuse(Section::Steps, index, Rule::Subtree))?;
         hash.u32(node.kind.to_native().into()).u32(length);
         hash_arguments(hash, steps, &numbering, index, node)?;
-        hash_parts(hash, steps, node.parts, &numbering, index)?;
+        hash_pieces(hash, steps.command(node), &numbering, index)?;
     }
     Ok(())
 }
@@ -93,37 +92,35 @@ pub(crate) fn hash_arguments(
 ) -> Result<(), FormatError> {
     hash.u32(node.args.count.to_native());
     for arg in node.args.of(steps.args).ok_or_else(|| refuse(Section::Steps, index, Rule::Range))? {
-        hash.u8(arg.param).u8(arg.value_type).i64(arg.scalar.to_native()).u32(arg.slot.to_native());
-        hash_parts(hash, steps, arg.parts, numbering, index)?;
+        hash.u8(arg.param).u8(arg.value_type).i64(arg.scalar()).u32(arg.slot.to_native());
+        hash_pieces(hash, steps.text_of(arg), numbering, index)?;
     }
     Ok(())
 }
 
-/// Adjacent texts count as one and empty ones not at all, so that the cutting has no influence.
-fn hash_parts(hash: &mut Canonical, steps: StepsView<'_>, range: Range, numbering: &Numbering, index: usize) -> Result<(), FormatError> {
-    let mut parts = range.of(steps.parts).ok_or_else(|| refuse(Section::Steps, index, Rule::Range))?;
-    let is_text = |part: &Part| part.kind == PartKind::Text.number();
-    while let Some((part, rest)) = parts.split_first() {
-        if is_text(part) {
-            let (run, rest) = parts.split_at(parts.iter().position(|part| !is_text(part)).unwrap_or(parts.len()));
-            let length: usize = run.iter().fold(0, |sum: usize, part| sum.saturating_add(part.second.to_native() as usize));
-            if length > 0 {
-                hash.u8(TEXT).length(length);
+/// Adjacent texts count as one and empty ones not at all, so that neither the cutting nor where a text stands has an influence.
+fn hash_pieces(hash: &mut Canonical, pieces: Pieces<'_>, numbering: &Numbering, index: usize) -> Result<(), FormatError> {
+    let text = |piece| if let Piece::Text(text) = piece { Some(text) } else { None };
+    let mut rest = pieces;
+    loop {
+        let run = rest.clone().map_while(text);
+        let (count, length) =
+            run.clone().fold((0_usize, 0_usize), |(count, length), text| (count.saturating_add(1), length.saturating_add(text.len())));
+        if length > 0 {
+            hash.u8(TEXT).length(length);
+            for text in run {
+                hash.raw(text);
             }
-            for part in run {
-                let text = TextRef { offset: part.first, length: part.second }.of(steps.text);
-                hash.raw(text.ok_or_else(|| refuse(Section::Steps, index, Rule::Text))?);
+        }
+        match rest.nth(count) {
+            Some(Piece::Slot(slot, position)) => _ = hash.u8(SLOT).u32(slot).u8(position.number()),
+            Some(Piece::Binding(node, position)) => {
+                let number = numbering.of(node as usize);
+                hash.u8(BINDING).u32(number.ok_or_else(|| refuse(Section::Steps, index, Rule::Binding))?).u8(position.number());
             }
-            parts = rest;
-            continue;
+            Some(Piece::Text(_) | Piece::Missing) => return Err(refuse(Section::Steps, index, Rule::Text)),
+            None => break,
         }
-        if part.kind == PartKind::Slot.number() {
-            hash.u8(SLOT).u32(part.first.to_native()).u8(part.position);
-        } else {
-            let number = numbering.of(part.first.to_native() as usize);
-            hash.u8(BINDING).u32(number.ok_or_else(|| refuse(Section::Steps, index, Rule::Binding))?).u8(part.position);
-        }
-        parts = rest;
     }
     hash.u8(END);
     Ok(())

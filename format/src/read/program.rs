@@ -101,13 +101,23 @@ record! {
     pub struct Template {
         /// Parts in [`Program::template_parts`].
         pub parts: Range,
-        /// Number of holes among them.
-        pub holes: u32_le,
-        /// Name of the binding, for `LET`; empty for `SHELL`.
-        pub name: TextRef,
+        /// Where the name of the binding starts in the text pool, for `LET`; 0 for `SHELL`.
+        pub name_offset: u32_le,
+        /// Length of that name; 0 for `SHELL`.
+        pub name_length: u16_le,
+        /// Number of holes among the parts.
+        pub holes: u16_le,
         /// Where it stands.
         pub span: Span,
-    } size 36
+    } size 32
+}
+
+impl Template {
+    /// Name of the binding, for `LET`; empty for `SHELL`.
+    #[must_use]
+    pub fn name(&self) -> TextRef {
+        TextRef { offset: self.name_offset, length: u32::from(self.name_length.to_native()).into() }
+    }
 }
 
 record! {
@@ -125,6 +135,11 @@ record! {
         pub text: TextRef,
     } size 12
 }
+
+/// A [`TemplatePart`] that is text.
+pub const TEMPLATE_TEXT: u8 = 0;
+/// A [`TemplatePart`] that is a hole.
+pub const TEMPLATE_HOLE: u8 = 1;
 
 record! {
     /// A function.

@@ -38,7 +38,7 @@ pub fn program_hash(program: &ProgramView<'_>) -> Digest {
     hash.bytes(program.params).length(program.templates.len());
     for template in program.templates {
         count(&mut hash, template.parts);
-        text(&mut hash, template.name);
+        text(&mut hash, template.name());
     }
     hash.length(program.template_parts.len());
     for part in program.template_parts {

@@ -24,7 +24,7 @@ use crate::read::program::{ArchivedProgram, ProgramView};
 use crate::read::section::{self, FRAME, Located, Sections};
 use crate::read::slots::{ArchivedSlots, SlotsView};
 use crate::read::sources::{self, SourceFile};
-use crate::read::steps::{ArchivedSteps, StepsView};
+use crate::read::steps::{ArchivedSteps, OriginsView, StepsView};
 use crate::read::terms::{ArchivedTerms, Terms};
 use ed25519_dalek::SigningKey;
 use rkyv::rancor::{Failure, Strategy};
@@ -209,7 +209,7 @@ impl Authenticated {
         archive::check_full::<ArchivedSlots>(located, &[table(slots.slots), table(slots.text)])?;
         count("number of values", header.values, slots.slots.len(), header::AT_VALUES)?;
         let located_steps = sections.expect(Section::Steps)?;
-        let steps = archive::read::<ArchivedSteps>(Section::Steps, located_steps)?.view();
+        let steps = archive::read::<ArchivedSteps>(Section::Steps, located_steps)?.view(OriginsView::of(&program));
         let tables = [table(steps.nodes), table(steps.args), table(steps.parts), table(steps.text)];
         archive::check_full::<ArchivedSteps>(located_steps, &tables)?;
         count("number of steps", header.steps, steps.nodes.len(), header::AT_STEPS)?;
@@ -220,8 +220,9 @@ impl Authenticated {
             return Err(FormatError::Sources { offset: listed.start });
         }
         check::program_spans(&program, sources.len(), located_program.start)?;
+        check::origins(OriginsView::of(&program), located_program.start)?;
         check::slots(slots, sources.len(), located.start)?;
-        check::steps(steps, slots.slots.len(), sources.len(), located_steps.start)?;
+        check::steps(steps, slots.slots.len(), located_steps.start)?;
         check_named_text(steps, slots).map_err(|(index, rule)| FormatError::Table {
             section: Section::Steps,
             index,

@@ -117,7 +117,7 @@ impl<'a> StepsView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::record::{Range, Span, TextRef};
+    use crate::read::record::Range;
 
     #[test]
     fn a_tree_knows_where_its_nodes_end_and_what_is_in_and_around_them() {
@@ -125,10 +125,9 @@ mod tests {
             kind: NodeKind::Group.number().into(),
             flags: 0.into(),
             subtree: subtree.into(),
+            origin: 0.into(),
             args: Range::EMPTY,
-            parts: Range::EMPTY,
-            header: TextRef::EMPTY,
-            span: Span::NONE,
+            runs: 0.into(),
         };
         let nodes: Vec<Node> = [1, 5, 1, 2, 1, 1, 3, 2, 1].into_iter().map(node).collect();
         let tree = Tree::new(&nodes);

@@ -16,14 +16,16 @@ fn one_step(pieces: &[Piece<'_>]) -> Sample {
 }
 
 fn with_steps(steps: Steps) -> Sample {
-    Sample { steps, ..Sample::new() }
+    Sample::with_steps(steps)
 }
 
 #[test]
-fn how_text_is_cut_into_parts_has_no_influence() {
+fn how_text_is_cut_and_where_it_stands_has_no_influence() {
     let whole = one_step(&[Piece::Text("echo hi "), Piece::Slot(0, Position::Word)]).plan_hash();
-    let cut = one_step(&[Piece::Text("ec"), Piece::Text(""), Piece::Text("ho hi "), Piece::Slot(0, Position::Word), Piece::Text("")]);
+    let cut = one_step(&[Piece::Text("ec"), Piece::Own(""), Piece::Own("ho hi "), Piece::Slot(0, Position::Word), Piece::Own("")]);
     assert_eq!(whole, cut.plan_hash());
+    let own = one_step(&[Piece::Own("echo hi "), Piece::Slot(0, Position::Word)]);
+    assert_eq!(whole, own.plan_hash());
     assert_ne!(whole, one_step(&[Piece::Text("echo hi"), Piece::Slot(0, Position::Word)]).plan_hash());
 }
 
@@ -56,9 +58,12 @@ fn control_flow_nodes_have_no_influence_and_groups_have() {
 fn places_names_ids_and_secrets_have_no_influence() {
     let base = Sample::new();
     let mut other = Sample::new();
-    for node in &mut other.steps.nodes {
+    for node in &mut other.steps.origins.nodes {
         node.span = Span::NONE;
         node.header = crate::read::record::TextRef::EMPTY;
+    }
+    for template in &mut other.steps.origins.templates {
+        template.span = Span::NONE;
     }
     for slot in &mut other.slots.slots {
         slot.commitment = [7; 32];
@@ -85,7 +90,7 @@ fn everything_that_changes_the_work_changes_the_hash() {
         ("directory", |s| s.terms.directory.clear()),
         ("kind", |s| s.steps.nodes[1].kind = NodeKind::Timeout.number().into()),
         ("subtree", |s| s.steps.nodes[3].subtree = u32_le::from_native(8)),
-        ("scalar", |s| s.steps.args[0].scalar = 4.into()),
+        ("scalar", |s| s.steps.args[0].value = 4.into()),
         ("type", |s| s.steps.args[0].value_type = ValueType::Duration.number()),
         ("parameter", |s| s.steps.args[0].param = 9),
         ("computed scalar", |s| s.steps.args[3].slot = 1.into()),
@@ -127,9 +132,12 @@ fn what_a_view_shows_beyond_the_work_changes_the_shown_hash() {
 #[test]
 fn headers_spans_ids_and_reasons_are_claims_that_no_hash_covers() {
     let mut other = Sample::new();
-    for node in &mut other.steps.nodes {
+    for node in &mut other.steps.origins.nodes {
         node.span = Span::NONE;
         node.header = crate::read::record::TextRef::EMPTY;
+    }
+    for template in &mut other.steps.origins.templates {
+        template.span = Span::NONE;
     }
     for slot in &mut other.slots.slots {
         slot.display = crate::read::record::TextRef::EMPTY;

@@ -7,7 +7,7 @@ use crate::crypto::seed::{Drbg, Seed};
 use crate::read::canonical::CanonicalValue;
 use crate::read::kind::{NodeKind, PlanType, Position, ValueType};
 use crate::read::plan_type::derive_plan_type;
-use crate::read::program::{Constant, Function, Instruction, Program};
+use crate::read::program::{Constant, Function, Instruction, NodeUse, Program, TEMPLATE_HOLE, TEMPLATE_TEXT, Template, TemplatePart};
 use crate::read::record::{Range, Span, TextRef, i64_le, u16_le, u32_le};
 use crate::read::slots::{SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
 use crate::read::sources::SourceFile;
@@ -56,7 +56,7 @@ impl Sample {
             algorithm: HashAlgorithm::Sha256,
             target: "deploy".into(),
             terms: terms(),
-            program: program(),
+            program: program(&steps()),
             steps: steps(),
             slots: slots(),
             sub_keys: SubKeys::default(),
@@ -68,6 +68,11 @@ impl Sample {
     /// With digests of another algorithm.
     pub(crate) fn of(algorithm: HashAlgorithm) -> Self {
         Self { algorithm, sources: vec![source(algorithm)], ..Self::new() }
+    }
+
+    /// With other steps, and a program that they come from.
+    pub(crate) fn with_steps(steps: Steps) -> Self {
+        Self { program: program(&steps), steps, ..Self::new() }
     }
 
     /// With the type of its steps.
@@ -145,7 +150,10 @@ fn terms() -> Terms {
     }
 }
 
-fn program() -> Program {
+/// A program with a constant and a function, and what these steps come from.
+pub(crate) fn program(steps: &Steps) -> Program {
+    let origins = steps.origins.clone();
+    let name = TextRef::new(u32::try_from(origins.text.len()).unwrap(), 6);
     Program {
         instruction_set: 2,
         constants: vec![Constant {
@@ -155,7 +163,7 @@ fn program() -> Program {
             reserved: [0; 7],
         }],
         functions: vec![Function {
-            name: TextRef::new(0, 6),
+            name,
             code: Range::new(0, 1),
             params: u16_le::from_native(2),
             locals: u16_le::from_native(2),
@@ -163,7 +171,10 @@ fn program() -> Program {
             reserved: [0; 3],
         }],
         code: vec![Instruction::new(1, 0, 0, 0)],
-        text: b"deploy".to_vec(),
+        nodes: origins.nodes,
+        templates: origins.templates,
+        template_parts: origins.parts,
+        text: [origins.text.as_slice(), b"deploy"].concat(),
         ..Program::default()
     }
 }
@@ -173,57 +184,111 @@ fn program() -> Program {
 pub(crate) struct Builder(pub Steps);
 
 pub(crate) enum Piece<'a> {
+    /// Text of the program.
     Text(&'a str),
+    /// Text of STEPS.
+    Own(&'a str),
     Slot(u32, Position),
     Binding(u32),
 }
 
 impl Builder {
     pub(crate) fn text(&mut self, text: &str) -> TextRef {
+        if text.is_empty() {
+            return TextRef::EMPTY;
+        }
         let offset = u32::try_from(self.0.text.len()).unwrap();
         self.0.text.extend_from_slice(text.as_bytes());
         TextRef::new(offset, u32::try_from(text.len()).unwrap())
     }
 
-    pub(crate) fn parts(&mut self, pieces: &[Piece<'_>]) -> Range {
+    /// A text of the program.
+    fn origin_text(&mut self, text: &str) -> TextRef {
+        let pool = &mut self.0.origins.text;
+        pool.extend_from_slice(text.as_bytes());
+        TextRef::new(u32::try_from(pool.len() - text.len()).unwrap(), u32::try_from(text.len()).unwrap())
+    }
+
+    /// A run of these pieces; gives its first part.
+    pub(crate) fn run(&mut self, pieces: &[Piece<'_>]) -> u32 {
         let first = u32::try_from(self.0.parts.len()).unwrap();
-        for piece in pieces {
-            let (kind, position, first, second) = match *piece {
-                Piece::Text(text) => {
-                    let text = self.text(text);
-                    (PartKind::Text, 0, text.offset, text.length)
-                }
-                Piece::Slot(slot, position) => (PartKind::Slot, position.number(), slot.into(), 0.into()),
-                Piece::Binding(node) => (PartKind::Binding, Position::Word.number(), node.into(), 0.into()),
+        for (at, piece) in pieces.iter().enumerate() {
+            let part = match *piece {
+                Piece::Text(text) | Piece::Own(text) => Part::text(self.text(text)),
+                Piece::Slot(slot, position) => Part::new(PartKind::Slot, slot, position.number().into()),
+                Piece::Binding(node) => Part::new(PartKind::Binding, node, Position::Word.number().into()),
             };
-            self.0.parts.push(Part { kind: kind.number(), position, reserved: 0.into(), first, second });
+            self.0.parts.push(if at + 1 < pieces.len() { part.with_more() } else { part });
         }
-        Range::new(first, u32::try_from(pieces.len()).unwrap())
+        first
     }
 
     pub(crate) fn node(&mut self, kind: NodeKind, subtree: u32, args: &[(u8, ValueType, i64)], command: &[Piece<'_>]) {
         let first = u32::try_from(self.0.args.len()).unwrap();
         for &(param, value_type, scalar) in args {
-            self.0.args.push(Arg {
-                scalar: scalar.into(),
-                parts: Range::EMPTY,
-                slot: 0.into(),
-                param,
-                value_type: value_type.number(),
-                reserved: 0.into(),
-            });
+            self.0.args.push(Arg { value: scalar.into(), slot: 0.into(), param, value_type: value_type.number(), reserved: 0.into() });
         }
-        let parts = if command.is_empty() { Range::EMPTY } else { self.parts(command) };
-        let header = if kind.is_flow() { self.text("region in regions") } else { TextRef::EMPTY };
+        let (mut origin, mut runs) = (self.0.origins.nodes.len(), 0);
+        if kind.has_command() {
+            origin = self.0.origins.templates.len();
+            runs = self.template(command);
+        } else {
+            let header = if kind.is_flow() { self.origin_text("region in regions") } else { TextRef::EMPTY };
+            let span = Span::new(10, 20, 2, 1);
+            self.0.origins.nodes.push(NodeUse { kind: kind.number().into(), reserved: 0.into(), params: Range::EMPTY, header, span });
+        }
         self.0.nodes.push(Node {
             kind: kind.number().into(),
             flags: 0.into(),
             subtree: subtree.into(),
+            origin: u32::try_from(origin).unwrap().into(),
             args: if args.is_empty() { Range::EMPTY } else { Range::new(first, u32::try_from(args.len()).unwrap()) },
-            parts,
-            header,
+            runs: runs.into(),
+        });
+    }
+
+    /// A template of this command, where what is not text of the program stands in holes; gives the first part of its runs.
+    fn template(&mut self, command: &[Piece<'_>]) -> u32 {
+        let first = self.0.origins.parts.len();
+        let mut runs = None;
+        for piece in command {
+            let (kind, text) = match piece {
+                Piece::Text(text) => (TEMPLATE_TEXT, self.origin_text(text)),
+                _ => (TEMPLATE_HOLE, TextRef::EMPTY),
+            };
+            let position = if kind == TEMPLATE_HOLE { Position::Word.number() } else { 0 };
+            self.0.origins.parts.push(TemplatePart { kind, position, alone: 0, reserved: 0, text });
+            if kind == TEMPLATE_HOLE {
+                let run = self.run(std::slice::from_ref(piece));
+                runs = runs.or(Some(run));
+            }
+        }
+        let count = self.0.origins.parts.len() - first;
+        let holes = command.iter().filter(|piece| !matches!(piece, Piece::Text(_))).count();
+        self.0.origins.templates.push(Template {
+            parts: if count == 0 { Range::EMPTY } else { Range::new(u32::try_from(first).unwrap(), u32::try_from(count).unwrap()) },
+            name_offset: 0.into(),
+            name_length: 0.into(),
+            holes: u16::try_from(holes).unwrap().into(),
             span: Span::new(10, 20, 2, 1),
         });
+        runs.unwrap_or(0)
+    }
+
+    /// A String argument for the node made last.
+    pub(crate) fn text_arg(&mut self, param: u8, pieces: &[Piece<'_>]) {
+        let run = self.run(pieces);
+        let at = u32::try_from(self.0.args.len()).unwrap();
+        self.0.args.push(Arg {
+            value: i64::from(run).into(),
+            slot: 0.into(),
+            param,
+            value_type: ValueType::String.number(),
+            reserved: 0.into(),
+        });
+        let node = self.0.nodes.last_mut().unwrap();
+        let count = node.args.count.to_native();
+        node.args = Range::new(if count == 0 { at } else { node.args.first.to_native() }, count + 1);
     }
 }
 
@@ -239,16 +304,7 @@ fn steps() -> Steps {
     builder.node(NodeKind::Finally, 2, &[], &[]);
     builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("rm -f /tmp/lock."), Piece::Binding(4)]);
     builder.node(NodeKind::Workdir, 2, &[], &[]);
-    let parts = builder.parts(&[Piece::Text("/srv/"), Piece::Slot(1, Position::Argument)]);
-    builder.0.args.push(Arg {
-        scalar: 0.into(),
-        parts,
-        slot: 0.into(),
-        param: 0,
-        value_type: ValueType::String.number(),
-        reserved: 0.into(),
-    });
-    builder.0.nodes[9].args = Range::new(2, 1);
+    builder.text_arg(0, &[Piece::Own("/srv/"), Piece::Slot(1, Position::Argument)]);
     builder.node(NodeKind::Sleep, 1, &[(0, ValueType::Duration, 0)], &[]);
     // A computed scalar: the duration is in slot 2.
     builder.0.args[3].slot = u32_le::from_native(3);

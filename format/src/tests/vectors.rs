@@ -19,6 +19,7 @@ use crate::read::record::{Range, Span, TextRef};
 use crate::read::section::FLAG_CRITICAL;
 use crate::read::slots::Slots;
 use crate::read::sources::SourceFile;
+use crate::read::steps::{Part, PartKind};
 use crate::write::writer::source_list;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -159,7 +160,7 @@ fn accepted() -> Vec<Vector> {
     pipeline.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
     pipeline.node(NodeKind::LinesHead, 1, &[(0, ValueType::Int, 3)], &[]);
     pipeline.node(NodeKind::LinesCount, 1, &[], &[]);
-    let pipeline = Sample { steps: pipeline.0, ..Sample::new() }.typed();
+    let pipeline = Sample::with_steps(pipeline.0).typed();
     vec![
         ("valid_signed", "ok", Sample::new().signed(&[1])),
         ("valid_unsigned", "ok", Sample::new().signed(&[])),
@@ -201,12 +202,13 @@ fn parallel(build: &dyn Fn(&mut Builder)) -> Vec<u8> {
     let mut builder = Builder::default();
     build(&mut builder);
     let mut draft = Draft::new(&Sample::new());
-    let mut sample = Sample { steps: builder.0, ..Sample::new() }.typed();
+    let mut sample = Sample::with_steps(builder.0).typed();
     sample.terms.pass_env.clear();
     draft.start[12..16].copy_from_slice(&u32::try_from(sample.steps.nodes.len()).unwrap().to_le_bytes());
     draft.start[64..96].copy_from_slice(&sample.plan_hash().bytes);
     draft
         .put(Section::Terms, &archive::write(Section::Terms, &sample.terms).unwrap())
+        .put(Section::Program, &archive::write(Section::Program, &sample.program).unwrap())
         .put(Section::Steps, &archive::write(Section::Steps, &sample.steps).unwrap())
         .signed()
 }
@@ -638,7 +640,7 @@ fn steps() -> Vec<Vector> {
         tables(|s| {
             let mut builder = Builder::default();
             build(&mut builder);
-            s.steps = builder.0;
+            *s = Sample::with_steps(builder.0);
         })
     };
     let depth = |depth: u32| {
@@ -646,7 +648,7 @@ fn steps() -> Vec<Vector> {
             let mut builder = Builder::default();
             (0..depth).for_each(|level| builder.node(NodeKind::Group, depth - level + 1, &[], &[]));
             builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
-            s.steps = builder.0;
+            *s = Sample::with_steps(builder.0);
         })
     };
     let pipeline = |children: &[NodeKind]| {
@@ -718,8 +720,22 @@ fn steps() -> Vec<Vector> {
             }),
         ),
         ("node_too-deep", "node_depth", depth(257)),
-        ("node_command-of-retry", "node_command", built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[], &[Piece::Text("true")]))),
-        ("node_file", "span_file", step(|s| s.nodes[0].span.file = 1)),
+        ("node_runs-of-retry", "table_range", step(|s| s.nodes[1].runs = 1.into())),
+        ("node_origin-missing", "node_origin", step(|s| s.nodes[0].origin = 99.into())),
+        ("node_origin-of-another-kind", "node_origin", step(|s| s.nodes[0].origin = 1.into())),
+        ("node_template-missing", "node_origin", step(|s| s.nodes[2].origin = 4.into())),
+        ("node_file", "span_file", tables(|s| s.program.nodes[0].span.file = 1)),
+        ("template_parts-shared", "table_range", tables(|s| s.program.templates[1].parts = Range::new(0, 1))),
+        ("template_part-unused", "table_range", tables(|s| s.program.template_parts.push(s.program.template_parts[0]))),
+        ("template_part-kind", "part_kind", tables(|s| s.program.template_parts[0].kind = 2)),
+        ("template_hole-with-text", "part_text", tables(|s| s.program.template_parts[1].text = TextRef::new(0, 1))),
+        ("template_text-empty", "part_text", tables(|s| s.program.template_parts[0].text = TextRef::EMPTY)),
+        (
+            "template_two-texts",
+            "part_text",
+            built(&|b: &mut Builder| b.node(NodeKind::Shell, 1, &[], &[Piece::Text("tr"), Piece::Text("ue")])),
+        ),
+        ("template_text-outside", "table_text", tables(|s| s.program.template_parts[0].text = TextRef::new(0, u32::MAX))),
         ("program_file", "span_file", tables(|s| s.program.debug.push(DebugEntry { pc: 0.into(), span: Span { file: 1, ..Span::NONE } }))),
         (
             "node_arm-of-parallel-with-two-steps",
@@ -752,30 +768,63 @@ fn steps() -> Vec<Vector> {
         ),
         ("node_arg-unused", "table_range", step(|s| s.args.push(s.args[0]))),
         ("node_part-unused", "table_range", step(|s| s.parts.push(s.parts[0]))),
-        ("node_parts-swapped", "table_range", step(|s| (s.nodes[2].parts, s.nodes[6].parts) = (s.nodes[6].parts, s.nodes[2].parts))),
+        ("node_runs-swapped", "table_range", step(|s| (s.nodes[2].runs, s.nodes[6].runs) = (s.nodes[6].runs, s.nodes[2].runs))),
+        ("node_runs-without-holes", "table_range", step(|s| s.nodes[4].runs = 1.into())),
+        ("node_run-unfinished", "table_range", step(|s| s.parts[4] = s.parts[4].with_more())),
+        ("node_run-missing", "table_range", step(|s| s.parts.truncate(4))),
         ("node_empty-range", "table_range", step(|s| s.nodes[0].args = Range::new(1, 0))),
         ("node_args-outside", "table_range", step(|s| s.nodes[0].args = Range::new(99, 1))),
         ("node_args-shared", "table_range", step(|s| s.nodes[0].args = Range::new(0, 2))),
-        ("node_parts-shared", "table_range", step(|s| s.nodes[2].parts = s.nodes[6].parts)),
-        ("node_parts-overflow", "table_range", step(|s| s.nodes[2].parts = Range::new(u32::MAX, u32::MAX))),
+        ("node_runs-shared", "table_range", step(|s| s.nodes[6].runs = s.nodes[2].runs)),
+        ("node_runs-outside", "table_range", step(|s| s.nodes[2].runs = u32::MAX.into())),
         (
             "node_text-total",
             "table_text_total",
-            step(|s| {
-                let length = 64 << 10;
-                s.text.resize(length, b'x');
-                s.nodes.truncate(3);
-                s.parts = vec![s.parts[0]; 4097];
-                s.parts.iter_mut().for_each(|part| (part.first, part.second) = (0.into(), u32::try_from(length).unwrap().into()));
-                s.nodes[2].parts = Range::new(0, 4097);
+            tables(|s| {
+                let text = "x".repeat(64 << 10);
+                let mut builder = Builder::default();
+                (0..4097).for_each(|_| builder.node(NodeKind::Shell, 1, &[], &[]));
+                builder.node(NodeKind::Shell, 1, &[], &[Piece::Text(&text)]);
+                let origin = builder.0.nodes[4097].origin;
+                builder.0.nodes.iter_mut().for_each(|node| node.origin = origin);
+                *s = Sample::with_steps(builder.0);
             }),
         ),
-        ("valid_text-shared", "ok", {
+        ("valid_template-shared", "ok", {
             let mut sample = Sample::new();
-            sample.steps.parts[2] = sample.steps.parts[0];
+            sample.steps.nodes[8].origin = sample.steps.nodes[2].origin;
             sample.signed(&[1])
         }),
-        ("node_header-outside", "table_text", step(|s| s.nodes[0].header = TextRef::new(0, u32::MAX))),
+        ("valid_empty-text", "ok", {
+            let mut sample = Sample::new();
+            sample.steps.parts[0] = Part::text(TextRef::EMPTY);
+            sample.signed(&[1])
+        }),
+        ("text_unused", "table_text", step(|s| s.text.push(b'x'))),
+        ("text_late", "table_text", {
+            step(|s| {
+                s.text.insert(0, b'x');
+                s.parts[3] = Part::text(TextRef::new(1, 5)).with_more();
+            })
+        }),
+        ("text_shared", "table_text", step(|s| s.parts[0] = Part::text(TextRef::new(0, 5)))),
+        ("part_empty-beside-another", "part_text", step(|s| s.parts[3] = Part::text(TextRef::EMPTY).with_more())),
+        ("part_empty-after-another", "part_text", {
+            step(|s| {
+                s.parts[3] = s.parts[4].with_more();
+                s.parts[4] = Part::text(TextRef::EMPTY);
+                s.text.clear();
+            })
+        }),
+        (
+            "part_two-texts",
+            "part_text",
+            built(&|b: &mut Builder| {
+                b.node(NodeKind::Workdir, 1, &[], &[]);
+                b.text_arg(0, &[Piece::Own("/srv"), Piece::Own("/www")]);
+            }),
+        ),
+        ("node_header-outside", "table_text", tables(|s| s.program.nodes[0].header = TextRef::new(0, u32::MAX))),
         ("arg_order", "arg_order", step(|s| s.args.swap(0, 1))),
         (
             "arg_twice",
@@ -788,12 +837,10 @@ fn steps() -> Vec<Vector> {
             built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[(0, ValueType::String, 0), (0, ValueType::Int, 3)], &[])),
         ),
         ("valid_ints-of-one-argument", "ok", {
-            let mut sample = Sample::new();
             let mut builder = Builder::default();
             builder.node(NodeKind::Retry, 2, &[(0, ValueType::Int, 3), (4, ValueType::Int, 7), (4, ValueType::Int, 75)], &[]);
             builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
-            sample.steps = builder.0;
-            sample.typed().signed(&[1])
+            Sample::with_steps(builder.0).typed().signed(&[1])
         }),
         (
             "arg_ints-and-string",
@@ -801,12 +848,12 @@ fn steps() -> Vec<Vector> {
             built(&|b: &mut Builder| b.node(NodeKind::Retry, 1, &[(4, ValueType::Int, 3), (4, ValueType::String, 0)], &[])),
         ),
         ("valid_strings-of-one-argument", "ok", {
-            let mut sample = Sample::new();
             let mut builder = Builder::default();
-            builder.node(NodeKind::IsolatedFilesystem, 2, &[(0, ValueType::String, 0), (0, ValueType::String, 0)], &[]);
+            builder.node(NodeKind::IsolatedFilesystem, 2, &[], &[]);
+            builder.text_arg(0, &[Piece::Own("")]);
+            builder.text_arg(0, &[Piece::Own("/srv")]);
             builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
-            sample.steps = builder.0;
-            sample.typed().signed(&[1])
+            Sample::with_steps(builder.0).typed().signed(&[1])
         }),
         ("arg_reserved", "table_reserved", step(|s| s.args[0].reserved = 1.into())),
         ("arg_type-unknown", "arg_type", step(|s| s.args[0].value_type = 0)),
@@ -817,21 +864,24 @@ fn steps() -> Vec<Vector> {
             "arg_value",
             step(|s| {
                 s.args[0].value_type = ValueType::Float.number();
-                s.args[0].scalar = f64::NAN.to_bits().cast_signed().into();
+                s.args[0].value = f64::NAN.to_bits().cast_signed().into();
             }),
         ),
         ("arg_slot-missing", "arg_value", step(|s| s.args[3].slot = 4.into())),
-        ("arg_slot-and-scalar", "arg_value", step(|s| s.args[3].scalar = 1.into())),
-        ("arg_string-with-scalar", "arg_value", step(|s| s.args[2].scalar = 1.into())),
-        ("part_kind", "part_kind", step(|s| s.parts[0].kind = 3)),
-        ("part_reserved", "table_reserved", step(|s| s.parts[0].reserved = 1.into())),
-        ("part_text-with-position", "part_fields", step(|s| s.parts[0].position = 1)),
-        ("part_slot-with-length", "part_fields", step(|s| s.parts[1].second = 1.into())),
-        ("part_position", "part_position", step(|s| s.parts[1].position = 8)),
-        ("part_position-argument-in-command", "part_position", step(|s| s.parts[1].position = Position::Argument.number())),
-        ("part_position-word-in-argument", "part_position", step(|s| s.parts.last_mut().unwrap().position = 0)),
-        ("part_slot-missing", "part_slot", step(|s| s.parts[1].first = 3.into())),
-        ("part_text-outside", "table_text", step(|s| s.parts[0].second = u32::MAX.into())),
+        ("arg_slot-and-scalar", "arg_value", step(|s| s.args[3].value = 1.into())),
+        ("arg_string-with-slot", "arg_value", step(|s| s.args[2].slot = 1.into())),
+        ("arg_run-outside", "table_range", step(|s| s.args[2].value = (-1).into())),
+        ("part_kind", "part_kind", step(|s| s.parts[0].bits = (3 << 29).into())),
+        ("part_position", "part_position", step(|s| s.parts[0] = Part::new(PartKind::Slot, 1, 8))),
+        ("part_position-beyond-a-byte", "part_position", step(|s| s.parts[0] = Part::new(PartKind::Slot, 1, 256))),
+        (
+            "part_position-argument-in-command",
+            "part_position",
+            step(|s| s.parts[0] = Part::new(PartKind::Slot, 1, Position::Argument.number().into())),
+        ),
+        ("part_position-word-in-argument", "part_position", step(|s| *s.parts.last_mut().unwrap() = Part::new(PartKind::Slot, 1, 0))),
+        ("part_slot-missing", "part_slot", step(|s| s.parts[0].first = 3.into())),
+        ("part_text-outside", "table_text", step(|s| s.parts[3] = Part::text(TextRef::new(0, 1 << 20)).with_more())),
         (
             "part_binding-later",
             "part_binding",
@@ -849,18 +899,12 @@ fn steps() -> Vec<Vector> {
                 b.node(NodeKind::Shell, 1, &[], &[Piece::Binding(0)]);
             }),
         ),
-        ("valid_no-steps", "ok", {
-            let mut sample = Sample::new();
-            sample.steps = crate::read::steps::Steps::default();
-            sample.typed().signed(&[1])
-        }),
+        ("valid_no-steps", "ok", { Sample::with_steps(crate::read::steps::Steps::default()).typed().signed(&[1]) }),
         ("valid_deepest", "ok", {
-            let mut sample = Sample::new();
             let mut builder = Builder::default();
             (0..256).for_each(|level| builder.node(NodeKind::Group, 257 - level, &[], &[]));
             builder.node(NodeKind::Shell, 1, &[], &[Piece::Text("true")]);
-            sample.steps = builder.0;
-            sample.typed().signed(&[1])
+            Sample::with_steps(builder.0).typed().signed(&[1])
         }),
     ]
 }

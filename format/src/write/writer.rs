@@ -18,7 +18,7 @@ use crate::read::reader::{Authenticated, TRAILER, TRAILER_MAGIC, context, contra
 use crate::read::section::FRAME;
 use crate::read::slots::Slots;
 use crate::read::sources::{self, SourceFile};
-use crate::read::steps::Steps;
+use crate::read::steps::{OriginsView, Steps, StepsView};
 use crate::read::terms::Terms;
 use crate::write::frame;
 use ed25519_dalek::SigningKey;
@@ -84,26 +84,30 @@ impl PlanContents<'_> {
     /// # Errors
     /// As [`PlanContents::write`].
     pub fn write_with(&self, seed: &Seed, recipients: &[PublicKey], random: Drbg) -> Result<PlanFile, WriteError> {
-        let Self { algorithm, terms, steps, slots, target, .. } = *self;
+        let Self { algorithm, terms, slots, target, .. } = *self;
+        let program = self.program.view();
+        // A reader finds what they come from in PROGRAM.
+        let steps = StepsView { origins: OriginsView::of(&program), ..self.steps.view() };
         check::terms(terms, self.program.instruction_set, 0)?;
         check::regen(terms, !self.sub_keys.is_empty(), 0)?;
         let first = self.sources.first().filter(|first| sources::acceptable(self.sources) && first.name == terms.source_name);
         let first = first.ok_or(FormatError::Sources { offset: 0 })?;
-        check::program_spans(&self.program.view(), self.sources.len(), 0)?;
+        check::program_spans(&program, self.sources.len(), 0)?;
+        check::origins(steps.origins, 0)?;
         check::slots(slots.view(), self.sources.len(), 0)?;
-        check::steps(steps.view(), slots.slots.len(), self.sources.len(), 0)?;
-        check::plan_type(terms, steps.view(), 0)?;
+        check::steps(steps, slots.slots.len(), 0)?;
+        check::plan_type(terms, steps, 0)?;
         let mut audience = self.audience.to_vec();
         audience.sort_unstable();
         audience.dedup();
         if audience.len() > limits::AUDIENCE {
             return Err(FormatError::Audience { offset: 0 }.into());
         }
-        let plan_hash = plan_hash(algorithm, &terms.setting(target), steps.view(), slots.view())?;
+        let plan_hash = plan_hash(algorithm, &terms.setting(target), steps, slots.view())?;
         let header = Header {
             version_minor: VERSION_MINOR,
             algorithm,
-            steps: counted("number of steps", steps.nodes.len(), limits::STEPS)?,
+            steps: counted("number of steps", steps.nodes.len(), limits::NODES)?,
             values: counted("number of values", slots.slots.len(), limits::SLOTS)?,
             provenance: counted("length of the provenance", self.provenance.len(), limits::PROVENANCE_SIZE)?,
             timestamp: self.timestamp,
@@ -115,7 +119,7 @@ impl PlanContents<'_> {
         frame::start(&header, &mut body)?;
         frame::section(&mut body, Section::Terms, &archive::write(Section::Terms, terms)?);
         frame::section(&mut body, Section::Program, &archive::write(Section::Program, self.program)?);
-        frame::section(&mut body, Section::Steps, &archive::write(Section::Steps, steps)?);
+        frame::section(&mut body, Section::Steps, &archive::write(Section::Steps, self.steps)?);
         frame::section(&mut body, Section::Values, &archive::write(Section::Values, slots)?);
         frame::section(&mut body, Section::Sources, &source_list(self.sources));
         if !audience.is_empty() {

@@ -27,7 +27,6 @@ use opal_format::record::TextRef;
 use opal_format::seed::{Seed, same_commitment};
 use opal_format::shown_hash::shown_hash;
 use opal_format::slots::{Slot, Slots, SlotsView};
-use opal_format::steps::Steps;
 use std::collections::HashSet;
 
 /// Work on which a trusted contract and this host's own derivation agree. [`Comparison::agree`] alone makes one.
@@ -203,10 +202,7 @@ impl Comparison {
             unscrubbed.push(constants.unscrubbed(Some(&value), slot.is_public()));
             values.push(Some(value));
         }
-        let steps = contract.steps;
-        let steps =
-            Steps { nodes: steps.nodes.to_vec(), args: steps.args.to_vec(), parts: steps.parts.to_vec(), text: steps.text.to_vec() };
-        let plan = Plan::of(steps, slots, values, unscrubbed);
+        let plan = Plan::of(contract.steps.to_steps(), slots, values, unscrubbed);
         let moved = Moved { structure: ids, ..moved(contract.slots, plan.slots.view()) };
         let (same, was) = (moved.structure.is_empty(), ids_of(contract.slots));
         Some(Self { same, plan: Some(plan), read: Slots::default(), moved, source: Vec::new(), was })

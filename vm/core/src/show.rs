@@ -10,8 +10,7 @@ mod path;
 mod unseen;
 
 pub use command::{
-    Pairs, Text, argument, binding_name, id, node, pipeline_end, public_value, put_parts, put_scalar, scalar_text, slot_lines, step,
-    step_text,
+    Pairs, Text, argument, id, node, pipeline_end, public_value, put_pieces, put_scalar, scalar_text, slot_lines, step, step_text,
 };
 pub use document::{json_line, json_text, write_json};
 pub use escape::{Sink, beginning, escape, quoted, shown, visible};

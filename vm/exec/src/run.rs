@@ -255,11 +255,7 @@ impl<'p> Shared<'p> {
     }
 
     fn binding_name(&self, node: u32) -> String {
-        let steps = &self.plan.steps;
-        let node = usize::try_from(node).ok().and_then(|node| steps.nodes.get(node));
-        let parts = node.and_then(|node| node.args.of(&steps.args)?.first()?.parts.of(&steps.parts));
-        let name = parts.and_then(|parts| script::argument_text(self.plan, parts)).unwrap_or_default();
-        String::from_utf8_lossy(&name).into_owned()
+        String::from_utf8_lossy(self.plan.steps.view().binding_name(node)).into_owned()
     }
 
     fn patterns(&self) -> Arc<Secrets> {

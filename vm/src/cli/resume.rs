@@ -15,7 +15,7 @@ use opal_exec::run::{Labels, Start};
 use opal_format::hash::Digest;
 use opal_format::kind::NodeKind;
 use opal_format::reader::Contract;
-use opal_format::steps::{Node, PartKind};
+use opal_format::steps::{Node, Piece};
 use opal_format::tree::Tree;
 use opal_record::history::{self, Reading};
 use opal_record::journal::{Earlier, Genuine};
@@ -123,7 +123,7 @@ fn refuse_unknown(run_id: &str, unknown: &[usize], resume: &str, contract: &Cont
         "find out whether it took effect; if it may run again: `{resume} --rerun-unknown`; else make a new contract without it"
     ));
     for (node, path) in unknown.iter().zip(&paths) {
-        let span = nodes.get(*node).map_or(opal_format::record::Span::NONE, |node| node.span);
+        let span = nodes.get(*node).map_or(opal_format::record::Span::NONE, |node| plan.steps.view().span(node));
         refusal =
             refusal.at(format!("step {path} at {}: {}", place(&contract.terms.source_name, &span), step_text(&view, *node, Style::Plain)));
     }
@@ -176,18 +176,12 @@ fn nearest(nodes: &[Node], path: &str) -> String {
 
 /// A runtime binding that is made before `from` and needed after it: its step, the first that needs it, its name.
 fn missing_binding(plan: &Plan, from: usize) -> Option<(usize, usize, String)> {
-    let steps = &plan.steps;
+    let steps = plan.steps.view();
     steps.nodes.iter().enumerate().skip(from).find_map(|(user, node)| {
-        let parts = node.parts.of(&steps.parts)?;
-        let maker = parts.iter().find_map(|part| {
-            let maker = usize::try_from(part.first.to_native()).ok()?;
-            (PartKind::from_number(part.kind) == Some(PartKind::Binding) && maker < from).then_some(maker)
+        let (maker, binding) = steps.command(node).find_map(|piece| {
+            let Piece::Binding(binding, _) = piece else { return None };
+            usize::try_from(binding).ok().filter(|maker| *maker < from).map(|maker| (maker, binding))
         })?;
-        let name = steps.nodes.get(maker)?.args.of(&steps.args)?.first()?.parts.of(&steps.parts)?;
-        let text = |part: &opal_format::steps::Part| {
-            let text = opal_format::record::TextRef::new(part.first.to_native(), part.second.to_native());
-            String::from_utf8_lossy(text.of(&steps.text).unwrap_or_default()).into_owned()
-        };
-        Some((maker, user, name.iter().map(text).collect()))
+        Some((maker, user, String::from_utf8_lossy(steps.binding_name(binding)).into_owned()))
     })
 }

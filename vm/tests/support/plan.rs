@@ -3,6 +3,7 @@
 use opal_core::decorators::params;
 use opal_core::plan::{Plan, Scalar, Unscrubbed};
 use opal_format::kind::{NodeKind, PlanType, Position, ValueType};
+use opal_format::program::{TEMPLATE_HOLE, Template, TemplatePart};
 use opal_format::record::{Range, Span, TextRef};
 use opal_format::slots::{SLOT_PUBLIC, Slot, Slots};
 use opal_format::steps::{self, Node, PartKind, Steps};
@@ -91,55 +92,58 @@ fn text(pool: &mut Vec<u8>, bytes: &[u8]) -> TextRef {
     TextRef::new(number(at), number(bytes.len()))
 }
 
-fn part(steps: &mut Steps, part: &Owned) {
-    let (kind, position, first, second) = match part {
-        Owned::Text(bytes) => {
-            let at = text(&mut steps.text, bytes.as_bytes());
-            (PartKind::Text, 0, at.offset, at.length)
-        }
-        Owned::Slot(slot, position) => (PartKind::Slot, position.number(), (*slot).into(), 0.into()),
-        Owned::Binding(node, position) => (PartKind::Binding, position.number(), (*node).into(), 0.into()),
-    };
-    steps.parts.push(steps::Part { kind: kind.number(), position, reserved: 0.into(), first, second });
+fn part(steps: &mut Steps, part: &Owned) -> steps::Part {
+    match part {
+        Owned::Text(bytes) => steps::Part::text(text(&mut steps.text, bytes.as_bytes())),
+        Owned::Slot(slot, position) => steps::Part::new(PartKind::Slot, *slot, position.number().into()),
+        Owned::Binding(node, position) => steps::Part::new(PartKind::Binding, *node, position.number().into()),
+    }
+}
+
+/// A run of these parts; gives its first.
+fn run(steps: &mut Steps, parts: &[Owned]) -> u32 {
+    let first = number(steps.parts.len());
+    for (at, one) in parts.iter().enumerate() {
+        let one = part(steps, one);
+        steps.parts.push(if at + 1 < parts.len() { one.with_more() } else { one });
+    }
+    first
 }
 
 fn add(steps: &mut Steps, tree: &Tree) {
     let at = steps.nodes.len();
     let mark = steps.args.len();
     for (param, arg) in &tree.args {
-        let (value_type, scalar, parts) = match arg {
-            Arg::Int(int) => (ValueType::Int, *int, Range::EMPTY),
-            Arg::Duration(nanoseconds) => (ValueType::Duration, *nanoseconds, Range::EMPTY),
-            Arg::Text(bytes) => {
-                let mark = steps.parts.len();
-                part(steps, &Owned::Text(bytes.clone()));
-                (ValueType::String, 0, Range::new(number(mark), 1))
-            }
-            Arg::Slot(slot) => {
-                let mark = steps.parts.len();
-                part(steps, &Owned::Slot(*slot, Position::Argument));
-                (ValueType::String, 0, Range::new(number(mark), 1))
-            }
+        let (value_type, value) = match arg {
+            Arg::Int(int) => (ValueType::Int, *int),
+            Arg::Duration(nanoseconds) => (ValueType::Duration, *nanoseconds),
+            Arg::Text(bytes) => (ValueType::String, run(steps, &[Owned::Text(bytes.clone())]).into()),
+            Arg::Slot(slot) => (ValueType::String, run(steps, &[Owned::Slot(*slot, Position::Argument)]).into()),
         };
         steps.args.push(steps::Arg {
-            scalar: scalar.into(),
-            parts,
+            value: value.into(),
             slot: 0.into(),
             param: *param,
             value_type: value_type.number(),
             reserved: 0.into(),
         });
     }
-    let parts = steps.parts.len();
-    tree.parts.iter().for_each(|one| part(steps, one));
+    // The whole command stands in one hole.
+    let runs = if tree.parts.is_empty() { 0 } else { run(steps, &tree.parts) };
+    let origins = &mut steps.origins;
+    let origin = origins.templates.len();
+    let holes = usize::from(!tree.parts.is_empty());
+    let parts = Range::new(number(origins.parts.len()), number(holes));
+    let hole = TemplatePart { kind: TEMPLATE_HOLE, position: 0, alone: 0, reserved: 0, text: TextRef::EMPTY };
+    origins.parts.extend(std::iter::repeat_n(hole, holes));
+    origins.templates.push(Template { parts, name_offset: 0.into(), name_length: 0.into(), holes: 1.into(), span: Span::NONE });
     steps.nodes.push(Node {
         kind: tree.kind.number().into(),
         flags: 0.into(),
         subtree: 1.into(),
+        origin: number(origin).into(),
         args: Range::new(number(mark), number(tree.args.len())),
-        parts: Range::new(number(parts), number(tree.parts.len())),
-        header: TextRef::EMPTY,
-        span: Span::NONE,
+        runs: runs.into(),
     });
     tree.inside.iter().for_each(|child| add(steps, child));
     steps.nodes[at].subtree = number(steps.nodes.len() - at).into();

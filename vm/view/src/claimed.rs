@@ -14,6 +14,6 @@ pub const PLACES: &str = "claimed: places in the source (not compared)\n";
 /// # Errors
 /// Those of `out`.
 pub fn below_tree(out: &mut dyn Write, plan: &PlanView<'_>) -> io::Result<()> {
-    let claims = plan.steps.nodes.iter().any(|node| node.header.of(plan.steps.text).is_some_and(|header| !header.is_empty()));
+    let claims = plan.steps.nodes.iter().any(|node| !plan.steps.header(node).is_empty());
     if claims { writeln!(out, "claimed: texts of control flow, names of groups (not compared)") } else { Ok(()) }
 }

@@ -11,9 +11,9 @@ use opal_core::drift::DriftCode;
 use opal_core::refusal::place;
 use opal_core::show::{PathTable, PlanView, Style, Text, escape, node as shown_node, path_of, public_value, shown, span_json};
 use opal_format::reader::Contract;
-use opal_format::record::{Span, TextRef};
+use opal_format::record::Span;
 use opal_format::slots::{Slot, SlotsView};
-use opal_format::steps::{Node, PartKind, StepsView};
+use opal_format::steps::{Node, Piece, StepsView};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 use std::cell::OnceCell;
@@ -256,7 +256,7 @@ impl<'a> DriftReport<'a> {
             let Some(node) = self.expected.steps.nodes.get(index) else { continue };
             let step = Reached {
                 path: reach.paths.path(index),
-                span: node.span,
+                span: self.expected.steps.span(node),
                 expected: text(Some(self.expected), index),
                 actual: text(self.actual.filter(|_| index < reach.aligned), index),
             };
@@ -307,7 +307,11 @@ impl<'a> DriftReport<'a> {
     fn at(&self, out: &mut Told<'a>, index: usize) {
         let old = self.expected.steps.nodes;
         let new = self.actual.map_or(&[][..], |actual| actual.steps.nodes);
-        out.span = old.get(index).or_else(|| new.get(index)).map_or(Span::NONE, |node| node.span);
+        let place = |plan: Option<PlanView<'_>>| {
+            let steps = plan?.steps;
+            Some(steps.span(steps.nodes.get(index)?))
+        };
+        out.span = place(Some(self.expected)).or_else(|| place(self.actual)).unwrap_or(Span::NONE);
         let path = path_of(if index < old.len() { old } else { new }, index);
         out.reached.push(Reached { path, span: out.span, expected: text(Some(self.expected), index), actual: text(self.actual, index) });
     }
@@ -348,7 +352,7 @@ impl Serialize for WithDrift<'_> {
 }
 
 fn value<'a>(slots: SlotsView<'a>, slot: &'a Slot) -> Text<'a> {
-    let view = PlanView::of("", StepsView { nodes: &[], args: &[], parts: &[], text: &[] }, slots);
+    let view = PlanView::of("", StepsView::default(), slots);
     Box::new(fmt::from_fn(move |out| match public_value(&view, slot) {
         Some(value) => write!(out, "{}", shown(&value, false)),
         None => Ok(()),
@@ -397,9 +401,8 @@ impl Reach {
         let steps = plan.steps;
         let mut users = vec![Users::default(); plan.slots.slots.len()];
         for (index, node) in (0_u32..).zip(steps.nodes) {
-            let args = node.args.of(steps.args).unwrap_or_default();
-            let parts = args.iter().map(|arg| arg.parts).chain([node.parts]).flat_map(|range| range.of(steps.parts).unwrap_or_default());
-            let in_parts = parts.filter(|part| PartKind::from_number(part.kind) == Some(PartKind::Slot)).map(|part| part.first.to_native());
+            let args = steps.args_of(node);
+            let in_parts = steps.pieces(node).filter_map(|piece| if let Piece::Slot(slot, _) = piece { Some(slot) } else { None });
             for slot in args.iter().filter_map(|arg| arg.slot.to_native().checked_sub(1)).chain(in_parts) {
                 let Some(users) = usize::try_from(slot).ok().and_then(|slot| users.get_mut(slot)) else { continue };
                 // A step may name a slot more than once.
@@ -426,33 +429,26 @@ fn first_difference(old: &PlanView<'_>, new: &PlanView<'_>, differ: impl Fn([(St
 /// Whether kind, size or text without values differ.
 fn work([(old, a), (new, b)]: [(StepsView<'_>, &Node); 2]) -> bool {
     a.kind != b.kind
-        || a.header.of(old.text) != b.header.of(new.text)
+        || old.header(a) != new.header(b)
         || (a.subtree != b.subtree && a.subtree.to_native() == 1)
         || skeleton(old, a) != skeleton(new, b)
 }
 
 /// Whether what is shown of a node differs, but for its header.
 fn control([(old, a), (new, b)]: [(StepsView<'_>, &Node); 2]) -> bool {
-    let args = |steps: StepsView<'_>, node: &Node| node.args.of(steps.args).map(<[_]>::len);
-    (a.kind, a.subtree, a.flags) != (b.kind, b.subtree, b.flags) || args(old, a) != args(new, b) || skeleton(old, a) != skeleton(new, b)
+    (a.kind, a.subtree, a.flags) != (b.kind, b.subtree, b.flags) || a.args.count != b.args.count || skeleton(old, a) != skeleton(new, b)
 }
 
 /// A node's text with a mark for each value.
 fn skeleton(steps: StepsView<'_>, node: &Node) -> Vec<u8> {
     let mut out = Vec::new();
-    let args = node.args.of(steps.args).unwrap_or_default();
-    for arg in args {
-        out.extend_from_slice(&arg.scalar.to_native().to_le_bytes());
+    for arg in steps.args_of(node) {
+        out.extend_from_slice(&arg.scalar().to_le_bytes());
     }
-    for range in args.iter().map(|arg| arg.parts).chain([node.parts]) {
-        for part in range.of(steps.parts).unwrap_or_default() {
-            match PartKind::from_number(part.kind) {
-                Some(PartKind::Text) => {
-                    let text = TextRef::new(part.first.to_native(), part.second.to_native());
-                    out.extend_from_slice(text.of(steps.text).unwrap_or_default());
-                }
-                _ => out.push(0),
-            }
+    for piece in steps.pieces(node) {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(text),
+            Piece::Slot(..) | Piece::Binding(..) | Piece::Missing => out.push(0),
         }
     }
     out

@@ -3,11 +3,10 @@
 
 use opal_core::decorators::{Param, node_params};
 use opal_core::plan::Unscrubbed;
-use opal_core::show::{Exact, PlanView, Sink, Style, Text, binding_name, exact, id, public_value, put_parts, put_scalar, shown, span_json};
+use opal_core::show::{Exact, PlanView, Sink, Style, Text, exact, id, public_value, put_pieces, put_scalar, shown, span_json};
 use opal_format::kind::{NodeKind, ValueType};
-use opal_format::record::Range;
 use opal_format::slots::Slot;
-use opal_format::steps::{Arg, Node, Part, PartKind};
+use opal_format::steps::{Arg, Node, Piece, Pieces};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -232,7 +231,7 @@ impl Serialize for Step<'_, '_> {
         }
         out.serialize_entry("decorator", kind.map_or("", NodeKind::name))?;
         out.serialize_entry("path", &self.block.path)?;
-        out.serialize_entry("span", &span_json(&self.record.span))?;
+        out.serialize_entry("span", &span_json(&plan.steps.span(self.record)))?;
         out.serialize_entry("uses", &Uses { plan, node: self.record })?;
         out.end()
     }
@@ -250,7 +249,7 @@ impl Serialize for Args<'_, '_> {
         let plan = self.plan;
         let mut out = serializer.serialize_map(None)?;
         let Some(kind) = self.kind else { return out.end() };
-        let (params, args) = (node_params(kind), self.node.args.of(plan.steps.args).unwrap_or_default());
+        let (params, args) = (node_params(kind), plan.steps.args_of(self.node));
         // One group for each parameter, of which there are at most 256.
         let groups = args.chunk_by(|one, next| one.param == next.param).filter_map(|elements| {
             let number = elements.first()?.param;
@@ -261,19 +260,19 @@ impl Serialize for Args<'_, '_> {
         let mut groups: BTreeMap<String, Group<'_, '_>> = groups.collect();
         if kind.has_command() {
             groups.remove("command");
-            out.serialize_entry("command", &parts(plan, self.node.parts))?;
+            out.serialize_entry("command", &pieces(plan, plan.steps.command(self.node)))?;
         }
         if kind.is_flow() || kind == NodeKind::Group {
             groups.remove("header");
-            out.serialize_entry("header", &exact(self.node.header.of(plan.steps.text).unwrap_or_default()))?;
+            out.serialize_entry("header", &exact(plan.steps.header(self.node)))?;
         }
         groups.iter().try_for_each(|(name, group)| out.serialize_entry(name, group))?;
         out.end()
     }
 }
 
-fn parts<'p>(plan: &'p PlanView<'_>, parts: Range) -> impl Serialize + 'p {
-    Exact(move |out: &mut dyn Sink| put_parts(out, plan, parts, Style::Plain))
+fn pieces<'p>(plan: &'p PlanView<'_>, pieces: Pieces<'p>) -> impl Serialize + 'p {
+    Exact(move |out: &mut dyn Sink| put_pieces(out, plan, pieces.clone(), Style::Plain))
 }
 
 /// What one parameter was given: a value, or the elements of an Array.
@@ -302,10 +301,10 @@ impl Serialize for Argument<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (plan, arg) = (self.plan, self.arg);
         match (ValueType::from_number(arg.value_type), arg.slot.to_native()) {
-            (Some(ValueType::Int), 0) => serializer.serialize_i64(arg.scalar.to_native()),
-            (Some(ValueType::Bool), 0) => serializer.serialize_bool(arg.scalar.to_native() != 0),
-            (Some(ValueType::Float), 0) => serializer.serialize_f64(f64::from_bits(arg.scalar.to_native().cast_unsigned())),
-            (Some(ValueType::String), _) => parts(plan, arg.parts).serialize(serializer),
+            (Some(ValueType::Int), 0) => serializer.serialize_i64(arg.scalar()),
+            (Some(ValueType::Bool), 0) => serializer.serialize_bool(arg.scalar() != 0),
+            (Some(ValueType::Float), 0) => serializer.serialize_f64(f64::from_bits(arg.scalar().cast_unsigned())),
+            (Some(ValueType::String), _) => pieces(plan, plan.steps.text_of(arg)).serialize(serializer),
             _ => Exact(move |out: &mut dyn Sink| put_scalar(out, plan, arg, Style::Plain)).serialize(serializer),
         }
     }
@@ -321,39 +320,37 @@ struct Uses<'p, 'a> {
 impl Serialize for Uses<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let steps = self.plan.steps;
-        let of = move |range: Range| range.of(steps.parts).unwrap_or_default().iter();
-        let args = self.node.args.of(steps.args).unwrap_or_default().iter();
-        let in_args = args.flat_map(move |arg| {
+        let in_args = steps.args_of(self.node).iter().flat_map(move |arg| {
             let slot = arg.slot.to_native().checked_sub(1).map(Use::Slot);
-            slot.into_iter().chain(of(arg.parts).filter_map(Use::of))
+            slot.into_iter().chain(steps.text_of(arg).filter_map(Use::of))
         });
-        serializer.collect_seq(in_args.chain(of(self.node.parts).filter_map(Use::of)).map(|one| (self.plan, one)).map(Used))
+        serializer.collect_seq(in_args.chain(steps.command(self.node).filter_map(Use::of)).map(|one| (self.plan, one)).map(Used))
     }
 }
 
-enum Use<'p> {
+enum Use {
     Slot(u32),
-    Binding(&'p Part),
+    Binding(u32),
 }
 
-impl<'p> Use<'p> {
-    fn of(part: &'p Part) -> Option<Self> {
-        match PartKind::from_number(part.kind)? {
-            PartKind::Text => None,
-            PartKind::Slot => Some(Self::Slot(part.first.to_native())),
-            PartKind::Binding => Some(Self::Binding(part)),
+impl Use {
+    fn of(piece: Piece<'_>) -> Option<Self> {
+        match piece {
+            Piece::Text(_) | Piece::Missing => None,
+            Piece::Slot(slot, _) => Some(Self::Slot(slot)),
+            Piece::Binding(node, _) => Some(Self::Binding(node)),
         }
     }
 }
 
-struct Used<'p, 'a>((&'p PlanView<'a>, Use<'p>));
+struct Used<'p, 'a>((&'p PlanView<'a>, Use));
 
 impl Serialize for Used<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (plan, one) = &self.0;
         match one {
             Use::Slot(slot) => serializer.serialize_u32(*slot),
-            Use::Binding(part) => exact(binding_name(plan, part)).serialize(serializer),
+            Use::Binding(node) => exact(plan.steps.binding_name(*node)).serialize(serializer),
         }
     }
 }

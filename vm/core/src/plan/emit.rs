@@ -3,9 +3,9 @@
 use super::error::Cause;
 use crate::program::table::limits;
 use opal_format::kind::{NodeKind, Position, ValueType};
-use opal_format::record::{Range, Span, TextRef, u16_le, u32_le};
+use opal_format::record::{Range, TextRef, u16_le, u32_le};
 use opal_format::steps::{Arg, NODE_AXES, Node, Part, PartKind, Steps};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Bytes that the kernel allows in one string given to a process, its end included (`MAX_ARG_STRLEN`).
 pub const PROCESS_STRING_MAX: usize = 128 * 1024;
@@ -18,9 +18,11 @@ pub(super) struct Emitter {
     pub undecided: BTreeMap<u32, u32>,
     /// Nodes that are open: index in the table.
     open: Vec<u32>,
-    /// Program text (offset, length) to its copy in the steps' pool.
-    interned: HashMap<(u32, u32), u32>,
+    /// Where the run of parts that is being filled starts.
+    run: usize,
     text_limit: u64,
+    /// Nodes that execute, so far.
+    executing: u32,
     /// Bytes of text that nodes, arguments and commands name, shared text once for each.
     named: u64,
     /// Fuel for what was added since it was last taken: half the bytes of a record, a quarter of those of text.
@@ -36,20 +38,6 @@ impl Emitter {
         Self { text_limit, ..Self::default() }
     }
 
-    /// Copies a text of the program into the pool, once.
-    pub(super) fn intern(&mut self, text: TextRef, pool: &[u8]) -> Result<TextRef, Cause> {
-        let (offset, length) = (text.offset.to_native(), text.length.to_native());
-        if length == 0 {
-            return Ok(TextRef::EMPTY);
-        }
-        if let Some(at) = self.interned.get(&(offset, length)) {
-            return Ok(TextRef::new(*at, length));
-        }
-        let copy = self.text(text.of(pool).ok_or(Cause::Internal("text outside the pool"))?)?;
-        self.interned.insert((offset, length), copy.offset.to_native());
-        Ok(copy)
-    }
-
     fn text(&mut self, bytes: &[u8]) -> Result<TextRef, Cause> {
         let offset = index(self.steps.text.len())?;
         self.unpaid = self.unpaid.saturating_add(bytes.len() as u64 / 4);
@@ -58,7 +46,10 @@ impl Emitter {
     }
 
     /// Counts text that is named once more. A reader counts the same.
-    fn name(&mut self, length: u64) -> Result<(), Cause> {
+    ///
+    /// # Errors
+    /// [`Cause::Limit`] where the plan names too much text.
+    pub(super) fn name(&mut self, length: u64) -> Result<(), Cause> {
         self.named = self.named.saturating_add(length);
         if self.named > self.text_limit {
             return Err(Cause::Limit { what: "bytes of text", limit: self.text_limit });
@@ -66,32 +57,33 @@ impl Emitter {
         Ok(())
     }
 
-    /// Adds a node without children.
-    pub(super) fn node(&mut self, kind: NodeKind, header: TextRef, span: Span) -> Result<u32, Cause> {
+    /// Adds a node without children that comes from the template or node `origin` of the program.
+    pub(super) fn node(&mut self, kind: NodeKind, origin: u32) -> Result<u32, Cause> {
         let at = index(self.steps.nodes.len())?;
-        if at >= limits::STEPS {
+        if !kind.is_flow() {
+            self.executing = self.executing.saturating_add(1);
+        }
+        if self.executing > limits::STEPS || at >= limits::NODES {
             return Err(Cause::Limit { what: "steps", limit: u64::from(limits::STEPS) });
         }
-        self.name(u64::from(header.length.to_native()))?;
-        self.unpaid = self.unpaid.saturating_add(24);
+        self.unpaid = self.unpaid.saturating_add(12);
         self.steps.nodes.push(Node {
             kind: u16_le::from_native(kind.number()),
             flags: u16_le::from_native(0),
             subtree: u32_le::from_native(1),
+            origin: u32_le::from_native(origin),
             args: Range::EMPTY,
-            parts: Range::EMPTY,
-            header,
-            span,
+            runs: u32_le::from_native(0),
         });
         Ok(at)
     }
 
     /// Starts a node whose children follow until [`Self::close`].
-    pub(super) fn open(&mut self, kind: NodeKind, header: TextRef, span: Span) -> Result<u32, Cause> {
+    pub(super) fn open(&mut self, kind: NodeKind, origin: u32) -> Result<u32, Cause> {
         if self.open.len() >= limits::DEPTH as usize {
             return Err(Cause::Limit { what: "nested blocks", limit: u64::from(limits::DEPTH) });
         }
-        let at = self.node(kind, header, span)?;
+        let at = self.node(kind, origin)?;
         self.open.push(at);
         Ok(at)
     }
@@ -125,7 +117,7 @@ impl Emitter {
         index(self.steps.args.len())
     }
 
-    /// Number of parts so far, where the next command's or argument's parts start.
+    /// Number of parts so far, where the next run starts.
     pub(super) fn parts_mark(&self) -> Result<u32, Cause> {
         index(self.steps.parts.len())
     }
@@ -139,16 +131,27 @@ impl Emitter {
         Ok(())
     }
 
-    /// Gives the parts since `mark` to a node.
-    pub(super) fn set_parts(&mut self, at: u32, mark: u32) -> Result<(), Cause> {
-        let range = self.parts_since(mark)?;
-        self.at(at)?.parts = range;
+    /// Gives the runs since `mark` to the command of a node.
+    pub(super) fn set_runs(&mut self, at: u32, mark: u32) -> Result<(), Cause> {
+        if self.parts_mark()? > mark {
+            self.at(at)?.runs = u32_le::from_native(mark);
+        }
         Ok(())
     }
 
-    fn parts_since(&self, mark: u32) -> Result<Range, Cause> {
-        let count = index(self.steps.parts.len())?.saturating_sub(mark);
-        Ok(if count == 0 { Range::EMPTY } else { Range::new(mark, count) })
+    /// Starts the run of a hole or of a String argument.
+    pub(super) fn start_run(&mut self) {
+        self.run = self.steps.parts.len();
+    }
+
+    /// Ends the run: one without parts is an empty text.
+    pub(super) fn end_run(&mut self) {
+        if self.steps.parts.len() == self.run {
+            self.part(Part::text(TextRef::EMPTY));
+        }
+        if let Some((_, before)) = self.steps.parts.get_mut(self.run..).and_then(<[Part]>::split_last_mut) {
+            before.iter_mut().for_each(|part| *part = part.with_more());
+        }
     }
 
     fn at(&mut self, at: u32) -> Result<&mut Node, Cause> {
@@ -157,10 +160,18 @@ impl Emitter {
 
     /// Adds a scalar argument.
     pub(super) fn scalar_arg(&mut self, param: u8, value_type: ValueType, scalar: i64, slot: Option<u32>) {
-        self.unpaid = self.unpaid.saturating_add(12);
+        self.arg(param, value_type, scalar, slot);
+    }
+
+    /// Adds a String argument of the run that starts at `mark`.
+    pub(super) fn text_arg(&mut self, param: u8, mark: u32) {
+        self.arg(param, ValueType::String, i64::from(mark), None);
+    }
+
+    fn arg(&mut self, param: u8, value_type: ValueType, value: i64, slot: Option<u32>) {
+        self.unpaid = self.unpaid.saturating_add(8);
         self.steps.args.push(Arg {
-            scalar: scalar.into(),
-            parts: Range::EMPTY,
+            value: value.into(),
             slot: u32_le::from_native(slot.map_or(0, |slot| slot.saturating_add(1))),
             param,
             value_type: value_type.number(),
@@ -168,62 +179,39 @@ impl Emitter {
         });
     }
 
-    /// Adds a String argument of the parts since `mark`.
-    pub(super) fn text_arg(&mut self, param: u8, mark: u32) -> Result<(), Cause> {
-        let parts = self.parts_since(mark)?;
-        self.unpaid = self.unpaid.saturating_add(12);
-        self.steps.args.push(Arg {
-            scalar: 0.into(),
-            parts,
-            slot: u32_le::from_native(0),
-            param,
-            value_type: ValueType::String.number(),
-            reserved: u16_le::from_native(0),
-        });
-        Ok(())
-    }
-
-    /// Adds verbatim text that is in the pool already.
-    ///
-    /// # Errors
-    /// [`Cause::Limit`] where the plan names too much text.
-    pub(super) fn text_part(&mut self, text: TextRef) -> Result<(), Cause> {
-        if !text.is_empty() {
-            self.name(u64::from(text.length.to_native()))?;
-            self.part(PartKind::Text, 0, text.offset.to_native(), text.length.to_native());
-        }
-        Ok(())
-    }
-
-    /// Adds verbatim text.
+    /// Adds verbatim text to the run. Texts that follow one another are one.
     pub(super) fn bytes_part(&mut self, bytes: &[u8]) -> Result<(), Cause> {
-        // Before it is copied.
-        if bytes.len() as u64 > self.text_limit.saturating_sub(self.named) {
-            return Err(Cause::Limit { what: "bytes of text", limit: self.text_limit });
+        if bytes.is_empty() {
+            return Ok(());
         }
+        // Before it is copied.
+        self.name(bytes.len() as u64)?;
         let text = self.text(bytes)?;
-        self.text_part(text)
+        if self.steps.parts.len() > self.run
+            && let Some(last) = self.steps.parts.last_mut().filter(|last| last.kind() == Some(PartKind::Text))
+        {
+            let before = last.text_ref();
+            let length = before.length.to_native().saturating_add(text.length.to_native());
+            *last = Part::text(TextRef::new(before.offset.to_native(), length));
+            return Ok(());
+        }
+        self.part(Part::text(text));
+        Ok(())
     }
 
-    /// Adds a reference to a slot.
+    /// Adds a reference to a slot to the run.
     pub(super) fn slot_part(&mut self, slot: u32, position: Position) {
-        self.part(PartKind::Slot, position.number(), slot, 0);
+        self.part(Part::new(PartKind::Slot, slot, position.number().into()));
     }
 
-    /// Adds a reference to a runtime binding.
+    /// Adds a reference to a runtime binding to the run.
     pub(super) fn binding_part(&mut self, step: u32, position: Position) {
-        self.part(PartKind::Binding, position.number(), step, 0);
+        self.part(Part::new(PartKind::Binding, step, position.number().into()));
     }
 
-    fn part(&mut self, kind: PartKind, position: u8, first: u32, second: u32) {
-        self.unpaid = self.unpaid.saturating_add(6);
-        self.steps.parts.push(Part {
-            kind: kind.number(),
-            position,
-            reserved: u16_le::from_native(0),
-            first: u32_le::from_native(first),
-            second: u32_le::from_native(second),
-        });
+    fn part(&mut self, part: Part) {
+        self.unpaid = self.unpaid.saturating_add(4);
+        self.steps.parts.push(part);
     }
 }
 

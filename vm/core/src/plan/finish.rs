@@ -17,7 +17,7 @@ use opal_format::record::{TextRef, u16_le};
 use opal_format::regen::SubKeys;
 use opal_format::seed::{Seed, SlotKeys};
 use opal_format::slots::{SLOT_COMPUTED, SLOT_PUBLIC, SLOT_SHAPES, Slot, Slots};
-use opal_format::steps::Steps;
+use opal_format::steps::{OriginsView, Steps};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -40,8 +40,9 @@ pub(super) fn values(candidates: &mut Candidates) -> Result<Vec<DraftValue>, Cau
     Ok(values)
 }
 
-pub(super) fn draft(out: Emitter, values: Vec<DraftValue>) -> Draft {
-    let Emitter { steps, undecided, .. } = out;
+pub(super) fn draft(out: Emitter, values: Vec<DraftValue>, program: &ProgramView<'_>) -> Draft {
+    let Emitter { mut steps, undecided, .. } = out;
+    steps.origins = OriginsView::of(program).to_origins();
     Draft { steps, values, undecided }
 }
 

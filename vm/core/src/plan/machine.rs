@@ -163,7 +163,7 @@ pub fn draft(program: &Verified<'_>, resolver: &dyn Resolver, inputs: &Inputs<'_
     let values = super::finish::values(&mut machine.candidates).map_err(failed)?;
     match stopped {
         Some(error) => Err(Unfinished { error, values }),
-        None => Ok(super::finish::draft(machine.out, values)),
+        None => Ok(super::finish::draft(machine.out, values, &machine.program)),
     }
 }
 
@@ -240,6 +240,12 @@ impl Machine<'_> {
     /// Where the current instruction comes from.
     pub(super) fn span(&self) -> Span {
         let Some(pc) = self.frames.last().map(|frame| frame.pc) else { return Span::NONE };
+        // What emits a step is where its template is.
+        if let Ok(code) = at(self.program.code, pc)
+            && (code.op == Op::Shell as u8 || code.op == Op::Let as u8)
+        {
+            return at(self.program.templates, code.c.to_native()).map_or(Span::NONE, |template| template.span);
+        }
         let after = self.program.debug.partition_point(|entry| entry.pc.to_native() <= pc);
         after.checked_sub(1).and_then(|index| self.program.debug.get(index)).map_or(Span::NONE, |entry| entry.span)
     }
@@ -600,13 +606,13 @@ impl Machine<'_> {
             Op::Return => return self.end_function(),
             Op::Shell | Op::Let => {
                 let template = at(self.program.templates, c)?;
-                let holes = usize::try_from(template.holes.to_native()).map_err(|_| bug("holes"))?;
+                let holes = usize::from(template.holes.to_native());
                 if !self.force(holes, true)? {
                     return Ok(Flow::Again);
                 }
                 let values = self.pop_many(holes)?;
                 let kind = if op == Op::Let { NodeKind::Let } else { NodeKind::Shell };
-                let node = self.emit_template(kind, template, &values)?;
+                let node = self.emit_template(kind, c, template, &values)?;
                 if op == Op::Let {
                     self.stack.push(Value::plain(Data::Binding(node)));
                 }

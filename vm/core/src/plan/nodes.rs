@@ -20,9 +20,9 @@ impl Machine<'_> {
             return Ok(Flow::Again);
         }
         let values = self.pop_many(params.len())?;
-        let header = self.out.intern(node.header, self.program.text)?;
+        self.out.name(u64::from(node.header.length.to_native()))?;
         let mark = self.out.args_mark()?;
-        let opened = self.out.open(kind, header, node.span)?;
+        let opened = self.out.open(kind, c)?;
         if kind.is_flow() {
             let above = self.control.iter().rev().take_while(|control| !matches!(control, Control::Node));
             if let Some(slot) = above.filter_map(|control| if let Control::Both { slot, .. } = control { Some(*slot) } else { None }).next()

@@ -8,7 +8,7 @@ use super::splice::{self, Word};
 use super::value::{Data, Piece, Text, Value};
 use crate::program::table::limits;
 use opal_format::kind::{NodeKind, Position};
-use opal_format::program::Template;
+use opal_format::program::{TEMPLATE_TEXT, Template};
 use opal_format::record::TextRef;
 use opal_format::steps::PartKind;
 
@@ -34,27 +34,29 @@ impl Place<'_> {
 
 impl Machine<'_> {
     /// Emits a shell step or a binding from a template and the values of its holes.
-    pub(super) fn emit_template(&mut self, kind: NodeKind, template: &Template, holes: &[Value]) -> Result<u32, Cause> {
+    pub(super) fn emit_template(&mut self, kind: NodeKind, number: u32, template: &Template, holes: &[Value]) -> Result<u32, Cause> {
         let pool = self.program.text;
-        let node = self.out.node(kind, TextRef::EMPTY, template.span)?;
+        let node = self.out.node(kind, number)?;
         if kind == NodeKind::Let {
             let args = self.out.args_mark()?;
             let mark = self.out.parts_mark()?;
-            let name = self.out.intern(template.name, pool)?;
-            self.out.text_part(name)?;
-            self.out.text_arg(crate::decorators::params::LET_NAME, mark)?;
+            self.out.start_run();
+            self.out.bytes_part(template.name().of(pool).unwrap_or_default())?;
+            self.out.end_run();
+            self.out.text_arg(crate::decorators::params::LET_NAME, mark);
             self.out.set_args(node, args)?;
         }
         let mark = self.out.parts_mark()?;
         let parts = template.parts.of(self.program.template_parts).ok_or(Cause::Internal("template parts"))?;
         let mut holes = holes.iter();
         let mut word = Word::default();
+        let mut size = 0_usize;
         let document = parts.iter().any(|part| splice::starts_document(part.text.of(pool).unwrap_or_default()));
         for (index, part) in parts.iter().enumerate() {
-            if part.kind == 0 {
+            if part.kind == TEMPLATE_TEXT {
                 word.text(part.text.of(pool).unwrap_or_default());
-                let text = self.out.intern(part.text, pool)?;
-                self.out.text_part(text)?;
+                self.out.name(u64::from(part.text.length.to_native()))?;
+                size = size.saturating_add(part.text.length.to_native() as usize);
                 continue;
             }
             let hole = holes.next().ok_or(Cause::Internal("a hole without a value"))?;
@@ -64,14 +66,16 @@ impl Machine<'_> {
             if position == Position::Redirect {
                 self.check_redirect(hole, &mut word)?;
             }
+            self.out.start_run();
             self.emit_hole(
                 part.alone == 1,
                 hole,
                 Place { position, before, after, file: word.opens_file(), braces: word.braces(), document },
             )?;
+            self.out.end_run();
         }
-        self.out.set_parts(node, mark)?;
-        self.check_script(mark)?;
+        self.out.set_runs(node, mark)?;
+        self.check_script(size, mark)?;
         Ok(node)
     }
 
@@ -213,20 +217,23 @@ impl Machine<'_> {
     /// A String argument: verbatim text and slots.
     pub(super) fn emit_text_argument(&mut self, param: u8, value: &Value) -> Result<(), Cause> {
         let mark = self.out.parts_mark()?;
+        self.out.start_run();
         self.emit_scalar(value, Place::ARGUMENT)?;
-        self.out.text_arg(param, mark)
+        self.out.end_run();
+        self.out.text_arg(param, mark);
+        Ok(())
     }
 
-    /// Refuses a command above what the kernel gives to a process.
-    fn check_script(&self, mark: u32) -> Result<(), Cause> {
+    /// Refuses a command above what the kernel gives to a process: `text` bytes of its template, and its runs since `mark`.
+    fn check_script(&self, text: usize, mark: u32) -> Result<(), Cause> {
         /// Room for what the executor adds: the first line, and the name of each value.
         const OVERHEAD: usize = 4096;
         const PER_VALUE: usize = 64;
         let from = usize::try_from(mark).map_err(|_| Cause::Internal("parts"))?;
-        let mut size = OVERHEAD;
+        let mut size = OVERHEAD.saturating_add(text);
         for part in self.out.steps.parts.get(from..).unwrap_or_default() {
-            size = size.saturating_add(match PartKind::from_number(part.kind) {
-                Some(PartKind::Text) => usize::try_from(part.second.to_native()).unwrap_or(usize::MAX),
+            size = size.saturating_add(match part.kind() {
+                Some(PartKind::Text) => usize::try_from(part.text_ref().length.to_native()).unwrap_or(usize::MAX),
                 Some(PartKind::Slot) => self.inlined_size(part.first.to_native())?.saturating_add(PER_VALUE),
                 _ => PER_VALUE,
             });

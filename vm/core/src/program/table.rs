@@ -206,6 +206,8 @@ pub mod limits {
     pub const FUEL: u64 = 1 << 27;
     /// Steps of a plan.
     pub const STEPS: u32 = 1_000_000;
+    /// Nodes of a plan, control flow included.
+    pub const NODES: u32 = 2_000_000;
     /// Slots of a plan.
     pub const SLOTS: u32 = 1_000_000;
     /// Bytes of text in a plan.

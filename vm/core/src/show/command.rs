@@ -7,9 +7,8 @@ use crate::duration;
 use crate::plan::quote;
 use opal_format::canonical::{self, CanonicalValue};
 use opal_format::kind::{NodeKind, Position, ValueType};
-use opal_format::record::{Range, TextRef};
 use opal_format::slots::Slot;
-use opal_format::steps::{Arg, Node, Part, PartKind};
+use opal_format::steps::{Arg, Node, Piece, Pieces};
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 
@@ -17,34 +16,16 @@ use std::fmt::{self, Display};
 pub type Text<'a> = Box<dyn Display + 'a>;
 
 /// Writes the command of a node, or the text of an argument: verbatim text, public values as data, placeholders for the rest.
-pub fn put_parts(out: &mut dyn Sink, plan: &PlanView<'_>, parts: Range, style: Style) -> fmt::Result {
-    parts.of(plan.steps.parts).unwrap_or_default().iter().try_for_each(|part| put_part(out, plan, part, style))
-}
-
-fn put_part(out: &mut dyn Sink, plan: &PlanView<'_>, part: &Part, style: Style) -> fmt::Result {
-    match PartKind::from_number(part.kind) {
-        Some(PartKind::Text) => out.text(text_of(plan, part)),
-        Some(PartKind::Slot) => {
-            let position = Position::from_number(part.position).unwrap_or(Position::Word);
-            put_slot(out, plan, part.first.to_native(), position, style)
-        }
-        Some(PartKind::Binding) => {
+pub fn put_pieces(out: &mut dyn Sink, plan: &PlanView<'_>, mut pieces: Pieces<'_>, style: Style) -> fmt::Result {
+    pieces.try_for_each(|piece| match piece {
+        Piece::Text(text) => out.text(text),
+        Piece::Slot(slot, position) => put_slot(out, plan, slot, position, style),
+        Piece::Binding(node, _) => {
             out.mark(&"@let.")?;
-            out.name(binding_name(plan, part))
+            out.name(plan.steps.binding_name(node))
         }
-        None => Ok(()),
-    }
-}
-
-fn text_of<'a>(plan: &PlanView<'a>, part: &Part) -> &'a [u8] {
-    TextRef::new(part.first.to_native(), part.second.to_native()).of(plan.steps.text).unwrap_or_default()
-}
-
-/// The name of the `@let` that a part refers to. The format has it as one piece of text.
-pub fn binding_name<'a>(plan: &PlanView<'a>, part: &Part) -> &'a [u8] {
-    let node = usize::try_from(part.first.to_native()).ok().and_then(|index| plan.steps.nodes.get(index));
-    let name = node.and_then(|node| node.args.of(plan.steps.args)?.first()?.parts.of(plan.steps.parts)?.first());
-    name.filter(|name| name.kind == PartKind::Text.number()).map(|name| text_of(plan, name)).unwrap_or_default()
+        Piece::Missing => Ok(()),
+    })
 }
 
 fn put_slot(out: &mut dyn Sink, plan: &PlanView<'_>, number: u32, position: Position, style: Style) -> fmt::Result {
@@ -108,7 +89,7 @@ pub fn put_scalar(out: &mut dyn Sink, plan: &PlanView<'_>, arg: &Arg, style: Sty
     if let Some(slot) = arg.slot.to_native().checked_sub(1) {
         return put_slot(out, plan, slot, Position::Argument, style);
     }
-    let scalar = arg.scalar.to_native();
+    let scalar = arg.scalar();
     match ValueType::from_number(arg.value_type) {
         Some(ValueType::Duration) => out.mark(&duration::format(scalar)),
         Some(ValueType::Bool) => out.mark(&(scalar != 0)),
@@ -127,7 +108,7 @@ fn put_argument(out: &mut fmt::Formatter<'_>, plan: &PlanView<'_>, arg: &Arg, st
     let quote = if quoted { "\"" } else { "" };
     out.write_str(quote)?;
     let mut escaper = Escaper::new(out, true).quoted(quoted).among_placeholders();
-    if quoted { put_parts(&mut escaper, plan, arg.parts, style) } else { put_scalar(&mut escaper, plan, arg, style) }?;
+    if quoted { put_pieces(&mut escaper, plan, plan.steps.text_of(arg), style) } else { put_scalar(&mut escaper, plan, arg, style) }?;
     escaper.finish()?;
     out.write_str(quote)
 }
@@ -170,13 +151,13 @@ pub fn node<'a>(plan: &'a PlanView<'_>, node: &'a Node, style: Style) -> impl Di
 
 fn put_node(out: &mut fmt::Formatter<'_>, plan: &PlanView<'_>, node: &Node, style: Style) -> fmt::Result {
     let Some(kind) = node.kind() else { return Ok(()) };
-    let header = node.header.of(plan.steps.text).unwrap_or_default();
+    let header = plan.steps.header(node);
     if kind.has_command() {
         if kind == NodeKind::Let {
             write!(out, "{} ", style.painted(36, kind.name()))?;
         }
         let mut escaper = Escaper::new(out, true).among_placeholders();
-        put_parts(&mut escaper, plan, node.parts, style)?;
+        put_pieces(&mut escaper, plan, plan.steps.command(node), style)?;
         return escaper.finish();
     }
     if kind.is_flow() {
@@ -193,7 +174,7 @@ fn put_node(out: &mut fmt::Formatter<'_>, plan: &PlanView<'_>, node: &Node, styl
     if kind == NodeKind::Tty {
         return out.write_str(" (the terminal itself, not scrubbed)");
     }
-    let args = node.args.of(plan.steps.args).unwrap_or_default();
+    let args = plan.steps.args_of(node);
     if !args.is_empty() || kind.is_operation() {
         out.write_str("(")?;
         put_arguments(out, plan, kind, args, style)?;

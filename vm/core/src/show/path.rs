@@ -114,7 +114,7 @@ impl Iterator for Paths<'_> {
 mod tests {
     use super::*;
     use opal_format::kind::NodeKind;
-    use opal_format::record::{Range, Span, TextRef};
+    use opal_format::record::Range;
 
     #[test]
     fn a_table_gives_the_paths_that_a_walk_gives() {
@@ -122,10 +122,9 @@ mod tests {
             kind: NodeKind::Group.number().into(),
             flags: 0.into(),
             subtree: subtree.into(),
+            origin: 0.into(),
             args: Range::EMPTY,
-            parts: Range::EMPTY,
-            header: TextRef::EMPTY,
-            span: Span::NONE,
+            runs: 0.into(),
         };
         let nodes: Vec<Node> = [1, 5, 1, 2, 1, 1, 3, 2, 1, 1].into_iter().map(node).collect();
         let table = PathTable::new(&nodes);

@@ -129,14 +129,20 @@ impl Assembler {
     pub(crate) fn template(&mut self, name: &str, parts: &[Option<&str>]) -> u32 {
         let name = self.text(name);
         let first = self.program.template_parts.len();
-        let mut holes = 0u32;
+        let mut holes = 0u16;
         for part in parts {
             let text = self.text(part.unwrap_or_default());
-            holes += u32::from(part.is_none());
+            holes += u16::from(part.is_none());
             self.program.template_parts.push(TemplatePart { kind: u8::from(part.is_none()), position: 0, alone: 0, reserved: 0, text });
         }
         let parts = range(first, self.program.template_parts.len());
-        self.program.templates.push(Template { parts, holes: holes.into(), name, span: Span::NONE });
+        self.program.templates.push(Template {
+            parts,
+            name_offset: name.offset,
+            name_length: u16::try_from(name.length.to_native()).unwrap().into(),
+            holes: holes.into(),
+            span: Span::NONE,
+        });
         index(self.program.templates.len() - 1)
     }
 

@@ -82,7 +82,7 @@ const TABLES: &[Case] = &[
     }),
     (Rule::Text, "name of a binding", |a, bad| {
         one_step(a);
-        if bad { a.program.templates[0].name = TextRef::new(0, u32::MAX) }
+        if bad { a.program.templates[0].name_offset = u32::MAX.into() }
     }),
     (Rule::TextUnused, "at the end of the pool", |a, bad| {
         one_step(a);
@@ -326,9 +326,17 @@ const TABLES: &[Case] = &[
         one_step(a);
         a.program.template_parts[2].text = TextRef::new(0, u32::from(bad));
     }),
+    (Rule::TemplatePart, "an empty text", |a, bad| {
+        one_step(a);
+        a.template("", &[Some(if bad { "" } else { "date" })]);
+    }),
+    (Rule::TemplatePart, "two texts", |a, bad| {
+        one_step(a);
+        a.template("", &[Some("da"), if bad { Some("te") } else { None }]);
+    }),
     (Rule::TemplateHoles, "one too many", |a, bad| {
         a.command(0, 0, &[c(Op::Const, INT), c(Op::Shell, HOLE), ret()]);
-        a.program.templates[1].holes = (1 + u32::from(bad)).into();
+        a.program.templates[1].holes = (1 + u16::from(bad)).into();
     }),
     (Rule::TemplateName, "not an identifier", |a, bad| {
         one_step(a);

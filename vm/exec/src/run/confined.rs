@@ -77,7 +77,8 @@ impl Shared<'_> {
     pub(super) fn confined_by(&self, node: usize) -> Vec<ConfinedBy> {
         let policy = self.options.sandbox.keys().into_iter().map(|key| ConfinedBy { rule: format!("policy {key}"), span: Span::NONE });
         let blocks = around(&self.plan.steps.nodes, node);
-        policy.chain(blocks.map(|(kind, node)| ConfinedBy { rule: kind.name().to_owned(), span: node.span })).collect()
+        let steps = self.plan.steps.view();
+        policy.chain(blocks.map(|(kind, node)| ConfinedBy { rule: kind.name().to_owned(), span: steps.span(node) })).collect()
     }
 }
 
@@ -101,11 +102,9 @@ impl Worker<'_, '_> {
     /// The places that a parameter lists, as they are when the block begins; relative ones start at the directory of the block.
     fn places(&self, node: &Node, param: u8, scope: Scope<'_>) -> Result<Vec<Place>, FailureCause> {
         use std::os::unix::ffi::OsStrExt as _;
-        let steps = &self.shared.plan.steps;
         let args = self.args(node, param);
         args.map(|arg| {
-            let text = arg.parts.of(&steps.parts).and_then(|parts| argument_text(self.shared.plan, parts));
-            let text = text.ok_or(FailureCause::NoValue)?;
+            let text = argument_text(self.shared.plan, arg).ok_or(FailureCause::NoValue)?;
             let path = Path::new(std::ffi::OsStr::from_bytes(&text));
             let found = if text.is_empty() { Err(std::io::ErrorKind::NotFound.into()) } else { Place::find(&scope.directory.join(path)) };
             found.map_err(|error| FailureCause::NoPlace(self.shown(path), error))

@@ -247,9 +247,8 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn script(&self, node: &Node) -> Result<Script, FailureCause> {
-        let parts = node.parts.of(&self.shared.plan.steps.parts).ok_or(FailureCause::NoValue)?;
         let held = |binding| locked(&self.shared.bindings).iter().rev().find(|(node, _)| *node == binding).map(|(_, value)| value.clone());
-        render(self.shared.plan, parts, held)
+        render(self.shared.plan, self.shared.plan.steps.view().command(node), held)
     }
 
     /// A runtime binding: the step assigns, then says what it assigned.
@@ -536,10 +535,7 @@ impl<'s, 'p> Worker<'s, 'p> {
     }
 
     fn workdir(&mut self, index: usize, node: &Node, inside: Vec<usize>, scope: Scope<'_>) -> Flow {
-        let text = self.arg(node, params::WORKDIR_PATH).and_then(|arg| {
-            let parts = arg.parts.of(&self.shared.plan.steps.parts)?;
-            argument_text(self.shared.plan, parts)
-        });
+        let text = self.arg(node, params::WORKDIR_PATH).and_then(|arg| argument_text(self.shared.plan, arg));
         let Some(text) = text else { return self.failed(index, FailureCause::NoValue, b"", Duration::ZERO) };
         let wanted = Path::new(std::ffi::OsStr::from_bytes(&text));
         let directory = settled(&scope.directory.join(wanted));
@@ -674,7 +670,7 @@ impl<'s, 'p> Worker<'s, 'p> {
 
     /// The arguments for a parameter: of one that takes an Array, its elements.
     pub(super) fn args(&self, node: &Node, param: u8) -> impl Iterator<Item = &'p Arg> + use<'p> {
-        node.args.of(&self.shared.plan.steps.args).unwrap_or_default().iter().filter(move |arg| arg.param == param)
+        self.shared.plan.steps.view().args_of(node).iter().filter(move |arg| arg.param == param)
     }
 
     pub(super) fn arg(&self, node: &Node, param: u8) -> Option<&'p Arg> {
@@ -690,7 +686,7 @@ impl<'s, 'p> Worker<'s, 'p> {
         if let Some(slot) = arg.slot.to_native().checked_sub(1) {
             return self.shared.plan.values.get(usize::try_from(slot).ok()?)?.clone();
         }
-        let scalar = arg.scalar.to_native();
+        let scalar = arg.scalar();
         Some(match ValueType::from_number(arg.value_type)? {
             ValueType::Int => Scalar::Int(scalar),
             ValueType::Float => Scalar::Float(f64::from_bits(scalar.cast_unsigned())),

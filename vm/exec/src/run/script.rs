@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, faccessat};
 use opal_format::kind::Position;
-use opal_format::record::TextRef;
-use opal_format::steps::{Part, PartKind};
+use opal_format::steps::{Arg, Piece, Pieces};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::environment::VALUE_PREFIX;
@@ -37,32 +36,30 @@ impl Drop for Script {
 
 /// Renders a command. `binding` gives the value of a runtime binding; fails where a value is missing or holds NUL, or where one
 /// would make a redirection open a network connection.
-pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Option<Zeroizing<Vec<u8>>>) -> Result<Script, FailureCause> {
+pub(super) fn render(plan: &Plan, pieces: Pieces<'_>, binding: impl Fn(u32) -> Option<Zeroizing<Vec<u8>>>) -> Result<Script, FailureCause> {
     let missing = || FailureCause::NoValue;
     let index = |number: u32| usize::try_from(number).ok();
     let mut body = Vec::new();
     let mut script = Script { text: Vec::new(), values: Vec::new() };
-    let mut known: Vec<(PartKind, u32)> = Vec::new();
+    let mut known: Vec<(bool, u32)> = Vec::new();
     let mut word = Word::default();
-    let text = |part: &Part| {
-        let is_text = PartKind::from_number(part.kind) == Some(PartKind::Text);
-        is_text.then(|| TextRef::new(part.first.to_native(), part.second.to_native()).of(&plan.steps.text)).flatten()
-    };
     // In the body of a here-document, and in what may be a brace expansion, quotes are no protection.
-    let document = parts.iter().filter_map(text).any(starts_document);
-    for part in parts {
-        let first = part.first.to_native();
-        let position = Position::from_number(part.position).ok_or_else(missing)?;
-        let kind = PartKind::from_number(part.kind).ok_or_else(missing)?;
-        let value = match kind {
-            PartKind::Text => {
-                let text = text(part).ok_or_else(missing)?;
+    let document = has_document(pieces.clone());
+    for piece in pieces {
+        let (is_slot, first, position) = match piece {
+            Piece::Text(text) => {
                 word.text(text);
                 body.extend_from_slice(text);
                 continue;
             }
-            PartKind::Slot => index(first).and_then(|slot| plan.values.get(slot)?.as_ref()).ok_or_else(missing)?.text(),
-            PartKind::Binding => binding(first).ok_or_else(missing)?,
+            Piece::Slot(slot, position) => (true, slot, position),
+            Piece::Binding(node, position) => (false, node, position),
+            Piece::Missing => return Err(missing()),
+        };
+        let value = if is_slot {
+            index(first).and_then(|slot| plan.values.get(slot)?.as_ref()).ok_or_else(missing)?.text()
+        } else {
+            binding(first).ok_or_else(missing)?
         };
         if position == Position::Redirect {
             word.value(&value);
@@ -70,7 +67,7 @@ pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Optio
                 return Err(FailureCause::NetworkRedirect);
             }
         }
-        let public = kind == PartKind::Slot && index(first).and_then(|slot| plan.slots.slots.get(slot)).ok_or_else(missing)?.is_public();
+        let public = is_slot && index(first).and_then(|slot| plan.slots.slots.get(slot)).ok_or_else(missing)?.is_public();
         let travels = document || word.braces() || holds_marks(&value) || (position == Position::Integer && ends_in_colon(&body, &value));
         if public && !travels {
             if position == Position::DoubleQuoted && ends_in_name(&body) {
@@ -79,13 +76,13 @@ pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Optio
             body.extend_from_slice(&quoted(&value, position, false));
             continue;
         }
-        let number = match known.iter().position(|one| *one == (kind, first)) {
+        let number = match known.iter().position(|one| *one == (is_slot, first)) {
             Some(number) => number,
             None => {
                 let mut entry = format!("{VALUE_PREFIX}{}=", known.len()).into_bytes();
                 entry.extend_from_slice(&value);
                 script.values.push(CString::new(entry).map_err(|_| missing())?);
-                known.push((kind, first));
+                known.push((is_slot, first));
                 known.len().saturating_sub(1)
             }
         };
@@ -111,15 +108,34 @@ pub(super) fn render(plan: &Plan, parts: &[Part], binding: impl Fn(u32) -> Optio
     Ok(script)
 }
 
+/// Whether a text starts a here-document. Texts that follow one another are one: `plan_hash` does not say where one ends.
+fn has_document(pieces: Pieces<'_>) -> bool {
+    let mut text = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(more) => text.extend_from_slice(more),
+            Piece::Slot(..) | Piece::Binding(..) | Piece::Missing => {
+                if starts_document(&text) {
+                    return true;
+                }
+                text.clear();
+            }
+        }
+    }
+    starts_document(&text)
+}
+
 /// A String argument of a decorator: verbatim text and values, no shell involved.
-pub(super) fn argument_text(plan: &Plan, parts: &[Part]) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn argument_text(plan: &Plan, arg: &Arg) -> Option<Zeroizing<Vec<u8>>> {
+    if !arg.is_text() {
+        return None;
+    }
     let mut out = Zeroizing::new(Vec::new());
-    for part in parts {
-        let first = part.first.to_native();
-        match PartKind::from_number(part.kind)? {
-            PartKind::Text => out.extend_from_slice(TextRef::new(first, part.second.to_native()).of(&plan.steps.text)?),
-            PartKind::Slot => out.extend_from_slice(&plan.values.get(usize::try_from(first).ok()?)?.as_ref()?.text()),
-            PartKind::Binding => return None,
+    for piece in plan.steps.view().text_of(arg) {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(text),
+            Piece::Slot(slot, _) => out.extend_from_slice(&plan.values.get(usize::try_from(slot).ok()?)?.as_ref()?.text()),
+            Piece::Binding(..) | Piece::Missing => return None,
         }
     }
     Some(out)

@@ -67,7 +67,7 @@ impl Shared<'_> {
         let failure = StepFailure {
             node,
             path: self.path(node),
-            span: record.map_or(Span::NONE, |record| record.span),
+            span: record.map_or(Span::NONE, |record| self.plan.steps.view().span(record)),
             command: node.map(|node| step_text(&self.view(), node, Style::Plain)).unwrap_or_default(),
             cause,
             stderr: String::from_utf8_lossy(stderr).into_owned(),

@@ -122,7 +122,7 @@ impl Worker<'_, '_> {
         let Some(arg) = self.arg(node, params::OPERATION) else { return Some(Zeroizing::new(Vec::new())) };
         match self.scalar(node, params::OPERATION) {
             Some(scalar) => Some(scalar.text()),
-            None => argument_text(self.shared.plan, arg.parts.of(&self.shared.plan.steps.parts)?),
+            None => argument_text(self.shared.plan, arg),
         }
     }
 
@@ -160,7 +160,7 @@ impl Shared<'_> {
     /// What an operation needed and what it got. The argument is shown as in the plan, with placeholders.
     fn unexpected(&self, node: &Node, kind: NodeKind, unmet: Unmet, input: &[u8]) -> FailureCause {
         let view = self.view();
-        let arg = node.args.of(view.steps.args).and_then(<[_]>::first);
+        let arg = view.steps.args_of(node).first();
         let arg = arg.map(|arg| argument(&view, arg, Style::Plain).to_string()).unwrap_or_default();
         let comparison = || arg.trim_matches('"').to_owned();
         let expected = match unmet {

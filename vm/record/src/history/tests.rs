@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use opal_core::event::{At, Done, Effects, Which};
-use opal_format::record::{Range as Place, Span, TextRef};
+use opal_format::record::Range as Place;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -69,16 +69,8 @@ impl Plan {
             Part::Parallel(_, inside) => (Parallel, inside.as_slice()),
         };
         let index = self.nodes.len();
-        let (args, parts) = (Place::EMPTY, Place::EMPTY);
-        self.nodes.push(Node {
-            kind: kind.number().into(),
-            flags: 0.into(),
-            subtree: 1.into(),
-            args,
-            parts,
-            header: TextRef::EMPTY,
-            span: Span::NONE,
-        });
+        let kind = kind.number().into();
+        self.nodes.push(Node { kind, flags: 0.into(), subtree: 1.into(), origin: 0.into(), args: Place::EMPTY, runs: 0.into() });
         self.parts.push(part.clone());
         inside.iter().for_each(|part| self.add(part));
         if let Part::Try(_, catch, finally) = part {

@@ -184,7 +184,7 @@ impl<'a> Pass<'a> {
                 .and_then(|import| import.args.of(view.import_args))
                 .map(|arguments| arguments.iter().map(|argument| u32::from(argument.computed)).sum()),
             Pops::FunctionParams => at(view.functions, c).map(|function| u32::from(function.params.to_native())),
-            Pops::Holes => at(view.templates, c).map(|template| template.holes.to_native()),
+            Pops::Holes => at(view.templates, c).map(|template| template.holes.to_native().into()),
             Pops::NodeArgs => at(view.nodes, c).map(|node| node.params.count.to_native()),
         };
         count.ok_or(Rule::Operand)
@@ -216,7 +216,7 @@ impl<'a> Pass<'a> {
             return Ok(());
         }
         let template = at(self.view.templates, c).ok_or(Rule::Operand)?;
-        ensure(template.name.is_empty() == (op == Op::Shell), Rule::TemplateName)
+        ensure(template.name().is_empty() == (op == Op::Shell), Rule::TemplateName)
     }
 
     /// Checks that a step or node may stand here, and counts it with the frame that it belongs to.

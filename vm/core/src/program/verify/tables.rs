@@ -4,7 +4,9 @@ use super::{NAME_MAX, Rule, Table, VerifyError, at};
 use crate::decorators::{self, PASS_ENV, Param};
 use crate::program::table::INSTRUCTION_SET;
 use opal_format::kind::{Position, ValueType};
-use opal_format::program::{Constant, IMPORT_PUBLIC, Import, ImportArg, NodeUse, ProgramView, Template, TemplatePart};
+use opal_format::program::{
+    Constant, IMPORT_PUBLIC, Import, ImportArg, NodeUse, ProgramView, TEMPLATE_HOLE, TEMPLATE_TEXT, Template, TemplatePart,
+};
 use opal_format::record::{Range, TextRef};
 
 /// Takes runs of a table for its owners: each starts where the one before ended, and the last ends the table. So records have one owner
@@ -84,7 +86,7 @@ pub(super) fn check(view: &ProgramView<'_>) -> Result<(), VerifyError> {
 fn pool_is_used(view: &ProgramView<'_>) -> bool {
     let constants = view.constants.iter().map(|constant| constant.text);
     let nodes = view.nodes.iter().map(|node| node.header);
-    let templates = view.templates.iter().map(|template| template.name).chain(view.template_parts.iter().map(|part| part.text));
+    let templates = view.templates.iter().map(|template| template.name()).chain(view.template_parts.iter().map(|part| part.text));
     let names = view.functions.iter().map(|function| function.name).chain(view.globals.iter().map(|global| global.name));
     let texts = constants.chain(nodes).chain(templates).chain(names).filter(|text| !text.is_empty());
     let mut texts: Vec<(u32, u32)> = texts.map(|text| (text.offset.to_native(), text.length.to_native())).collect();
@@ -186,12 +188,13 @@ fn check_node(pool: &str, params: &[u8], node: &NodeUse) -> Result<(), Rule> {
 
 fn check_template(pool: &str, parts: &[TemplatePart], template: &Template) -> Result<(), Rule> {
     let mut holes = 0u32;
+    let mut after_text = false;
     for part in parts {
         let text = text(pool, part.text)?;
         ensure(part.reserved == 0, Rule::Reserved)?;
         let well_formed = match part.kind {
-            0 => part.position == 0 && part.alone == 0,
-            1 => {
+            TEMPLATE_TEXT => part.position == 0 && part.alone == 0 && !text.is_empty() && !after_text,
+            TEMPLATE_HOLE => {
                 holes = holes.saturating_add(1);
                 let position = Position::from_number(part.position);
                 text.is_empty() && part.alone <= 1 && position.is_some_and(|position| position != Position::Argument)
@@ -199,10 +202,11 @@ fn check_template(pool: &str, parts: &[TemplatePart], template: &Template) -> Re
             _ => false,
         };
         ensure(well_formed, Rule::TemplatePart)?;
+        after_text = part.kind == TEMPLATE_TEXT;
     }
-    ensure(template.holes.to_native() == holes, Rule::TemplateHoles)?;
-    let name = text(pool, template.name)?;
-    ensure(template.name.length.to_native() <= NAME_MAX, Rule::TemplateName)?;
+    ensure(u32::from(template.holes.to_native()) == holes, Rule::TemplateHoles)?;
+    let name = text(pool, template.name())?;
+    ensure(u32::from(template.name_length.to_native()) <= NAME_MAX, Rule::TemplateName)?;
     let identifier = name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
     ensure(identifier && !name.bytes().next().is_some_and(|byte| byte.is_ascii_digit()), Rule::TemplateName)
 }
