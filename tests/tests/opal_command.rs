@@ -276,7 +276,7 @@ fn a_plan_is_shown_hashed_written_and_executed() {
 fn without_a_terminal_nothing_is_asked_and_none_is_lent() {
     let host = host();
     let ended = in_a_session(&host, &["--wait"], &["opal", "terminal"]).stdin(Stdio::null()).output().expect("setsid starts");
-    Ended::from(ended).expect(69).says("error[no_terminal]");
+    Ended::from(ended).expect(69).says("error[missing_terminal]");
     opal(&host, &["where", "--confirm"]).expect(64).says("error[no_terminal]").says("--yes");
     assert!(!host.work().join(host.named("SITE")).exists());
     opal(&host, &["where", "--confirm", "--yes"]).expect(0);

@@ -80,9 +80,10 @@ fn words(words: &[&[u8]]) -> Vec<u8> {
     words.iter().flat_map(|word| [*word, b"\0"].concat()).collect()
 }
 
-/// Whether a value can name a file, and a program: bash takes a command that starts with `%` for a job.
+/// Whether a value can name a file, and a program: bash takes a command that starts with `%` for a job, and has `.` and `[` itself.
 fn is_file_name(value: &[u8]) -> bool {
-    !value.is_empty() && value.len() < 200 && !value.contains(&b'/') && value[0] != b'%' && value != b"." && value != b".."
+    let is_taken = [&b"."[..], b"..", b"["].contains(&value) || value.starts_with(b"%");
+    !value.is_empty() && value.len() < 200 && !value.contains(&b'/') && !is_taken
 }
 
 /// One step with a value in every position, and what is received there. `reference` stands for the value in shell text.

@@ -127,7 +127,7 @@ codes! {
     UnexpectedContract 20 "unexpected_contract" "the contract is not the one that was expected" "review it, then pass its hash with `--expect`";
     ContractRevoked 20 "contract_revoked" "this contract is revoked" "make a new contract: this one is in /etc/opal/revoked";
     KeyRevoked 20 "key_revoked" "a key that signed is revoked" "plan and sign again with a key that is not in /etc/opal/revoked";
-    SignatureMismatch 20 "signature_mismatch" "a signature does not match the contents" "have it signed again: `opalc sign FILE`";
+    SignatureMismatch 20 "signature_mismatch" "a signature does not match the contents" MAKE_ANOTHER;
     SignatureMalformed 20 "signature_malformed" "a signature cannot be read" "have it signed again: `opalc sign FILE`";
     SignatureNamespace 20 "signature_namespace" "a signature was made for another purpose" "have it signed again: `opalc sign FILE`";
     SignatureKey 20 "signature_key" "a signature names a key that is refused" "have it signed again: `opalc sign FILE`";
@@ -233,7 +233,8 @@ codes! {
     NoProc 69 "no_proc" "/proc is not there" "mount it: `mount -t proc proc /proc`";
     NoThread 69 "no_thread" "the system starts no thread" "look at `ulimit -a`";
     System 69 "system" "the operating system refused something that every run needs" "look at `ulimit -a`";
-    NoTerminal 64 "no_terminal" "there is no terminal where one is needed" "run it with `opal` on a terminal, in the foreground";
+    NoTerminal 64 "no_terminal" "there is no terminal to ask or to show a value on" "run it on a terminal";
+    MissingTerminal 69 "missing_terminal" "there is no terminal for a `@tty` block" "run it with `opal` on a terminal, in the foreground";
     TtyInContract 65 "tty_in_contract" "a contract may not lend a terminal" "run it directly, `opal TARGET`; or take what is inside out of the block";
     CannotMakeContract 65 "cannot_make_contract" "the plan does not fit into a contract" "split the work into several contracts";
     ArgumentNotScalar 65 "argument_not_scalar" "an argument of the contract is an Array or a Map" "make the contract again";

@@ -482,7 +482,7 @@ fn refuse_run(error: &RunError) -> Refusal {
     let code = match error {
         RunError::Unsupported { .. } => Code::UnsupportedBlock,
         RunError::Unenforceable { .. } => Code::Unenforceable,
-        RunError::NoTerminal { .. } => Code::NoTerminal,
+        RunError::NoTerminal { .. } => Code::MissingTerminal,
         RunError::System(_) => Code::System,
     };
     Refusal::new(code, error.to_string())
