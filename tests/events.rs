@@ -92,11 +92,11 @@ pub fn done() -> impl Strategy<Value = Done> {
 
 /// What a record begins with.
 pub fn head() -> impl Strategy<Value = Head> {
-    let texts = (any::<[String; 5]>(), option::of(any::<String>()), option::of(any::<String>()));
+    let texts = (any::<[String; 5]>(), any::<[Option<String>; 3]>());
     (texts, any::<bool>(), drift(), vec(any::<String>(), 0..3)).prop_map(|(texts, forced, accepted_drift, values)| {
-        let ([run_id, started, plan_hash, base, environment], contract_hash, from) = texts;
+        let ([run_id, started, plan_hash, base, environment], [contract_hash, from, base_sealed]) = texts;
         let schema = Schema::Events;
-        Head { schema, run_id, started, contract_hash, plan_hash, forced, accepted_drift, values, base, from, environment }
+        Head { schema, run_id, started, contract_hash, plan_hash, forced, accepted_drift, values, base, base_sealed, from, environment }
     })
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{Row, Rows, clock};
 use aho_corasick::AhoCorasick;
-use opal_exec::scrub::{Scrubber, Secrets, forms};
+use opal_exec::listed::forms;
+use opal_exec::scrub::{Scrubber, Secrets};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;

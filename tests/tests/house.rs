@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("opal_trust", "vm/trust/src", &["opal_format", "opal_core"]),
     ("opal_exec", "vm/exec/src", &["opal_format", "opal_core"]),
     ("opal_aside", "vm/aside/src", &["opal_format", "opal_core", "opal_exec"]),
-    ("opal_record", "vm/record/src", &["opal_format", "opal_core", "opal_trust"]),
+    ("opal_record", "vm/record/src", &["opal_format", "opal_core", "opal_trust", "opal_exec"]),
     ("opal_view", "vm/view/src", &["opal_format", "opal_core", "opal_trust"]),
     ("opal_vm", "vm/src", &["opal_format", "opal_core", "opal_trust", "opal_exec", "opal_aside", "opal_record", "opal_view"]),
     ("opalc", "compiler/src", &["opal_format", "opal_core", "opal_trust", "opal_exec", "opal_record", "opal_view", "opal_vm"]),

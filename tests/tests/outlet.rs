@@ -82,7 +82,7 @@ fn a_secret_that_two_steps_put_together_on_one_line_is_replaced() {
 #[test]
 fn a_refusal_names_no_text_that_was_made_of_a_secret() {
     let host = host();
-    let script = "let NAME = \"/x/@env.S-password\"\necho @file.read(@var.NAME, public=true)\n";
+    let script = "var NAME = \"/x/@env.S-password\"\necho @file.read(@var.NAME, public=true)\n";
     host.write("script.opl", script);
     let ended = host.run("opal", &["./script.opl"]);
     let refused = host.run("opalc", &["plan", "script.opl"]);
@@ -157,9 +157,14 @@ fn what_tools_print_of_a_secret_in_their_layouts_is_replaced() {
 
 #[test]
 fn no_code_of_the_vm_writes_to_the_streams_beside_the_outlet() {
-    // Where the streams are handed to the outlet, or put out of the way; the last prints what `resolve` was asked for.
-    const MAY: [&str; 4] = ["vm/src/cli/output.rs", "vm/src/cli/job.rs", "vm/exec/src/supervise/watcher.rs", "vm/src/cli/resolve.rs"];
-    let mut open = vec![opal_tests::root().join("vm")];
+    // Where the streams are opened, which is among what one reads for the promise, or put out of the way.
+    const MAY: [&str; 2] = ["vm/src/cli/ends.rs", "vm/exec/src/supervise/watcher.rs"];
+    // What gives out a value that was asked for, and a contract.
+    const UNSCRUBBED: [&str; 3] = [MAY[0], "vm/src/cli/verify.rs", "vm/src/cli/resolve.rs"];
+    let audit = std::fs::read_to_string(opal_tests::root().join("docs/audit.md")).expect("text");
+    let promise = audit.split("## ").find(|promise| promise.starts_with("no secret leaves unscrubbed")).expect("the promise");
+    assert!(promise.contains(MAY[0]));
+    let mut open = vec![opal_tests::root().join("vm"), opal_tests::root().join("compiler/src/cli/opal")];
     let mut read = 0;
     while let Some(directory) = open.pop() {
         for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
@@ -173,11 +178,162 @@ fn no_code_of_the_vm_writes_to_the_streams_beside_the_outlet() {
                 let code = text.split("#[cfg(test)]").next().unwrap_or_default();
                 for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
                     let prints = ["print!(", "println!(", "dbg!("].iter().any(|word| line.contains(word));
-                    let opens = ["io::stdout()", "io::stderr()"].iter().any(|word| line.contains(word)) && !line.contains("is_terminal()");
+                    let opens = ["io::stdout()", "io::stderr()", "stdout_file("].iter().any(|word| line.contains(word))
+                        && !line.contains("is_terminal()");
                     assert!(!prints && (!opens || MAY.contains(&name.as_str())), "{name}: {line}");
+                    assert!(
+                        !line.contains("unscrubbed(")
+                            || name.contains("/view/")
+                            || name.contains("/core/")
+                            || UNSCRUBBED.contains(&name.as_str()),
+                        "{name}: {line}"
+                    );
                 }
             }
         }
     }
     assert!(read > 50, "{read}");
+}
+
+/// A public value that holds a secret, in a step and in a path.
+const PUBLIC: &str = "go: {\n    : SITE @env.S\n    @workdir(@env.DIR(public=true)) { echo @env.URL(public=true) }\n    test -e there\n}\n";
+
+fn public_host() -> Host {
+    let mut host = Host::new();
+    host.set("S", SECRET).set("URL", &format!("http://u:{SECRET}@h/")).set("DIR", &format!("in-{SECRET}"));
+    host
+}
+
+/// Nothing of ours holds the secret, and what was said does not.
+fn hidden(host: &Host, ended: &Ended) {
+    let all = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(!all.contains(SECRET), "{all}");
+    for (path, bytes) in host.files() {
+        let theirs = path.ends_with("prod.plan") || path.ends_with("deploy.opl");
+        assert!(theirs || !String::from_utf8_lossy(&bytes).contains(SECRET), "{} shows it", path.display());
+    }
+}
+
+#[test]
+fn no_document_of_a_run_shows_a_secret_that_stands_in_a_public_value_or_in_the_directory() {
+    let host = public_host();
+    let base = host.work().join(format!("at-{SECRET}"));
+    std::fs::create_dir_all(base.join(format!("in-{SECRET}"))).expect("a directory");
+    host.write("commands.opl", host.named(PUBLIC));
+    let here = |program: &str, words: &[&str]| {
+        let mut command = host.command(program, words);
+        Ended::from(command.current_dir(&base).output().expect("it runs"))
+    };
+    let rec = host.work().join("rec").display().to_string();
+    for options in [&[][..], &["--json"]] {
+        let direct = here("opal", &[&["go", "--record", rec.as_str()], options].concat());
+        hidden(&host, direct.expect(1));
+        assert!(host.work().join("rec/plan.json").exists());
+        std::fs::remove_dir_all(host.work().join("rec")).expect("a record");
+    }
+    host.contract(PUBLIC, &["go"]);
+    let first = here("opal-vm", &["run", "--plan", "../prod.plan", "--source", "../deploy.opl", "--receipt", "../receipt"]);
+    hidden(&host, first.expect(1));
+    assert!(host.work().join("receipt").exists());
+    // It goes on in that very directory alone, whatever of its name was recorded.
+    let resume = ["run", "--plan", "prod.plan", "--resume", "latest"];
+    std::fs::create_dir_all(host.work().join(format!("in-{SECRET}"))).expect("a directory");
+    hidden(&host, host.vm(&resume).expect(64).says("error[other_directory]"));
+    host.write(&format!("at-{SECRET}/there"), "");
+    let again = ["run", "--plan", "../prod.plan", "--source", "../deploy.opl", "--resume", "latest"];
+    hidden(&host, here("opal-vm", &again).expect(0));
+}
+
+#[test]
+fn what_differs_is_said_without_the_secrets_of_this_host() {
+    let mut host = public_host();
+    std::fs::create_dir(host.work().join(format!("in-{SECRET}"))).expect("a directory");
+    host.contract(PUBLIC, &["go"]);
+    let commands: [&[&str]; 6] = [
+        &["verify", "--plan", "prod.plan"],
+        &["verify", "--plan", "prod.plan", "--json"],
+        &["run", "--plan", "prod.plan"],
+        &["run", "--plan", "prod.plan", "--json"],
+        &["run", "--plan", "prod.plan", "--force=URL"],
+        &["resolve", "--plan", "prod.plan", "-o", "prod.plan.new", "--json"],
+    ];
+    host.set("URL", &format!("http://other:{SECRET}@h/"));
+    for words in commands {
+        let ended = host.vm(words);
+        assert!(format!("{}{}", ended.stdout, ended.stderr).contains("opal:secret:"), "{words:?}: {ended:?}");
+        let _ = std::fs::remove_file(host.work().join("prod.plan.new"));
+        hidden(&host, &ended);
+    }
+    // Nor where the program stops before there is a plan: what was read until then is known.
+    let mut host = Host::new();
+    host.set("S", SECRET);
+    host.write(SECRET, "one");
+    host.contract("var NAME = \"./@env.S\"\n: @env.S\necho SITE @file.read(@var.NAME)\n", &[]);
+    std::fs::remove_file(host.work().join(SECRET)).expect("a file");
+    for words in [&["verify", "--plan", "prod.plan"][..], &["verify", "--plan", "prod.plan", "--json"], &["run", "--plan", "prod.plan"]] {
+        hidden(&host, host.vm(words).expect(3));
+    }
+}
+
+#[test]
+fn a_value_that_is_no_text_is_replaced_in_the_last_lines_of_a_failure() {
+    let host = host();
+    host.write("token", b"\xff\xfehunter2-\xf0secret\xff");
+    let script = "@parallel(max_concurrency=2) {\n    @retry(1) {\n        until [ -e printed ]; do sleep 0.02; done\n        sleep 0.2\n        T=$(cat token)\n        : @var.T\n    }\n    @retry(1) {\n        cat token >&2; echo >&2; touch printed; exit 7\n    }\n}\n";
+    host.write("script.opl", script);
+    let ended = host.run("opal", &["./script.opl", "--record", "rec"]);
+    let summary = host.read("rec/summary.json");
+    assert!(summary.contains("@let.T"), "{summary}");
+    assert!(
+        !summary.contains("hunter2") && !ended.stderr.split("error[").nth(1).expect("a failure").contains("hunter2"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn colour_does_not_hide_a_secret_from_the_scrubber() {
+    let mut host = Host::new();
+    host.set("S", "help: a program could");
+    host.write("script.opl", ": @env.S\nno-such-program\n");
+    for color in ["always", "never"] {
+        let ended = host.run("opal", &["--color", color, "./script.opl"]);
+        ended.expect(1).says("opal:secret:");
+        assert!(!ended.stderr.contains(": a program could"), "{color}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_secret_that_is_escaped_through_and_through_is_replaced() {
+    const TOOLS: [&str; 10] = [
+        "bash -c 'S=$(cat); set -x; [[ x == \"$S\" ]]' 2>&1",
+        "bash -c 'S=$(cat); set -x; [[ x =~ \"$S\" ]]' 2>&1",
+        "bash -c 'printf %q \"$(cat)\"'",
+        "python3 -c 'import sys,json;print(json.dumps(sys.stdin.read()))'",
+        "python3 -c 'import sys;print(\"\".join(\"\\\\u%04x\"%ord(c) for c in sys.stdin.read()))'",
+        "python3 -c 'import sys;print(\"\".join(\"\\\\u%04X\"%ord(c) for c in sys.stdin.read()))'",
+        "python3 -c 'import sys;print(\"\".join(\"%%%02X\"%b for b in sys.stdin.buffer.read()))'",
+        "python3 -c 'import sys;print(\"\".join(\"&#%d;\"%ord(c) for c in sys.stdin.read()))'",
+        "python3 -c 'import sys;print(\"\".join(\"&#x%x;\"%ord(c) for c in sys.stdin.read()))'",
+        "python3 -c 'import sys;print(sys.stdin.read().replace(\"\\\\\",\"\\\\\\\\\").replace(\"\\x27\",\"\\\\\\x27\"))'",
+    ];
+    for secret in ["pa#ss~word'\"\\é!", "de\u{7f}lete-me", "hunter2-secret"] {
+        let mut host = host();
+        host.set("S", secret).set("LC_ALL", "C.UTF-8");
+        // Bash has that character for itself.
+        for tool in TOOLS.into_iter().filter(|tool| !secret.contains('\u{7f}') || !tool.starts_with("bash")) {
+            let script = format!("(printf '%s' @env.S | {tool}) || true\n");
+            let plain = std::process::Command::new("bash")
+                .args(["-c", &format!("printf '%s' \"$S\" | {tool}")])
+                .envs([("S", secret), ("LC_ALL", "C.UTF-8")])
+                .output()
+                .expect("it runs");
+            let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
+            let ended = run(&host, &script, &["-q"]);
+            // What there is of it in its last word is gone; a trace has other words too.
+            let word = plain.trim_end().trim_end_matches(" ]]").rsplit(' ').next().unwrap_or_default();
+            assert!(word.len() >= secret.len(), "{tool}: {plain}");
+            assert!(ended.stdout.contains("opal:secret:") && !ended.stdout.contains(word), "{tool}: {plain} became {}", ended.stdout);
+        }
+    }
 }

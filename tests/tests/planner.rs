@@ -108,7 +108,8 @@ fn compare(
     std::thread::scope(|scope| {
         scope.spawn(move || end(theirs));
         let mut planner = Planner::at(mine, wait);
-        let replanning = Replanning::new(contract, table, &|_| true);
+        let secrets = std::sync::Arc::default();
+        let replanning = Replanning::new(contract, table, &|_| true, &secrets);
         replanning.compare(&mut planner, seed, keys)
     })
 }

@@ -15,6 +15,7 @@ use opal_core::decorators::{judged_name, value_decorator};
 use opal_core::drift::DriftCode;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
+use opal_exec::scrub::Secrets;
 use opal_format::credential::Signatory;
 use opal_format::hash::Digest;
 use opal_format::identity::PublicKey;
@@ -35,6 +36,7 @@ use opal_trust::policy::{Policy, Refused, Rules, Subject};
 use opal_trust::vouch::{Vouch, Vouches, judge_vouches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -308,6 +310,7 @@ pub fn replan<T>(
     site: &Site,
     planner: &mut Planner,
     keys: &mut Keys,
+    secrets: &Arc<Secrets>,
     then: impl FnOnce(&Replanned, &Replanning<'_>, &mut Planner) -> Result<T, Refusal>,
 ) -> Result<(Replanned, T), Refusal> {
     let contract = &admitted.contract;
@@ -318,7 +321,7 @@ pub fn replan<T>(
     let sub_keys = contract.sub_keys(&seed).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
     let host = Host::new(site.base.clone(), &BTreeMap::new());
     let allowed = |decorator: &str| site.policy.check_decorator(decorator).is_ok();
-    let replanning = Replanning::new(contract, &host, &allowed);
+    let replanning = Replanning::new(contract, &host, &allowed, secrets);
     let mut comparison = replanning.compare(planner, &seed, &sub_keys)?;
     if let Some(drift) = source_drift {
         comparison.note_source(drift);

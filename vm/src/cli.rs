@@ -6,11 +6,13 @@
 
 pub mod boundary;
 mod consent;
+pub mod ends;
 mod force;
 pub mod inspect;
 pub mod job;
 mod options;
 pub mod output;
+mod paint;
 mod policy;
 mod request;
 mod resolve;
@@ -77,7 +79,8 @@ pub fn main(arguments: Vec<std::ffi::OsString>, spare: Option<Lane>, progress: i
                 output::say_early(&format!("{}effects: none (nothing was run)\n", usage(&text).to_text()));
                 return 64;
             }
-            return output::to_stdout(&text).map_or_else(|error| error.exit(), |()| 0);
+            let printed = ends::stdout(&std::sync::Arc::default(), |out| out.write_all(text.as_bytes()));
+            return printed.map_or_else(|error| output::unwritten(&error).exit(), |()| 0);
         }
     };
     let Some((name, matches)) = matches.subcommand() else { return 64 };

@@ -16,11 +16,13 @@ use opal_aside::planner::wire::{Put as _, TABLES_MAX, Take as _, room, say, tell
 use opal_core::agreed::{Comparison, Found, FoundValue};
 use opal_core::code::Code;
 use opal_core::compare::Failed;
-use opal_core::plan::{Draft, DraftValue, Plan, Reality, STOPS, Scalar};
+use opal_core::plan::{Draft, DraftValue, Plan, Reality, STOPS, Scalar, seal_values};
 use opal_core::program::verify::{Rule, Table, VerifyError};
 use opal_core::refusal::Refusal;
 use opal_exec::aside::{Aside, Lost, Received, hold};
+use opal_exec::clean::learn;
 use opal_exec::frame::{Body, Frame};
+use opal_exec::scrub::Secrets;
 use opal_exec::supervise::helper::Role;
 use opal_format::hash::Digest;
 use opal_format::packed;
@@ -31,6 +33,7 @@ use opal_format::seed::Seed;
 use opal_format::slots::{SLOT_PUBLIC, SLOT_SHAPES};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is missing where no filter holds a planner.
@@ -140,6 +143,7 @@ pub struct Replanning<'a> {
     contract: &'a Contract<'a>,
     remembered: Remembered<'a>,
     allowed: &'a dyn Fn(&str) -> bool,
+    secrets: &'a Arc<Secrets>,
 }
 
 /// What a planner said in the end.
@@ -150,9 +154,10 @@ enum Said {
 
 impl<'a> Replanning<'a> {
     /// Reads from `reality`, each thing once. `allowed` says which value decorators policy lets planning use.
+    /// `secrets` come to know the values, before anything is said of them.
     #[must_use]
-    pub fn new(contract: &'a Contract<'a>, reality: &'a dyn Reality, allowed: &'a dyn Fn(&str) -> bool) -> Self {
-        Self { contract, remembered: Remembered::new(reality), allowed }
+    pub fn new(contract: &'a Contract<'a>, reality: &'a dyn Reality, allowed: &'a dyn Fn(&str) -> bool, secrets: &'a Arc<Secrets>) -> Self {
+        Self { contract, remembered: Remembered::new(reality), allowed, secrets }
     }
 
     /// Plans and compares.
@@ -162,12 +167,19 @@ impl<'a> Replanning<'a> {
     pub fn compare(&self, planner: &mut Planner, seed: &Seed, sub_keys: &SubKeys) -> Result<Comparison, Refusal> {
         let mut answers = self.answers(seed, sub_keys);
         let found = match self.plan(planner, &mut answers)? {
-            Said::Stopped(failed) => return Ok(Comparison::of_failure(self.contract, seed, &answers.values(), &failed)),
+            Said::Stopped(failed) => {
+                let values = answers.values(self.contract.slots);
+                let (read, unscrubbed) = seal_values(&values, self.contract.program, seed).unwrap_or_default();
+                let values: Vec<_> = values.into_iter().map(|value| value.value).collect();
+                learn(self.secrets, &read, &values, &unscrubbed);
+                return Ok(Comparison::of_failure(self.contract, read, &failed));
+            }
             Said::Done { plan_hash, shown_hash, values } => (plan_hash, shown_hash, values),
         };
         let (plan_hash, shown_hash, values) = found;
         let own = Found { plan_hash, shown_hash, values: own_values(&answers, &values)? };
         if let Some(comparison) = Comparison::of_found(self.contract, seed, own) {
+            comparison.plan().into_iter().for_each(|plan| self.learn(plan));
             return Ok(comparison);
         }
         let plan = self.tables(planner, &answers, &values, seed)?;
@@ -188,6 +200,10 @@ impl<'a> Replanning<'a> {
         let Said::Done { values, .. } = self.plan(planner, &mut answers)? else { return Ok(None) };
         let plan = self.tables(planner, &answers, &values, seed)?;
         Ok(Some(Plan { sub_keys: answers.into_sub_keys(), ..plan }))
+    }
+
+    fn learn(&self, plan: &Plan) {
+        learn(self.secrets, &plan.slots, &plan.values, &plan.unscrubbed);
     }
 
     fn answers<'b>(&'b self, seed: &'b Seed, sub_keys: &'b SubKeys) -> Answers<'b> {
@@ -318,7 +334,7 @@ impl<'a> Replanning<'a> {
         if !body.is_over() {
             return None;
         }
-        draft.seal(self.contract.program, seed).ok()
+        draft.seal(self.contract.program, seed).ok().inspect(|plan| self.learn(plan))
     }
 }
 

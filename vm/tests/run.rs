@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use opal_core::agreed::Runnable;
 use opal_core::decorators::params;
 use opal_core::plan::Scalar;
-use opal_core::recorder::{NoRecord, Recorder};
+use opal_exec::recorder::{NoRecord, Recorder};
 use opal_exec::run::{FailureCause, Outcome, RunError};
 use opal_format::kind::{NodeKind, Position};
 use support::plan::{Arg, Part, Tree, block, let_, plan_of, sh, shell, with};
@@ -67,7 +67,10 @@ fn steps_run_in_order_up_to_the_first_failure() {
     let ran = fails(vec![sh("echo a"), sh("echo oops >&2; exit 7"), sh("echo never")]);
     assert_eq!(ran.stdout, "a\n");
     let cause = first_cause(&ran);
-    assert_eq!((cause.path.as_str(), cause.stderr.as_str(), cause.cause.to_string().as_str()), ("2", "oops\n", "exit status 7"));
+    assert_eq!(
+        (cause.path.as_str(), cause.stderr.as_slice(), cause.cause.to_string().as_str()),
+        ("2", b"oops\n".as_slice(), "exit status 7")
+    );
     assert_eq!((ran.report.steps_done, ran.report.steps_total, ran.report.effects), (2, 3, true));
     assert_eq!(ran.report.effects_text(), "stopped after 2 of 3 steps");
 }
@@ -551,8 +554,8 @@ impl Recorder for Events {
         true
     }
 
-    fn note(&mut self, event: &str) {
-        self.seen.lock().unwrap().push(event.to_owned());
+    fn note(&mut self, event: &opal_exec::clean::Clean) {
+        self.seen.lock().unwrap().push(event.as_str().to_owned());
     }
 
     fn sync(&mut self) -> std::io::Result<()> {

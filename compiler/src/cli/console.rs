@@ -2,8 +2,8 @@
 
 use super::failure::{Failure, reason};
 use opal_core::code::Code;
-use opal_core::show::Style;
-use opal_vm::cli::output::{stdout_file, write_document};
+use opal_core::show::{Style, write_json};
+use opal_vm::cli::ends::stdout_file;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write};
 
@@ -87,4 +87,10 @@ pub(crate) fn say(text: &str) {
 /// Writes one JSON document and a line end to standard output.
 pub(crate) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     print_with(|out| write_document(out, document))
+}
+
+/// Writes a JSON document and a line end.
+pub(crate) fn write_document(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    write_json(out, document)?;
+    out.write_all(b"\n")
 }

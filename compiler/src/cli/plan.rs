@@ -24,7 +24,6 @@ use opal_format::seed::Seed;
 use opal_format::signature::NAMESPACE_PLAN;
 use opal_view::contract::fact;
 use opal_view::{PlanJson, write_tree};
-use opal_vm::cli::output::write_document;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -273,7 +272,7 @@ impl Request {
                 let mut document = PlanJson::new(view);
                 document.insert("mode", json!(mode));
                 document.insert("plan_type", json!(plan.plan_type.name()));
-                write_document(out, &document)
+                console::write_document(out, &document)
             }
             "tree" => {
                 let to_file = !matches!(self.destination, Destination::Standard);

@@ -16,7 +16,6 @@ use opal_trust::input::Input;
 use opal_trust::vouch::Vouches;
 use opal_view::contract::{self, SHOWN_MAX};
 use opal_vm::cli::inspect::unscrubbed_reasons;
-use opal_vm::cli::output::write_document;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -65,7 +64,7 @@ pub(crate) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         _ => Style::Plain,
     };
     destination.write_with(|out| match form {
-        "json" => write_document(out, &contract::document(&plan, &contract, &vouches, &known)),
+        "json" => console::write_document(out, &contract::document(&plan, &contract, &vouches, &known)),
         "tree" => contract::summary(out, &plan, &contract, &vouches, &known, style, if all { None } else { Some(SHOWN_MAX) }),
         form => {
             let mut facts = contract::facts(&plan, &contract, &vouches, &known);

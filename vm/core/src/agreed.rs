@@ -18,7 +18,7 @@ use crate::compare::{About, Drift, Failed, Moved, code_of, failed, moved, name};
 use crate::drift::DriftCode;
 use crate::event::AcceptedDrift;
 use crate::hex;
-use crate::plan::{Constants, DraftValue, Plan, Scalar, encode, seal_values};
+use crate::plan::{Constants, Plan, Scalar, encode};
 use crate::show::{Style, escape};
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::plan_hash::plan_hash;
@@ -27,7 +27,6 @@ use opal_format::record::TextRef;
 use opal_format::seed::{Seed, same_commitment};
 use opal_format::shown_hash::shown_hash;
 use opal_format::slots::{Slot, Slots, SlotsView};
-use std::collections::HashSet;
 
 /// Work on which a trusted contract and this host's own derivation agree. [`Comparison::agree`] alone makes one.
 #[derive(Debug)]
@@ -227,15 +226,9 @@ impl Comparison {
         Self { plan: Some(plan), read: Slots::default(), same: false, moved, source: Vec::new(), was: Vec::new() }
     }
 
-    /// There is no plan of this host. `values` are those that were asked for until then.
+    /// There is no plan of this host. `read` is what was asked for until then.
     #[must_use]
-    pub fn of_failure(contract: &Contract<'_>, seed: &Seed, values: &[DraftValue], why: &Failed) -> Self {
-        // A key says whether its value is public, and the contract knows the key.
-        let all = contract.slots.slots.iter().filter(|slot| slot.is_public());
-        let public: HashSet<&[u8]> = all.filter_map(|slot| slot.key.of(contract.slots.text)).collect();
-        let values: Vec<DraftValue> =
-            values.iter().map(|value| DraftValue { public: public.contains(value.key.as_bytes()), ..value.clone() }).collect();
-        let read = seal_values(&values, contract.program, seed).map(|(slots, _)| slots).unwrap_or_default();
+    pub fn of_failure(contract: &Contract<'_>, read: Slots, why: &Failed) -> Self {
         let moved = failed(contract.slots, read.view(), why);
         Self { plan: None, read, same: false, moved, source: Vec::new(), was: Vec::new() }
     }

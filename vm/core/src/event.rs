@@ -4,14 +4,14 @@
 //! Names, and what stands under them, are a public contract (`spec/schemas/events.json`). A later minor version may add events and fields, and a reader skips
 //! both; an event that is known and lacks a field, or has something else under its name, was written by no version.
 //!
-//! What is made here is not scrubbed: `opal_exec::outlet` does that on the way out, over every text.
+//! What is made here is not scrubbed: `opal_exec::clean` does that on the way out, over every text.
 //!
 //! Tests: `tests/tests/events.rs`, with events of every kind; `tests/fuzz/host.rs`.
 
 use opal_format::record::Span;
 use serde::{Deserialize, Serialize};
 
-use crate::show::{json_line, json_text};
+use crate::show::json_line;
 
 /// An event, as one JSON object on one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,6 +279,8 @@ pub struct Head {
     pub values: Vec<String>,
     /// The directory that relative paths start from.
     pub base: String,
+    /// The same to the byte, sealed: a secret in it is replaced above. `None` for a direct run.
+    pub base_sealed: Option<String>,
     /// Path at which a partial run begins.
     pub from: Option<String>,
     /// What steps get of the caller's environment.
@@ -505,12 +507,6 @@ impl Summary {
     /// [`Unreadable`].
     pub fn read(text: &[u8]) -> Result<Self, Unreadable> {
         serde_json::from_slice(text).map_err(|_| Unreadable)
-    }
-
-    /// As it stands in its file, without the last line end.
-    #[must_use]
-    pub fn text(&self) -> String {
-        json_text(self)
     }
 }
 

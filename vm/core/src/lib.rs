@@ -35,7 +35,6 @@ pub mod hex;
 pub mod operations;
 pub mod plan;
 pub mod program;
-pub mod recorder;
 pub mod refusal;
 pub mod rest;
 pub mod sandbox;

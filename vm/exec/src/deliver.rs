@@ -5,7 +5,8 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
@@ -32,6 +33,24 @@ pub(crate) fn deliver(file: &mut File, mut bytes: &[u8], signals: &Signals) -> i
     }
     let seen = signals.phase().max(Phase::Cancel);
     write_all(file, &mut bytes, signals, seen, Instant::now().checked_add(READER_MAX))
+}
+
+/// A stream of this process after a run, which is handed bytes as they are during it.
+pub struct Delivered<'a> {
+    /// The stream.
+    pub file: File,
+    /// Who says that nobody waits any longer.
+    pub signals: &'a Signals,
+}
+
+impl io::Write for Delivered<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        deliver(&mut self.file, bytes, self.signals).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes all of `bytes`, of which the rest is left in it. A reader that does not read must not keep a signal beyond `seen`, or a deadline, from ending the run.
@@ -66,4 +85,21 @@ pub(crate) fn write_all(file: &mut File, bytes: &mut &[u8], signals: &Signals, s
         }
     }
     Ok(())
+}
+
+/// A stream to write to, for this process alone. A terminal that stands still (^S) blocks a write although `poll` says that it has room; opened anew
+/// it does not, and for others that have it nothing changes.
+///
+/// # Errors
+/// When descriptors run out.
+pub fn anew(stream: &impl AsFd) -> io::Result<File> {
+    let stream = stream.as_fd();
+    if nix::unistd::isatty(stream).unwrap_or(false) {
+        let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+        let opened = File::options().write(true).custom_flags(flags).open(format!("/proc/self/fd/{}", stream.as_raw_fd()));
+        if opened.is_ok() {
+            return opened;
+        }
+    }
+    stream.try_clone_to_owned().map(File::from)
 }

@@ -19,10 +19,13 @@
 )]
 
 pub mod aside;
+pub mod clean;
 pub mod confine;
-mod deliver;
+pub mod deliver;
 pub mod frame;
+pub mod listed;
 pub mod outlet;
+pub mod recorder;
 pub mod run;
 pub mod scrub;
 pub mod supervise;

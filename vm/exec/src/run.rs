@@ -37,12 +37,11 @@ use zeroize::Zeroizing;
 
 use crate::confine::probe;
 use crate::scrub::Secrets;
-use crate::supervise::lane::{Lane, LaneError, LaneOptions, Stream};
+use crate::supervise::lane::{Lane, LaneError, LaneOptions};
 use crate::supervise::signals::Signals;
 use opal_core::agreed::Runnable;
 use opal_core::event::{At, Event, RunStarts, Schema};
 use opal_core::plan::Plan;
-use opal_core::recorder::Recorder;
 use opal_core::rest::Rest;
 use opal_core::sandbox::Sandbox;
 use opal_core::show::Paths;
@@ -52,7 +51,9 @@ pub use environment::{EnvPolicy, environment, is_never_passed};
 pub use replay::Start;
 pub use report::{ConfinedBy, FailureCause, Labels, Left, Outcome, RunReport, StepFailure};
 
-use crate::outlet::{Clean, Outlet};
+use crate::clean::{Clean, CleanJson, learn};
+use crate::outlet::Outlet;
+use crate::recorder::Recorder;
 use exec::Worker;
 use output::Put;
 use progress::{Progress, Told};
@@ -218,13 +219,7 @@ impl<'p> Shared<'p> {
             plan,
             options,
             signals: Arc::clone(&options.signals),
-            outlet: Arc::new(Outlet::new(
-                files,
-                Arc::clone(&options.secrets),
-                Arc::clone(&options.signals),
-                json,
-                options.progress.clone(),
-            )),
+            outlet: Arc::new(Outlet::new(files, &options.secrets, Arc::clone(&options.signals), json, options.progress.clone())),
             names,
             secrets: Arc::clone(&options.secrets),
             bindings: Mutex::new(bindings),
@@ -241,7 +236,7 @@ impl<'p> Shared<'p> {
 
     /// Takes over the secrets of the plan, and what the bindings hold so far.
     fn learn(&self) {
-        crate::outlet::learn(&self.secrets, self.plan);
+        learn(&self.secrets, &self.plan.slots, &self.plan.values, &self.plan.unscrubbed);
         let mut secrets: Vec<(Zeroizing<Vec<u8>>, String)> = Vec::new();
         for (node, value) in locked(&self.bindings).iter() {
             secrets.push((value.clone(), self.binding_placeholder(*node)));
@@ -308,23 +303,23 @@ impl<'p> Shared<'p> {
             return;
         }
         // Messages of programs are in some events.
-        let clean = Clean::json(&self.secrets, &event);
+        let clean = CleanJson::new(&self.secrets, &event).line();
         if self.options.json
             && let Err(error) = self.outlet.event(&clean)
         {
             locked(&self.tally).halt(Outcome::OutputLost(error));
         }
-        locked(&self.recorder).note(&clean.line());
+        locked(&self.recorder).note(&clean);
     }
 
     /// Tells who follows the run of an event.
     fn follow(&self, progress: &dyn Progress, event: &Event) {
         let text = || {
             let text = event.at().map(|at| opal_core::show::step_text(&self.view(), at.node, opal_core::show::Style::Plain));
-            Clean::new(&self.secrets, &text.unwrap_or_default()).as_str().to_owned()
+            Clean::new(&self.secrets, text.unwrap_or_default().as_bytes()).as_str().to_owned()
         };
         if let Some(line) = progress.event(&Told { event, text: &text, plan: self.plan }) {
-            self.outlet.tell(&line);
+            let _ = self.outlet.line(&line, false);
         }
     }
 
@@ -335,7 +330,7 @@ impl<'p> Shared<'p> {
 
     /// Tells a person something, on stderr.
     fn say(&self, text: &str) {
-        if let Err(error) = self.outlet.line(Stream::Stderr, text) {
+        if let Err(error) = self.outlet.line(text, true) {
             locked(&self.tally).halt(Outcome::OutputLost(error));
         }
     }

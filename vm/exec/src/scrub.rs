@@ -22,8 +22,8 @@
 //!
 //! Read for: no secret leaves unscrubbed.
 
-mod digits;
-mod forms;
+pub(crate) mod digits;
+pub(crate) mod forms;
 mod tier;
 
 use std::cmp::Reverse;
@@ -44,26 +44,6 @@ const _: () = assert!(WINDOW == forms::FORM_MIN);
 
 /// So many bytes that have been put out are remembered, at least.
 pub const CONTEXT: usize = 4096;
-
-/// Every text that is looked for on behalf of a value, each once, but for its encodings as digits.
-#[must_use]
-pub fn forms(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut all = Vec::new();
-    if value.len() >= VALUE_MIN {
-        forms::each(value, &mut |form| all.push(form));
-    }
-    all
-}
-
-/// The digits of a value in each encoding, each once, without a layout.
-#[must_use]
-pub fn digits(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut all = Vec::new();
-    forms::variants(value).iter().for_each(|variant| digits::each(variant, &mut |form| all.push(form)));
-    all.sort_unstable();
-    all.dedup();
-    all
-}
 
 /// A value, and what to show in its place.
 struct Secret {
@@ -133,10 +113,6 @@ impl Secrets {
     #[must_use]
     pub fn scrub(self: &Arc<Self>, text: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len());
-        if self.is_empty() {
-            out.extend_from_slice(text);
-            return out;
-        }
         let mut scrubber = Scrubber::new(Arc::clone(self));
         scrubber.write(text, &mut out);
         scrubber.finish(&mut out);

@@ -1,7 +1,7 @@
 //! The run record (spec/record.md): what was to run, what happened, and how it ended.
 //!
-//! A record is a directory, readable by its owner only: `plan.json`, `events.jsonl` and `summary.json`. It holds no secret that can be read: the plan
-//! is shown with placeholders, events are scrubbed before they come here, and what a runtime binding holds is sealed. Output of steps is not kept,
+//! A record is a directory, readable by its owner only: `plan.json`, `events.jsonl` and `summary.json`. It holds no secret that can be read: all that is
+//! written is [`Clean`], and what a runtime binding holds is sealed, as is the directory that a run that goes on compares. Output of steps is not kept,
 //! but for the last lines of what a failed step wrote to stderr.
 //!
 //! Each event carries a MAC over itself and the MAC before it, under a key that only the plan's seed gives, so that whoever goes on with a
@@ -14,6 +14,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use opal_format::journal::JournalKeys;
@@ -24,7 +25,9 @@ use crate::kept::{self, EVENTS, PLAN, SUMMARY};
 use opal_core::event::{AcceptedDrift, Done, Event, Head, Schema, Summary};
 use opal_core::hex;
 use opal_core::plan::Plan;
-use opal_core::recorder::Recorder;
+use opal_exec::clean::{Clean, CleanJson};
+use opal_exec::recorder::Recorder;
+use opal_exec::scrub::Secrets;
 use opal_trust::locations::HostPaths;
 use opal_trust::safe_path::{PathCause, SafeDir, SafePathError, forbid, read_capped};
 
@@ -36,6 +39,9 @@ const EVENTS_MAX: u64 = 1 << 28;
 
 /// Values of runtime bindings are padded to a multiple of this many bytes before they are sealed, so that their length does not show.
 const PADDING: usize = 64;
+
+/// The number under which the directory of a run is sealed, which no node has.
+const BASE: u32 = u32::MAX;
 
 /// A name for a run: sorts by time, to the millisecond, and differs from every other.
 ///
@@ -68,8 +74,10 @@ pub struct About<'a> {
     pub contract_hash: Option<&'a str>,
     /// The work, as text.
     pub plan_hash: &'a str,
-    /// Writes the plan as JSON, without secrets.
-    pub plan: &'a dyn Fn(&mut dyn io::Write) -> io::Result<()>,
+    /// The plan.
+    pub plan: CleanJson<'a>,
+    /// What is replaced in the rest.
+    pub secrets: &'a Arc<Secrets>,
     /// The drift that `--force` accepted, if there was any.
     pub accepted_drift: Option<&'a [AcceptedDrift]>,
     /// The plan's seed.
@@ -77,7 +85,7 @@ pub struct About<'a> {
     /// The commitments to the values of the plan; see [`commitments`].
     pub values: &'a [String],
     /// The directory that relative paths start from.
-    pub base: &'a str,
+    pub base: &'a Path,
     /// Path at which a partial run begins.
     pub from: Option<&'a str>,
     /// What steps get of the caller's environment.
@@ -128,6 +136,7 @@ pub struct Record {
     chain: Chain,
     /// What the first event says, for the summary.
     head: Head,
+    secrets: Arc<Secrets>,
     /// Seals bindings; `None` where the seed ends with the process.
     sealer: Option<Sealer>,
     /// Events could not be written, so no later ones are either: what is there is what happened up to then.
@@ -212,8 +221,10 @@ impl Record {
 
     fn begin(dir: SafeDir, events: File, about: &About<'_>) -> Result<Self, RecordError> {
         lock(&events, about.run_id)?;
-        dir.write_file_with(PLAN, 0o600, true, about.plan)?;
+        dir.write_file_with(PLAN, 0o600, true, |out| about.plan.write_to(out))?;
         let chain = Chain::new(about.seed, about.run_id);
+        let sealer = about.contract_hash.map(|_| Sealer(chain.keys.clone()));
+        let base = about.base.as_os_str();
         let head = Head {
             schema: Schema::Events,
             run_id: about.run_id.to_owned(),
@@ -223,13 +234,15 @@ impl Record {
             forced: about.accepted_drift.is_some(),
             accepted_drift: about.accepted_drift.map(<[_]>::to_vec),
             values: about.values.to_vec(),
-            base: about.base.to_owned(),
+            base: base.to_string_lossy().into_owned(),
+            base_sealed: sealer.as_ref().and_then(|sealer| sealer.seal(BASE, base.as_encoded_bytes()).ok()),
             from: about.from.map(str::to_owned),
             environment: about.environment.to_owned(),
         };
-        let sealer = about.contract_hash.map(|_| Sealer(chain.keys.clone()));
-        let mut record = Self { dir, events, pending: Vec::new(), chain, head: head.clone(), sealer, lost: false };
-        record.note(&Event::Record(head).line());
+        let secrets = Arc::clone(about.secrets);
+        let first = CleanJson::new(about.secrets, &Event::Record(head.clone())).line();
+        let mut record = Self { dir, events, pending: Vec::new(), chain, head, secrets, sealer, lost: false };
+        record.note(&first);
         record.sync()?;
         Ok(record)
     }
@@ -245,11 +258,11 @@ impl Record {
         self.dir.path()
     }
 
-    /// Writes the summary: what the run came to, and what it was, as `clean` puts it.
+    /// Writes the summary: what the run came to, and what it was.
     ///
     /// # Errors
     /// A [`RecordError`]; the run itself is over.
-    pub fn finish(mut self, done: Done, clean: impl FnOnce(&Summary) -> String) -> Result<(), RecordError> {
+    pub fn finish(mut self, done: Done) -> Result<(), RecordError> {
         if let Err(error) = self.sync() {
             // What is not said there must not be taken for what did not happen.
             let path = self.dir.path();
@@ -257,7 +270,8 @@ impl Record {
             return Err(error.into());
         }
         let summary = Summary::of(&self.head, done, Timestamp::now().to_string());
-        Ok(self.dir.write_file(SUMMARY, format!("{}\n", clean(&summary)).as_bytes(), 0o600, true)?)
+        let clean = CleanJson::new(&self.secrets, &summary);
+        Ok(self.dir.write_file_with(SUMMARY, 0o600, true, |out| clean.write_to(out))?)
     }
 }
 
@@ -285,9 +299,9 @@ impl Recorder for Record {
         true
     }
 
-    fn note(&mut self, event: &str) {
+    fn note(&mut self, event: &Clean) {
         // `{…}` becomes `{"at":…,…,"mac":…}`; the MAC is over all that stands before it.
-        let inner = event.strip_prefix('{').and_then(|event| event.strip_suffix('}')).unwrap_or_default();
+        let inner = event.as_str().strip_prefix('{').and_then(|event| event.strip_suffix('}')).unwrap_or_default();
         let line = format!("{{\"at\":\"{}\",{inner}", Timestamp::now());
         let mac = hex::encode(&self.chain.next(&line));
         self.pending.extend_from_slice(format!("{line},\"mac\":\"{mac}\"}}\n").as_bytes());
@@ -364,11 +378,11 @@ impl Earlier {
         &self.head
     }
 
-    /// Checks the MACs under the seed of the contract. A last line that was not written to its end is let go.
+    /// Checks the MACs under the seed of the contract. A last line that was not written to its end is let go. `secrets` are replaced in what comes to it.
     ///
     /// # Errors
     /// [`RecordError::Tampered`], or no key.
-    pub fn verify(self, seed: &Seed) -> Result<Genuine, RecordError> {
+    pub fn verify(self, seed: &Seed, secrets: &Arc<Secrets>) -> Result<Genuine, RecordError> {
         let mut chain = Chain::new(seed, &self.head.run_id);
         let Events { events, lines, length } = read_genuine(&self.bytes, &mut chain);
         let rest = self.bytes.get(length..).unwrap_or_default();
@@ -377,7 +391,8 @@ impl Earlier {
             return Err(RecordError::Tampered { path, line: lines.saturating_add(1) });
         }
         let sealer = Some(Sealer(chain.keys.clone()));
-        let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, head: self.head, sealer, lost: false };
+        let (head, secrets) = (self.head, Arc::clone(secrets));
+        let record = Record { dir: self.dir, events: self.file, pending: Vec::new(), chain, head, secrets, sealer, lost: false };
         Ok(Genuine { events, record, length: u64::try_from(length).unwrap_or(u64::MAX) })
     }
 }
@@ -395,6 +410,15 @@ impl Genuine {
         self.record.sealer.as_ref()?.open(binding, sealed)
     }
 
+    /// Whether the run started in this directory.
+    #[must_use]
+    pub fn is_based_in(&self, base: &Path) -> bool {
+        match &self.head().base_sealed {
+            Some(sealed) => self.unseal(BASE, sealed).is_some_and(|known| *known == base.as_os_str().as_encoded_bytes()),
+            None => *self.head().base == base.to_string_lossy(),
+        }
+    }
+
     /// Goes on writing. The run counts as unfinished again.
     ///
     /// # Errors
@@ -407,7 +431,8 @@ impl Genuine {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        record.note(&Event::Resumed { steps_before }.line());
+        let resumed = CleanJson::new(&record.secrets, &Event::Resumed { steps_before }).line();
+        record.note(&resumed);
         record.sync()?;
         Ok(record)
     }
@@ -457,25 +482,32 @@ fn read_genuine(bytes: &[u8], chain: &mut Chain) -> Events {
 mod tests {
     use super::*;
     use opal_core::event::{At, Effects, Outcome, Which};
+    use std::sync::LazyLock;
 
     fn about(seed: &Seed) -> About<'_> {
+        static SECRETS: LazyLock<Arc<Secrets>> = LazyLock::new(Arc::default);
         About {
             run_id: "R1",
             contract_hash: Some("sha256:c"),
             plan_hash: "sha256:p",
-            plan: &|out: &mut dyn io::Write| write!(out, "{{}}"),
+            plan: CleanJson::new(&SECRETS, &()),
+            secrets: &SECRETS,
             accepted_drift: None,
             seed,
             values: &[],
-            base: "/",
+            base: Path::new("/"),
             from: None,
             environment: "clean",
         }
     }
 
+    fn clean(line: &str) -> Clean {
+        Clean::new(&Arc::default(), line.as_bytes())
+    }
+
     /// The end of a step with this number.
-    fn step(node: usize) -> String {
-        Event::StepStarts { at: At { node, path: (node + 1).to_string() } }.line()
+    fn step(node: usize) -> Clean {
+        clean(&Event::StepStarts { at: At { node, path: (node + 1).to_string() } }.line())
     }
 
     fn read(bytes: &[u8], id: &str, seed: &Seed) -> Events {
@@ -517,9 +549,9 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("directory").permissions().mode() & 0o777, 0o700);
         record.note(&step(0));
         record.sync().expect("written");
-        record.note("{\"event\":\"of_a_later_version\"}");
+        record.note(&clean("{\"event\":\"of_a_later_version\"}"));
         record.note(&step(1));
-        record.finish(done(), Summary::text).expect("written");
+        record.finish(done()).expect("written");
         let bytes = fs::read(path.join(EVENTS)).expect("events");
         let Events { events, lines, length } = read(&bytes, "R1", &seed);
         let nodes: Vec<Option<usize>> = events.iter().map(|event| event.at().map(|at| at.node)).collect();
@@ -568,7 +600,7 @@ mod tests {
         assert_eq!(whole(&[lines[0], lines[2], lines[3]].concat(), "R1", &seed), (1, true));
         assert_eq!(whole(&bytes[..bytes.len() - 5], "R1", &seed), (3, true));
         // Nor does a MAC make an event of what is none.
-        record.note("{\"event\":\"step_done\",\"node\":1,\"path\":\"2\"}");
+        record.note(&clean("{\"event\":\"step_done\",\"node\":1,\"path\":\"2\"}"));
         record.sync().expect("written");
         assert_eq!(whole(&fs::read(record.path().join(EVENTS)).expect("events"), "R1", &seed), (4, true));
     }
@@ -627,21 +659,25 @@ mod tests {
         let whole = fs::read(&path).expect("events");
         let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
         fs::write(&path, &whole[..whole.len() - 5]).expect("torn");
-        let genuine = open().expect("readable").expect("there").verify(&seed).expect("genuine");
+        let genuine = open().expect("readable").expect("there").verify(&seed, &Arc::default()).expect("genuine");
         assert_eq!(genuine.events.len(), 3);
+        assert!(genuine.is_based_in(Path::new("/")) && !genuine.is_based_in(Path::new("/x")));
         let mut record = genuine.go_on(2).expect("writable");
         record.note(&step(2));
         record.sync().expect("written");
         drop(record);
-        assert_eq!(open().expect("readable").expect("there").verify(&seed).expect("genuine").events.len(), 5);
+        assert_eq!(open().expect("readable").expect("there").verify(&seed, &Arc::default()).expect("genuine").events.len(), 5);
         for tampered in [lines[0].to_vec(), [lines[0], lines[2], lines[3]].concat(), [&whole[..], b"{}\n"].concat()] {
             fs::write(&path, &tampered).expect("written");
-            let verified = open().expect("readable").expect("there").verify(&seed).map(|genuine| genuine.events.len());
+            let verified = open().expect("readable").expect("there").verify(&seed, &Arc::default()).map(|genuine| genuine.events.len());
             // Cut at the end of an event, it is what a run that died there leaves.
             assert!(if tampered == lines[0] { matches!(verified, Ok(1)) } else { matches!(verified, Err(RecordError::Tampered { .. })) });
         }
         fs::write(&path, &whole).expect("restored");
-        assert!(matches!(open().expect("readable").expect("there").verify(&Seed::from_bytes([8; 32])), Err(RecordError::Tampered { .. })));
+        assert!(matches!(
+            open().expect("readable").expect("there").verify(&Seed::from_bytes([8; 32]), &Arc::default()),
+            Err(RecordError::Tampered { .. })
+        ));
     }
 
     #[test]
@@ -656,7 +692,7 @@ mod tests {
         let running = make(0);
         drop(make(1));
         for n in 2..103 {
-            make(n).finish(done(), Summary::text).expect("written");
+            make(n).finish(done()).expect("written");
         }
         assert_eq!((count(), kept(0), kept(1), kept(2), kept(3), kept(4), kept(102)), (100, true, true, false, false, false, true));
         for n in 103..303 {

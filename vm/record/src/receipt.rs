@@ -1,7 +1,7 @@
 //! The receipt of a run (spec/attestations.md): what was run and how it went, signed by the identity that opened the contract.
 //!
 //! A receipt is written when the run has ended, however it ended, under a temporary name that is there before anything runs, and then linked into
-//! place; it never takes the place of a file. It is made from events of the record, which hold no secret, and of these from few fields.
+//! place; it never takes the place of a file. It is made from [`Clean`] documents and events, and of these from few fields.
 //!
 //! Read for: everything in the process that runs a contract.
 
@@ -15,7 +15,8 @@ use opal_format::signature::{MessageHash, SshSignature, sha512};
 use serde_json::{Map, Value, json};
 
 use crate::results::ResultPlace;
-use opal_core::recorder::Recorder;
+use opal_exec::clean::{Clean, CleanJson};
+use opal_exec::recorder::Recorder;
 use opal_trust::new_file::NewFile;
 
 /// Events that a receipt has a line of.
@@ -80,9 +81,9 @@ impl Place {
 impl<'a> Receipt<'a> {
     /// Begins a receipt that will be signed `by` this key with `about`, an object that says what is run.
     #[must_use]
-    pub fn begin(place: Place, about: &Value, by: PublicKey, record: &'a mut dyn Recorder) -> Self {
+    pub fn begin(place: Place, about: CleanJson<'_>, by: PublicKey, record: &'a mut dyn Recorder) -> Self {
         let mut receipt = Self { record, by, place, text: String::new(), lines: 0, done: Value::Null };
-        let mut head = pick(about, None);
+        let mut head = pick(&read(&about.line()), None);
         head.insert("schema".to_owned(), json!("opal/receipt/v1"));
         head.insert("identity".to_owned(), json!(by.to_string()));
         receipt.line("run", head);
@@ -101,7 +102,7 @@ impl<'a> Receipt<'a> {
     ///
     /// # Errors
     /// A [`ReceiptError`]; the run itself is over.
-    pub fn finish(mut self, report: &Value, sign: impl FnOnce(&[u8; 64]) -> Option<[u8; 64]>) -> Result<PathBuf, ReceiptError> {
+    pub fn finish(mut self, report: CleanJson<'_>, sign: impl FnOnce(&[u8; 64]) -> Option<[u8; 64]>) -> Result<PathBuf, ReceiptError> {
         let failures: Vec<Value> = self
             .done
             .get("failures")
@@ -111,7 +112,7 @@ impl<'a> Receipt<'a> {
             .map(|one| Value::Object(pick(one, Some(FAILURE))))
             .collect();
         // What the run came to may have been decided after its last event.
-        let mut end = pick(report, Some(END));
+        let mut end = pick(&read(&report.line()), Some(END));
         end.insert("failures".to_owned(), json!(failures));
         end.insert("records".to_owned(), json!(self.lines));
         self.line("end", end);
@@ -129,6 +130,11 @@ impl<'a> Receipt<'a> {
     }
 }
 
+/// A document.
+fn read(clean: &Clean) -> Value {
+    serde_json::from_str(clean.as_str()).unwrap_or_default()
+}
+
 /// These fields of an object, or all.
 fn pick(object: &Value, names: Option<&[&str]>) -> Map<String, Value> {
     let wanted = |name: &String| names.is_none_or(|names| names.contains(&name.as_str()));
@@ -140,13 +146,12 @@ impl Recorder for Receipt<'_> {
         true
     }
 
-    fn note(&mut self, event: &str) {
-        if let Ok(value) = serde_json::from_str::<Value>(event) {
-            match value.get("event").and_then(Value::as_str) {
-                Some("run_done") => self.done = value,
-                Some(name) if EVENTS.contains(&name) => self.line(name, pick(&value, Some(FIELDS))),
-                _ => {}
-            }
+    fn note(&mut self, event: &Clean) {
+        let value = read(event);
+        match value.get("event").and_then(Value::as_str) {
+            Some("run_done") => self.done = value,
+            Some(name) if EVENTS.contains(&name) => self.line(name, pick(&value, Some(FIELDS))),
+            _ => {}
         }
         if self.record.is_recording() {
             self.record.note(event);

@@ -7,7 +7,6 @@ use super::output::Output;
 use opal_core::agreed::{Comparison, Consent};
 use opal_core::refusal::Refusal;
 use opal_core::show::PlanView;
-use opal_exec::outlet::learn;
 use opal_exec::supervise::signals::Signals;
 use opal_format::reader::Contract;
 use opal_view::drift::DriftReport;
@@ -32,7 +31,6 @@ pub(super) fn consent(
     let mut declined = false;
     let confirm = || -> Result<bool, Refusal> {
         let Some(plan) = comparison.plan().filter(|_| !comparison.is_same() && comparison.is_forcible()) else { return Ok(false) };
-        learn(&out.secrets, plan);
         tell();
         let view = PlanView {
             plan_hash: Some(contract.header.plan_hash),

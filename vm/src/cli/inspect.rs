@@ -1,6 +1,6 @@
 //! `opal-vm inspect`: what a contract is and what it may touch. Needs no keys, network or source, and decides nothing.
 
-use super::output::{Output, write_stdout};
+use super::output::Output;
 use super::request::Inspect;
 use crate::admission::read;
 use crate::inputs::Opener;
@@ -35,7 +35,7 @@ pub(super) fn inspect(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         out.document(&document)?;
     } else {
         let most = if all { None } else { Some(SHOWN_MAX) };
-        write_stdout(|to| {
+        out.print_with(|to| {
             writeln!(to, "this host can enforce {}\n", probe().to_text())?;
             summary(to, &plan, &contract, &vouches, &known, out.style, most)
         })?;

@@ -3,19 +3,21 @@
 //! Read for: everything in the process that runs a contract.
 
 use super::boundary::{self, Keep};
-use super::output::{Output, own_end, to_stderr};
+use super::ends;
+use super::output::Output;
 use crate::admission::Site;
 use crate::keys::Keys;
 use opal_core::agreed::Runnable;
 use opal_core::code::Code;
 use opal_core::failure::Failure as _;
 use opal_core::plan::{Plan, os_reason};
-use opal_core::recorder::{NoRecord, Recorder};
 use opal_core::refusal::Refusal;
-use opal_core::show::{PlanView, Style, write_json};
+use opal_core::show::{PlanView, Style};
+use opal_exec::clean::CleanJson;
 use opal_exec::confine::probe;
-use opal_exec::outlet::{Clean, CleanWriter, learn, say_last};
+use opal_exec::recorder::{NoRecord, Recorder};
 use opal_exec::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
+use opal_exec::scrub::Secrets;
 use opal_exec::supervise::lane::{Lane, LaneOptions};
 use opal_exec::supervise::signals::{Phase, Signals};
 use opal_format::hash::Digest;
@@ -176,7 +178,6 @@ pub fn perform(
     signals: &Arc<Signals>,
     out: &Output,
 ) -> Result<u8, Refusal> {
-    learn(&out.secrets, job.work.plan());
     check_supported(job.work.plan(), job.console.terminal.is_some()).map_err(|error| refuse_run(&error))?;
     if !Path::new("/proc/self/task").exists() {
         return Err(Refusal::new(Code::NoProc, "`/proc` is not there, without which the processes of a step cannot be found and ended")
@@ -207,7 +208,7 @@ pub fn perform(
             let before = start.labels.steps_before;
             Some(earlier.go_on(before).map_err(|error| refuse_record(error, job.wishes.record != Keep::Usual))?)
         }
-        None => open_record(job, &start)?,
+        None => open_record(job, &start, &out.secrets)?,
     };
     let mut none = NoRecord;
     let counted = job.ledger.zip(job.contract_hash);
@@ -227,15 +228,16 @@ pub fn perform(
     let (report, receipt) = match place.zip(job.receipt.as_ref()) {
         None => (execute(job, start, lock.as_ref(), spare, signals, out, recorder)?, Ok(None)),
         Some((place, signing)) => {
-            let mut receipt = Receipt::begin(place, &about, signing.by, recorder);
+            let mut receipt = Receipt::begin(place, CleanJson::new(&out.secrets, &about), signing.by, recorder);
             let report = execute(job, start, lock.as_ref(), spare, signals, out, &mut receipt)?;
-            let clean = Clean::json(&out.secrets, &report.done()).into_value();
-            let receipt = receipt.finish(&clean, |digest| signing.keys.borrow_mut().sign(digest)).map(Some);
+            let done = report.done();
+            let done = CleanJson::new(&out.secrets, &done);
+            let receipt = receipt.finish(done, |digest| signing.keys.borrow_mut().sign(digest)).map(Some);
             (report, receipt)
         }
     };
     let kept = record.as_ref().map(|record| record.path().display().to_string());
-    let closed = record.map_or(Ok(()), |record| record.finish(report.done(), |summary| Clean::json(&out.secrets, summary).text()));
+    let closed = record.map_or(Ok(()), |record| record.finish(report.done()));
     // A run that did not succeed can be gone on with, so the contract's one run is not finished.
     if let (Some((ledger, contract)), Outcome::Succeeded) = (&counted, &report.outcome) {
         let _ = ledger.finish(contract).map_err(|error| out.say(&format!("warning: {error}\n")));
@@ -284,13 +286,10 @@ pub(super) fn view<'a>(job: &'a Job<'_>) -> PlanView<'a> {
 /// Where it cannot be written.
 pub(super) fn show(view: &PlanView<'_>, out: &Output) -> std::io::Result<()> {
     let style = if std::io::stderr().is_terminal() { Style::Terminal } else { Style::Plain };
-    let mut stderr = std::io::stderr().lock();
-    let mut out = std::io::BufWriter::new(CleanWriter::new(&out.secrets, &mut stderr));
-    write_tree(&mut out, view, style, None)?;
-    if view.contract_hash.is_some() {
-        below_tree(&mut out, view)?;
-    }
-    std::io::Write::flush(&mut out)
+    ends::stderr(&out.secrets, false, None, |out| {
+        write_tree(out, view, style, None)?;
+        if view.contract_hash.is_some() { below_tree(out, view) } else { Ok(()) }
+    })
 }
 
 /// What this host cannot enforce, as warnings where the policy settles for that.
@@ -312,7 +311,8 @@ pub(super) fn confirmed(view: &PlanView<'_>, signals: &Signals, out: &Output) ->
         return Err(Refusal::new(Code::NoTerminal, "there is no terminal to ask on").help("add `--yes`, or leave out `--confirm`"));
     }
     let cannot = |error: std::io::Error| system("ask", &error);
-    show(view, out).and_then(|()| to_stderr(&out.clean("Execute? [y/N] "))).map_err(cannot)?;
+    let ask = || ends::stderr(&out.secrets, false, None, |out| out.write_all(b"Execute? [y/N] "));
+    show(view, out).and_then(|()| ask()).map_err(cannot)?;
     let mut answer = [0; 64];
     loop {
         let [arrived, beyond] = signals.poll_fds(Phase::Run);
@@ -371,7 +371,7 @@ fn refuse_receipt(error: &ReceiptError) -> Refusal {
 }
 
 /// The record that the caller wants; `none` keeps none.
-fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> {
+fn open_record(job: &Job<'_>, start: &Start, secrets: &Arc<Secrets>) -> Result<Option<Record>, Refusal> {
     let paths = &job.site.paths;
     let place = match &job.wishes.record {
         Keep::Nothing => return Ok(None),
@@ -379,17 +379,18 @@ fn open_record(job: &Job<'_>, start: &Start) -> Result<Option<Record>, Refusal> 
         Keep::Usual => Place::State(paths),
     };
     let contract_hash = job.contract_hash.map(|hash| hash.to_string());
-    let plan = |out: &mut dyn std::io::Write| write_json(out, &PlanJson::new(view(job)));
+    let plan = PlanJson::new(view(job));
     let accepted_drift = job.work.accepted_drift();
     let about = About {
         run_id: job.run_id,
         contract_hash: contract_hash.as_deref(),
         plan_hash: &job.plan_hash.to_string(),
-        plan: &plan,
+        plan: CleanJson::new(secrets, &plan),
+        secrets,
         accepted_drift: accepted_drift.as_deref(),
         seed: job.seed,
         values: &journal::commitments(job.work.plan()),
-        base: &job.site.base.to_string_lossy(),
+        base: &job.site.base,
         from: start.labels.from.as_deref(),
         environment: if job.site.policy.clean_environment(job.site.is_guarded()) { "clean" } else { "inherited, not verified" },
     };
@@ -443,6 +444,7 @@ fn execute(
     let lanes = LaneOptions { new_session: terminal.is_none(), stdin: stdin.as_ref().map(AsFd::as_fd), lock: lock.map(AsFd::as_fd), grace };
     // One that is gone by now is replaced by a new one.
     let warm = spare.and_then(|mut lane| lane.greet(&lanes).is_ok().then_some(lane));
+    let [stdout, stderr] = ends::for_outlet().map_err(|error| system("use the standard streams", &error))?;
     let options = RunOptions {
         shell: PathBuf::from(job.shell),
         umask: job.umask,
@@ -455,8 +457,8 @@ fn execute(
         lanes,
         terminal: terminal.as_ref().map(AsFd::as_fd),
         warm: Mutex::new(warm.into_iter().collect()),
-        stdout: duplicate(&std::io::stdout())?,
-        stderr: duplicate(&std::io::stderr())?,
+        stdout,
+        stderr,
         json: out.json,
         progress: out.progress.clone().filter(|_| !out.json && !job.wishes.quiet),
         secrets: Arc::clone(&out.secrets),
@@ -486,10 +488,6 @@ fn refuse_run(error: &RunError) -> Refusal {
         RunError::System(_) => Code::System,
     };
     Refusal::new(code, error.to_string())
-}
-
-fn duplicate(stream: &impl AsFd) -> Result<File, Refusal> {
-    own_end(stream).map_err(|error| system("use the standard streams", &error))
 }
 
 /// Says on standard error how the run ended.
@@ -526,5 +524,5 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
     if let Some(command) = job.resume.as_ref().filter(|_| report.is_resumable()) {
         let _ = writeln!(text, "help: to go on with it: `{}`", opal_core::show::visible(command));
     }
-    let _ = duplicate(&std::io::stderr()).map(|stderr| say_last(stderr, &out.clean(&text), signals));
+    out.last_words(&text, signals);
 }

@@ -2,19 +2,17 @@
 //!
 //! Read for: everything in the process that runs a contract.
 
+use super::ends;
 use clap::ArgMatches;
 use opal_core::code::Code;
 use opal_core::refusal::Refusal;
-use opal_core::show::{Style, write_json};
-use opal_exec::outlet::{Clean, CleanWriter};
+use opal_core::show::Style;
 use opal_exec::run::progress::{Lines, Progress};
 use opal_exec::scrub::Secrets;
+use opal_exec::supervise::signals::Signals;
 use serde::Serialize;
 use serde_json::json;
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
-use std::os::fd::{AsFd, AsRawFd as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
 /// How a command reports.
@@ -70,7 +68,7 @@ impl Output {
                 "schema": "opal/refusal/v1", "effects": "none", "exit": refusal.exit(),
                 "error": { "code": refusal.code.name(), "message": refusal.message, "place": refusal.place, "help": refusal.help },
             });
-            let _ = self.document(&Clean::json(&self.secrets, &document).into_value());
+            let _ = self.document(&document);
         }
         let mut text = refusal.to_text();
         text.push_str("effects: none (nothing was run)\n");
@@ -78,38 +76,35 @@ impl Output {
         refusal.exit()
     }
 
-    /// Says something on standard error, by the secrets that are known now.
+    /// Says something on standard error.
     pub fn say(&self, text: &str) {
-        let _ = to_stderr(&self.clean(text));
+        self.stream(|out| out.write_all(text.as_bytes()));
     }
 
-    /// Says something on standard error as it is made, by the secrets that are known now.
+    /// Says something on standard error as it is made.
     pub fn stream(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        let mut stderr = io::stderr().lock();
-        let mut clean = CleanWriter::new(&self.secrets, &mut stderr);
-        let mut out =
-            io::BufWriter::with_capacity(64 << 10, Painter { out: &mut clean, color: self.color, head: Vec::new(), inside: false });
-        let _ = write(&mut out).and_then(|()| out.flush());
+        let _ = ends::stderr(&self.secrets, self.color, None, write);
     }
 
-    /// A text for standard error.
-    #[must_use]
-    pub fn clean(&self, text: &str) -> Clean {
-        Clean::new(&self.secrets, &self.painted(text))
+    /// Says how a run ended.
+    pub(super) fn last_words(&self, text: &str, signals: &Signals) {
+        let _ = ends::stderr(&self.secrets, self.color, Some(signals), |out| out.write_all(text.as_bytes()));
     }
 
-    /// Colours the first words of errors and helps.
-    #[must_use]
-    fn painted(&self, text: &str) -> String {
-        if !self.color {
-            return text.to_owned();
-        }
-        text.split_inclusive('\n')
-            .map(|line| match line.split_once(':').and_then(|(head, rest)| Some((color_of(head)?, head, rest))) {
-                Some((color, head, rest)) => format!("\x1b[1;{color}m{head}\x1b[0m:{rest}"),
-                None => line.to_owned(),
-            })
-            .collect()
+    /// Writes a text to standard output.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn print(&self, text: &str) -> Result<(), Refusal> {
+        self.print_with(|out| out.write_all(text.as_bytes()))
+    }
+
+    /// Writes to standard output what `write` makes.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn print_with(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Refusal> {
+        ends::stdout(&self.secrets, write).map_err(|error| unwritten(&error))
     }
 
     /// Writes one JSON document.
@@ -117,142 +112,19 @@ impl Output {
     /// # Errors
     /// Where standard output cannot be written.
     pub fn document(&self, document: &impl Serialize) -> Result<(), Refusal> {
-        write_stdout(|out| write_document(out, document))
+        ends::document(&self.secrets, document).map_err(|error| unwritten(&error))
     }
 }
 
-/// The colour of what stands before the first colon of a line, where it has one.
-fn color_of(head: &str) -> Option<u8> {
-    match head {
-        "help" => Some(36),
-        _ if head.starts_with("error[") => Some(31),
-        _ if head.starts_with("warning") => Some(33),
-        _ => None,
-    }
-}
-
-/// Colours the first words of errors and helps on their way.
-struct Painter<'a> {
-    out: &'a mut dyn Write,
-    color: bool,
-    /// The beginning of a line, as long as it may get a colour.
-    head: Vec<u8>,
-    /// Whether that is decided for the line.
-    inside: bool,
-}
-
-impl Painter<'_> {
-    /// Longer than what gets a colour.
-    const HEAD_MAX: usize = 64;
-
-    fn decide(&mut self) -> io::Result<()> {
-        let head = std::mem::take(&mut self.head);
-        match std::str::from_utf8(&head).ok().and_then(color_of) {
-            Some(color) => write!(self.out, "\x1b[1;{color}m{}\x1b[0m", String::from_utf8_lossy(&head)),
-            None => self.out.write_all(&head),
-        }
-    }
-}
-
-impl Write for Painter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.color {
-            self.out.write_all(bytes)?;
-            return Ok(bytes.len());
-        }
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let mut rest = piece;
-            if !self.inside {
-                let colon = piece.iter().position(|byte| *byte == b':');
-                let (head, tail) = piece.split_at(colon.unwrap_or(piece.len()));
-                self.head.extend_from_slice(head);
-                rest = tail;
-                if colon.is_some() || self.head.len() > Self::HEAD_MAX || head.ends_with(b"\n") {
-                    self.inside = true;
-                    self.decide()?;
-                }
-            }
-            self.out.write_all(rest)?;
-            if piece.ends_with(b"\n") {
-                self.inside = false;
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.decide()?;
-        self.out.flush()
-    }
-}
-
-/// Writes a JSON document and a line end.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_document(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
-    write_json(out, document)?;
-    out.write_all(b"\n")
-}
-
-/// Writes a text to stdout; see [`write_stdout`].
-///
-/// # Errors
-/// Where it cannot be written.
-pub fn to_stdout(text: &str) -> Result<(), Refusal> {
-    write_stdout(|out| out.write_all(text.as_bytes()))
-}
-
-/// Writes to stdout. A reader that has gone away ends the command as SIGPIPE would.
-///
-/// # Errors
-/// Where it cannot be written.
-pub fn write_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Refusal> {
-    let written = stdout_file().and_then(|file| {
-        let mut out = io::BufWriter::with_capacity(64 << 10, file);
-        write(&mut out)?;
-        out.flush()
-    });
-    written.map_err(|error| match error.kind() {
+/// A reader that has gone away ends the command as SIGPIPE would.
+pub(super) fn unwritten(error: &io::Error) -> Refusal {
+    match error.kind() {
         io::ErrorKind::BrokenPipe => Refusal::new(Code::BrokenPipe, "nobody reads the output any more"),
-        _ => Refusal::new(Code::CannotWrite, format!("cannot write to standard output: {}", opal_core::plan::os_reason(&error))),
-    })
-}
-
-/// Standard output as a file. The standard library's own handle takes what is written to a closed descriptor as written.
-///
-/// # Errors
-/// When descriptors run out.
-pub fn stdout_file() -> io::Result<File> {
-    io::stdout().as_fd().try_clone_to_owned().map(File::from)
-}
-
-/// A stream to write to, for this process alone. A terminal that stands still (^S) blocks a write although `poll` says that it has room; opened anew
-/// it does not, and for others that have it nothing changes.
-///
-/// # Errors
-/// When descriptors run out.
-pub fn own_end(stream: &impl AsFd) -> io::Result<File> {
-    let stream = stream.as_fd();
-    if nix::unistd::isatty(stream).unwrap_or(false) {
-        let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
-        let anew = File::options().write(true).custom_flags(flags).open(format!("/proc/self/fd/{}", stream.as_raw_fd()));
-        if anew.is_ok() {
-            return anew;
-        }
+        _ => Refusal::new(Code::CannotWrite, format!("cannot write to standard output: {}", opal_core::plan::os_reason(error))),
     }
-    stream.try_clone_to_owned().map(File::from)
 }
 
 /// Says on standard error what is said before any value is known.
 pub(crate) fn say_early(text: &str) {
-    let _ = to_stderr(&Clean::new(&Arc::default(), text));
-}
-
-/// Writes to stderr.
-///
-/// # Errors
-/// Where it cannot be written.
-pub fn to_stderr(text: &Clean) -> io::Result<()> {
-    text.write_to(&mut io::stderr().lock())
+    let _ = ends::stderr(&Arc::default(), false, None, |out| out.write_all(text.as_bytes()));
 }

@@ -1,7 +1,7 @@
 //! `opal-vm policy check`: each decision that policy, trust and terms make about a contract, and why. Nothing is run, read or written but the files
 //! that decide.
 
-use super::output::{Output, to_stdout};
+use super::output::Output;
 use super::request::{self, Check};
 use crate::admission::{Request, Site, check_expiry, policy_verdicts, read, source_here, trust_of};
 use crate::planner::NO_FILTERS;
@@ -69,7 +69,7 @@ pub(super) fn check(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> {
             let _ = writeln!(text, "{verdict:<8}  {about}{setting}: {why}");
         }
         let _ = writeln!(text, "verdict:  {}", if exit == 0 { "policy lets it run".to_owned() } else { format!("refused ({exit})") });
-        to_stdout(&text)?;
+        out.print(&text)?;
     }
     if let Some(refused) = refused {
         out.say(&format!("{}effects: none (nothing was run)\n", refused.to_text()));

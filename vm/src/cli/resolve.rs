@@ -1,6 +1,7 @@
 //! `opal-vm resolve`: plans a contract's program on this host and writes what that gives as a new, unsigned contract. Nothing is run.
 
 use super::boundary::{enter, result_mode};
+use super::ends::unscrubbed;
 use super::output::Output;
 use super::policy::{small_file, unreadable};
 use super::request::{Recipient, Resolve};
@@ -55,7 +56,7 @@ pub(super) fn resolve(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal>
         Some(_) => replanning.whole(planner, &seed, &replanned.sub_keys),
         None => Ok(None),
     };
-    let (replanned, fresh) = replan(&admitted, &request, &site, &mut planner, &mut keys, again)?;
+    let (replanned, fresh) = replan(&admitted, &request, &site, &mut planner, &mut keys, &out.secrets, again)?;
     drop(planner);
     let Some(fresh) = fresh else { return report_drift(&admitted, &replanned.comparison, &request, None, out) };
     recipients.extend(&contract.recipients);
@@ -152,8 +153,7 @@ fn keys_of(named: &Recipient) -> Result<Vec<PublicKey>, Refusal> {
 /// Writes the whole file or leaves what was there. A device or FIFO is written to.
 fn put(place: Option<&ResultPlace>, bytes: &[u8], site: &Site) -> io::Result<()> {
     let Some(place) = place else {
-        let mut stdout = io::stdout().lock();
-        return stdout.write_all(bytes).and_then(|()| stdout.flush());
+        return unscrubbed(bytes);
     };
     if place.standing() == Standing::Stream {
         return place.open_stream()?.write_all(bytes);

@@ -12,6 +12,7 @@ use opal_core::plan::Plan;
 use opal_core::refusal::{Refusal, place};
 use opal_core::show::{Paths, PlanView, Style, path_of, step_count, step_text};
 use opal_exec::run::{Labels, Start};
+use opal_exec::scrub::Secrets;
 use opal_format::hash::Digest;
 use opal_format::kind::NodeKind;
 use opal_format::reader::Contract;
@@ -22,7 +23,7 @@ use opal_record::journal::{Earlier, Genuine};
 use opal_record::shelf;
 use opal_trust::ledger::{Entry, LedgerError};
 use opal_trust::safe_path::SafeDir;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// The record that `--resume` names, held and found to be of this contract. `None` without `--resume`.
 pub(super) fn find(asked: &Run, contract_hash: &Digest, site: &Site) -> Result<Option<Earlier>, Refusal> {
@@ -70,8 +71,8 @@ pub(super) fn refuse_used(error: LedgerError, asked: &Run, site: &Site) -> Refus
 }
 
 /// Checks that a record is genuine, and puts in place of the drift what moved since the run started.
-pub(super) fn verify(earlier: Earlier, replanned: &mut Replanned) -> Result<Genuine, Refusal> {
-    let genuine = earlier.verify(&replanned.seed).map_err(|error| refuse_record(error, false))?;
+pub(super) fn verify(earlier: Earlier, replanned: &mut Replanned, secrets: &Arc<Secrets>) -> Result<Genuine, Refusal> {
+    let genuine = earlier.verify(&replanned.seed, secrets).map_err(|error| refuse_record(error, false))?;
     replanned.comparison.since(&genuine.head().values);
     Ok(genuine)
 }
@@ -85,8 +86,8 @@ pub(super) fn begin(earlier: Genuine, asked: &Run, contract: &Contract<'_>, plan
         return Err(Refusal::new(Code::RunFinished, format!("run {run_id} has finished, and there is nothing left of it to do"))
             .help("to run the contract again, leave out `--resume`"));
     }
-    let base = &earlier.head().base;
-    if site.base.to_string_lossy() != *base {
+    if !earlier.is_based_in(&site.base) {
+        let base = &earlier.head().base;
         return Err(Refusal::new(Code::OtherDirectory, format!("run {run_id} started in `{base}`, and its paths are relative to that"))
             .help(match site.policy.start_directory(&contract.terms.directory) {
                 Ok(None) => format!("`cd {base}` first"),

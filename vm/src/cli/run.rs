@@ -54,10 +54,10 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         let resumed = earlier.as_ref().map(|_| run_id.as_str());
         ledger.check_unused(&contract.contract_hash, resumed).map_err(|error| resume::refuse_used(error, &asked, &site))?;
     }
-    let (mut replanned, ()) = replan(&admitted, request, &site, &mut planner, &mut keys, |_, _, _| Ok(()))?;
+    let (mut replanned, ()) = replan(&admitted, request, &site, &mut planner, &mut keys, &out.secrets, |_, _, _| Ok(()))?;
     drop(planner);
     let earlier = match earlier {
-        Some(earlier) => Some(resume::verify(earlier, &mut replanned)?),
+        Some(earlier) => Some(resume::verify(earlier, &mut replanned, &out.secrets)?),
         None => None,
     };
     let Replanned { comparison, seed, opened_by, .. } = replanned;

@@ -4,8 +4,9 @@
 
 use super::DRIFT;
 use super::boundary;
+use super::ends;
 use super::job::unconfined;
-use super::output::{Output, to_stdout};
+use super::output::{Output, unwritten};
 use super::request::Verify;
 use crate::admission::{Admitted, Replanned, Request, Site, admit, read, replan};
 use crate::keys::Keys;
@@ -38,7 +39,7 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
     for warning in warnings(&admitted, &site) {
         out.say(&warning);
     }
-    let (replanned, ()) = replan(&admitted, &request, &site, &mut planner, &mut keys, |_, _, _| Ok(()))?;
+    let (replanned, ()) = replan(&admitted, &request, &site, &mut planner, &mut keys, &out.secrets, |_, _, _| Ok(()))?;
     let comparison = &replanned.comparison;
     if let Some(key) = &revealed {
         reveal(key, comparison)?;
@@ -65,7 +66,7 @@ fn reveal(key: &str, comparison: &Comparison) -> Result<(), Refusal> {
     let value = plan.values.get(at).and_then(Option::as_ref).ok_or_else(unknown)?;
     let key = keys.get(at).map_or(key, String::as_str);
     let shown = Zeroizing::new(format!("{key} = {}\n", *Zeroizing::new(escape(&value.text(), false))));
-    to_stdout(&shown)
+    ends::unscrubbed(shown.as_bytes()).map_err(|error| unwritten(&error))
 }
 
 fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Output) -> Result<u8, Refusal> {
@@ -83,7 +84,7 @@ fn succeed(admitted: &Admitted<'_>, replanned: &Replanned, site: &Site, out: &Ou
     }
     let vouches = vouch_lines(&admitted.vouches, &admitted.vouchers);
     let text = verified(contract, &admitted.trust.basis, &vouches, replanned.source_checked, &starts(&contract.terms.directory, site));
-    to_stdout(&text)?;
+    out.print(&text)?;
     Ok(0)
 }
 

@@ -11,8 +11,9 @@ use opal_format::program::{Constant, IMPORT_PUBLIC, ProgramView};
 use opal_format::record::Span;
 use opal_format::regen::{Regen, SubKeys};
 use opal_format::seed::Seed;
+use opal_format::slots::SlotsView;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use zeroize::Zeroizing;
 
@@ -178,12 +179,14 @@ impl<'a> Answers<'a> {
         computed.next().is_none().then_some((import.decorator.to_native(), arguments))
     }
 
-    /// What was read until now, as far as it was, for a report.
-    pub(super) fn values(&self) -> Vec<DraftValue> {
+    /// What was read until now, as far as it was, for a report. A key says whether its value is public, and the contract knows the key.
+    pub(super) fn values(&self, contract: SlotsView<'_>) -> Vec<DraftValue> {
+        let all = contract.slots.iter().filter(|slot| slot.is_public());
+        let known: HashSet<&[u8]> = all.filter_map(|slot| slot.key.of(contract.text)).collect();
         let one = |answer: &Answer| {
             let value = answer.value.as_ref().ok()?.clone();
-            let (key, decorator) = (answer.key.clone(), answer.decorator);
-            Some(DraftValue { key, value: Some(value), answer: None, decorator, public: false, shapes: false, span: Span::NONE })
+            let (key, decorator, public) = (answer.key.clone(), answer.decorator, known.contains(answer.key.as_bytes()));
+            Some(DraftValue { key, value: Some(value), answer: None, decorator, public, shapes: false, span: Span::NONE })
         };
         self.given.iter().filter_map(one).collect()
     }

@@ -19,7 +19,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use opal_core::agreed::{Direct, Runnable};
 use opal_core::plan::Plan;
-use opal_core::recorder::{NoRecord, Recorder};
+use opal_exec::recorder::{NoRecord, Recorder};
 use opal_exec::run::{RunOptions, RunReport, Start};
 use opal_exec::supervise::lane::LaneOptions;
 use opal_exec::supervise::signals::Signals;

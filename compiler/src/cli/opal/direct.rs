@@ -12,6 +12,7 @@ use clap::ArgMatches;
 use opal_core::agreed::{Direct, Runnable};
 use opal_core::plan::{Cause, Mode, PlanError};
 use opal_core::refusal::Refusal;
+use opal_exec::clean::learn;
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
@@ -68,7 +69,9 @@ pub(super) fn prepare(
     let seed = seed::fresh_seed()?;
     let work = Work { program: &compiled.program, target: &compiled.target, arguments: &compiled.arguments };
     let planned = work.plan(&reality, &seed, &manner).map_err(|failure| unplanned(failure, source))?;
-    check_steps(&site.policy, planned.steps.view(), &shell).map_err(refused)?;
+    let out = progress::follow(Output::new(matches));
+    // From here on nothing is said that is not scrubbed: what is refused, the machine refuses.
+    learn(&out.secrets, &planned.slots, &planned.values, &planned.unscrubbed);
     check_terminal(&planned.steps.nodes)?;
     Ok(Ready {
         plan_hash: plan::plan_hash(&work, &planned, HashAlgorithm::Sha256, Place { shell: &shell, umask, directory: "" })?,
@@ -80,7 +83,7 @@ pub(super) fn prepare(
         umask,
         site,
         wishes: Wishes { record, confirm: matches.get_flag("confirm"), yes: matches.get_flag("yes"), quiet },
-        out: progress::follow(Output::new(matches)),
+        out,
     })
 }
 
@@ -133,11 +136,13 @@ impl Ready {
     }
 
     fn try_run(&self) -> Result<u8, Refusal> {
+        let work = Runnable::Direct(&self.work);
+        check_steps(&self.site.policy, work.plan().steps.view(), &self.shell)?;
         let signals = job::signals()?;
         let run_id = job::run_id(&self.site)?;
         let lock = job::take_lock(&self.site, &self.lock_name(), &run_id, false, &self.out)?;
         let job = Job {
-            work: Runnable::Direct(&self.work),
+            work,
             seed: &self.seed,
             target: &self.target,
             plan_hash: self.plan_hash,

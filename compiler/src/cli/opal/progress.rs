@@ -7,17 +7,16 @@
 use opal_core::duration;
 use opal_core::event::{At, Event};
 use opal_core::plan::Plan;
-use opal_exec::outlet::Clean;
+use opal_exec::clean::Clean;
 use opal_exec::run::progress::{Lines, Progress, Told, first_line, painted};
 use opal_exec::scrub::Secrets;
 use opal_exec::supervise::lane::Stream;
 use opal_format::kind::NodeKind;
 use opal_format::tree::Tree;
-use opal_vm::cli::output::{Output, own_end};
-use std::fs::File;
+use opal_vm::cli::ends::Terminal;
+use opal_vm::cli::output::Output;
 use std::io::{self, IsTerminal as _};
 use std::ops::Range;
-use std::os::fd::AsFd as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -32,11 +31,10 @@ const STALE: Duration = Duration::from_secs(1);
 pub(super) fn follow(mut out: Output) -> Output {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
-    let stderr = io::stderr();
-    if stderr.is_terminal()
+    if io::stderr().is_terminal()
         && !dumb
         && !set("CI")
-        && let Ok(terminal) = own_end(&stderr)
+        && let Some(terminal) = Terminal::stderr()
     {
         out.progress = Some(Arc::new(Live::new(terminal, out.colored(), Arc::clone(&out.secrets))));
     }
@@ -56,7 +54,7 @@ struct Live {
 
 #[derive(Debug)]
 struct Shared {
-    terminal: File,
+    terminal: Terminal,
     color: bool,
     secrets: Arc<Secrets>,
     state: Mutex<State>,
@@ -92,7 +90,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    fn new(terminal: File, color: bool, secrets: Arc<Secrets>) -> Self {
+    fn new(terminal: Terminal, color: bool, secrets: Arc<Secrets>) -> Self {
         let now = Instant::now();
         let state = State {
             running: Vec::new(),
@@ -162,19 +160,16 @@ impl Progress for Live {
         line
     }
 
-    fn output(&self, stream: Stream, bytes: &[u8], write: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn output(&self, stream: Stream, mid_line: bool, write: &mut dyn FnMut(&Clean, &Clean) -> io::Result<()>) -> io::Result<()> {
         if stream == Stream::Stdout && !self.joined {
-            return write(bytes);
+            return write(&Clean::default(), &Clean::default());
         }
         let mut state = locked(&self.shared.state);
-        state.mid_line = bytes.last().is_some_and(|byte| *byte != b'\n');
+        state.mid_line = mid_line;
         let before = self.shared.erasing(&mut state);
-        if before.is_empty() {
-            return write(bytes);
-        }
-        // In one piece, so that the lines do not flicker.
-        let after = self.shared.drawing(&mut state);
-        write(&[before.as_bytes(), bytes, after.as_bytes()].concat())
+        let after = if before.is_empty() { String::new() } else { self.shared.drawing(&mut state) };
+        let clean = |text: &String| Clean::new(&self.shared.secrets, text.as_bytes());
+        write(&clean(&before), &clean(&after))
     }
 }
 
@@ -202,16 +197,16 @@ impl Shared {
     }
 
     fn write(&self, text: &str) {
-        let _ = Clean::new(&self.secrets, text).write_to(&mut &self.terminal);
+        self.terminal.draw(&Clean::new(&self.secrets, text.as_bytes()));
     }
 
     /// Whether a write would neither wait nor stop this process.
     fn writable(&self) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        let mut fds = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLOUT)];
+        let mut fds = [PollFd::new(self.terminal.fd(), PollFlags::POLLOUT)];
         let ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready == 1) && fds[0].any() == Some(true);
         // Where there is no controlling terminal, nobody can be in its background.
-        ready && nix::unistd::tcgetpgrp(&self.terminal).map_or(true, |group| group == nix::unistd::getpgrp())
+        ready && nix::unistd::tcgetpgrp(self.terminal.fd()).map_or(true, |group| group == nix::unistd::getpgrp())
     }
 
     /// Takes the lines off the terminal.
@@ -247,7 +242,7 @@ impl Shared {
             let took = seconds(now.duration_since(running.since));
             let room = width.saturating_sub(took.width() + 4);
             // Before it is cut, so that no start of a secret is left.
-            let text = Clean::new(&self.secrets, &running.text);
+            let text = Clean::new(&self.secrets, running.text.as_bytes());
             lines.push(cut(&format!("▸ {}  {took}", cut(text.as_str(), room)), width));
         }
         let more = state.running.len().saturating_sub(most);
@@ -262,7 +257,7 @@ impl Shared {
 
     /// Rows and columns.
     fn size(&self) -> (usize, usize) {
-        let size = rustix::termios::tcgetwinsize(&self.terminal).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
+        let size = rustix::termios::tcgetwinsize(self.terminal.fd()).ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
         size.map_or((24, 80), |size| (usize::from(size.ws_row), usize::from(size.ws_col)))
     }
 }

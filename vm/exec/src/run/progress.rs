@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use crate::clean::Clean;
 use crate::supervise::lane::Stream;
 use opal_core::event::{Came, Ending, Event};
 use opal_core::plan::Plan;
@@ -26,12 +27,13 @@ pub trait Progress: Send + Sync + Debug {
     /// Takes note of an event, and gives a line to say on stderr, if any.
     fn event(&self, told: &Told<'_>) -> Option<String>;
 
-    /// Writes bytes of the run to one of its streams by `write`, and may write other things before and after.
+    /// Has output of the run written to one of its streams by `write`, with other things before and after it. `mid_line` says that it ends in the middle
+    /// of a line.
     ///
     /// # Errors
     /// Those of `write`.
-    fn output(&self, _: Stream, bytes: &[u8], write: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        write(bytes)
+    fn output(&self, _: Stream, _mid_line: bool, write: &mut dyn FnMut(&Clean, &Clean) -> io::Result<()>) -> io::Result<()> {
+        write(&Clean::default(), &Clean::default())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Read for: everything in the process that runs a contract.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -152,8 +153,8 @@ pub struct StepFailure {
     pub command: String,
     /// Why it failed.
     pub cause: FailureCause,
-    /// The last of what it wrote to stderr, scrubbed.
-    pub stderr: String,
+    /// The last of what it wrote to stderr; in a report scrubbed by what is known then. No text is made of it before: a value need not be one.
+    pub stderr: Vec<u8>,
     /// The rules that confined it, the policy's first, then blocks from the outside in.
     pub confined_by: Vec<ConfinedBy>,
     /// How long it took.
@@ -165,11 +166,15 @@ pub struct StepFailure {
 }
 
 impl StepFailure {
+    fn said(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stderr)
+    }
+
     /// Whether what a confined step said reads as if a rule had denied it something. A guess from its words.
     #[must_use]
     pub fn denial_likely(&self) -> bool {
         const SIGNS: [&str; 4] = ["permission denied", "not permitted", "could not resolve", "name resolution"];
-        let said = self.stderr.to_ascii_lowercase();
+        let said = self.said().to_ascii_lowercase();
         !self.confined_by.is_empty() && SIGNS.iter().any(|sign| said.contains(sign))
     }
 }
@@ -293,7 +298,7 @@ impl RunReport {
             span: (&failure.span).into(),
             command: failure.command.clone(),
             cause: failure.cause.to_string(),
-            stderr: failure.stderr.clone(),
+            stderr: failure.said().into_owned(),
             handled: failure.handled,
             confined_by: failure.confined_by.iter().map(ConfinedBy::told).collect(),
             denial_likely: failure.denial_likely(),
@@ -355,7 +360,7 @@ impl RunReport {
                 let rules: Vec<String> = failure.confined_by.iter().map(|rule| rule.to_text(source)).collect();
                 let _ = writeln!(out, "  ran under: {}", rules.join(", "));
             }
-            let stderr = opal_core::show::escape(failure.stderr.as_bytes(), true);
+            let stderr = opal_core::show::escape(&failure.stderr, true);
             let lines: Vec<&str> = stderr.lines().collect();
             for line in lines.iter().skip(lines.len().saturating_sub(10)) {
                 let _ = writeln!(out, "  stderr:  {line}");

@@ -10,7 +10,6 @@ use opal_format::record::Span;
 use super::exec::Flow;
 use super::report::{FailureCause, Left, Outcome, RunReport, StepFailure};
 use super::{Shared, locked};
-use crate::outlet::Clean;
 use crate::supervise::lane::Ended;
 use crate::supervise::signals::Phase;
 use opal_core::show::{PlanView, Style, step_text};
@@ -70,7 +69,7 @@ impl Shared<'_> {
             span: record.map_or(Span::NONE, |record| self.plan.steps.view().span(record)),
             command: node.map(|node| step_text(&self.view(), node, Style::Plain)).unwrap_or_default(),
             cause,
-            stderr: String::from_utf8_lossy(stderr).into_owned(),
+            stderr: stderr.to_vec(),
             confined_by: node.map(|node| self.confined_by(node)).unwrap_or_default(),
             elapsed,
             handled: false,
@@ -86,7 +85,7 @@ impl Shared<'_> {
         let mut tally = std::mem::take(&mut *locked(&self.tally));
         // By what is known now: a value may have come after the failure of another branch.
         for failure in &mut tally.failures {
-            failure.stderr = Clean::new(&self.secrets, &failure.stderr).as_str().to_owned();
+            failure.stderr = self.secrets.scrub(&failure.stderr);
         }
         let first = self.signals.first().filter(|_| self.signals.phase() > Phase::Run);
         let outcome = match (flow, first, tally.halted.take()) {

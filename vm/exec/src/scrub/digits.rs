@@ -37,13 +37,13 @@ const SEPARATORS: &[u8] = b" \t:,-;._|";
 const OFFSET: Range<usize> = 6..17;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Base {
+pub(crate) enum Base {
     Hex,
     Base64,
     Base32,
 }
 
-const BASES: [Base; 3] = [Base::Hex, Base::Base64, Base::Base32];
+pub(crate) const BASES: [Base; 3] = [Base::Hex, Base::Base64, Base::Base32];
 
 impl Base {
     /// Its digits, the bits of one, how many make a group that is padded, and how many bytes that is.
@@ -87,7 +87,7 @@ impl Base {
     }
 
     /// Calls `add` with the digits of a value at each place of a group, and where they may end.
-    fn each(self, value: &[u8], add: &mut impl FnMut(Arc<[u8]>, usize)) {
+    pub(crate) fn each(self, value: &[u8], add: &mut impl FnMut(Arc<[u8]>, usize)) {
         let (.., places) = self.alphabet();
         for before in 0..places {
             let (digits, [certain, all]) = self.digits(value, before);
@@ -115,27 +115,11 @@ impl Base {
 }
 
 /// A digit of base64 as it is written in addresses.
-const fn for_urls(digit: u8) -> u8 {
+pub(crate) const fn for_urls(digit: u8) -> u8 {
     match digit {
         b'+' => b'-',
         b'/' => b'_',
         other => other,
-    }
-}
-
-/// The digits of a value, without a layout.
-pub(super) fn each(value: &[u8], add: &mut impl FnMut(Vec<u8>)) {
-    for base in BASES {
-        base.each(value, &mut |digits, end| {
-            let digits = digits.get(..end).unwrap_or_default();
-            add(digits.to_vec());
-            let other = |byte: &u8| match (base, byte) {
-                (Base::Hex, _) => byte.to_ascii_uppercase(),
-                (Base::Base32, _) => byte.to_ascii_lowercase(),
-                (Base::Base64, digit) => for_urls(*digit),
-            };
-            add(digits.iter().map(other).collect());
-        });
     }
 }
 
@@ -152,7 +136,7 @@ impl Pattern {
     }
 }
 
-/// The patterns of one encoding, sorted, and by their first digits the range of those that begin so.
+/// The patterns of one encoding, sorted, and by their first digits, with zeros behind fewer than four, the range of those that begin so.
 struct Family {
     base: Base,
     patterns: Vec<Pattern>,
@@ -180,16 +164,19 @@ impl Digits {
         for Family { base, patterns, heads } in &mut families {
             patterns.sort_by(|a, b| a.digits().cmp(b.digits()));
             patterns.dedup_by(|later, earlier| later.digits() == earlier.digits());
-            let mut at: usize = 0;
-            for like in patterns.chunk_by(|a, b| a.digits().get(..HEAD) == b.digits().get(..HEAD)) {
-                let Some(head) = like.first().and_then(|pattern| pattern.digits().first_chunk::<HEAD>()) else { continue };
-                heads.insert(*head, at..at.saturating_add(like.len()));
-                at = at.saturating_add(like.len());
-                for one in base.windows(*head) {
-                    window(one);
-                    (1..WINDOW).for_each(|length| {
-                        beginnings.extend(beginning(one.get(..length).unwrap_or_default()));
-                    });
+            for length in 1..=HEAD {
+                let mut at: usize = 0;
+                for like in patterns.chunk_by(|a, b| a.digits().get(..length) == b.digits().get(..length)) {
+                    let digits = like.first().map(Pattern::digits).unwrap_or_default();
+                    let head = std::array::from_fn(|at| digits.get(at).copied().filter(|_| at < length).unwrap_or(0));
+                    heads.insert(head, at..at.saturating_add(like.len()));
+                    at = at.saturating_add(like.len());
+                    for one in base.windows(head).into_iter().filter(|_| length == HEAD) {
+                        window(one);
+                        (1..WINDOW).for_each(|length| {
+                            beginnings.extend(beginning(one.get(..length).unwrap_or_default()));
+                        });
+                    }
                 }
             }
         }
@@ -273,7 +260,7 @@ pub(super) struct Follower {
     /// Digits that have been read, and the first of them.
     depth: usize,
     head: [u8; HEAD],
-    /// The patterns that begin so, once the head is whole.
+    /// The patterns that begin so.
     range: Range<usize>,
     layout: Layout,
     /// The occurrence is complete: its name and length. What is left of its line shows the same bytes as characters, and is replaced with it.
@@ -416,9 +403,6 @@ impl Follower {
         if let Some(place) = self.head.get_mut(self.depth) {
             *place = digit;
             self.depth = self.depth.saturating_add(1);
-            if self.depth < HEAD {
-                return true;
-            }
             self.range = family.heads.get(&self.head).cloned().unwrap_or_default();
             return !self.range.is_empty();
         }

@@ -5,7 +5,7 @@
 //!
 //! Read for: no secret leaves unscrubbed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Shorter values and forms are not looked for: they would be found everywhere.
 pub(super) const FORM_MIN: usize = 4;
@@ -14,7 +14,7 @@ pub(super) const FORM_MIN: usize = 4;
 const JSON_DEPTH: usize = 3;
 
 /// Calls `add` with every form of `secret`, some more than once.
-pub(super) fn each(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
+pub(crate) fn each(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
     let mut seen = HashSet::new();
     let mut add = |form: Vec<u8>| {
         if form.len() >= FORM_MIN && seen.insert(form.clone()) {
@@ -26,7 +26,7 @@ pub(super) fn each(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
 
 /// The texts as which a value may be printed before anything is escaped: with and without its last line end, without any at its end, with the line ends of other systems,
 /// and each of its lines.
-pub(super) fn variants(secret: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn variants(secret: &[u8]) -> Vec<Vec<u8>> {
     let mut all = vec![secret.to_vec()];
     let last = secret.strip_suffix(b"\n").unwrap_or(secret);
     let end = secret.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last.saturating_add(1));
@@ -49,127 +49,129 @@ fn lines(secret: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn one(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
     add(secret.to_vec());
     // As SQL, CSV and other languages double a quote inside quotes.
-    add(substitute(secret, |byte| (byte == b'\'').then_some("''")));
-    add(substitute(secret, |byte| (byte == b'"').then_some("\"\"")));
-    for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
-        // encodeURIComponent, RFC 3986, Python's quote, encodeURI, and forms.
-        for safe in [&b"-_.~!'()*"[..], b"-_.~", b"-_.~/", b"-_.~!'()*;,/?:@&=+$#", b"-_.*"] {
-            add(percent(secret, digits, safe, false));
-            add(percent(secret, digits, safe, true));
+    add(doubled(secret, b'\'', "''"));
+    add(doubled(secret, b'"', "\"\""));
+    // encodeURIComponent, RFC 3986, Python's quote, encodeURI, what browsers leave in addresses, and forms; and where all is in percent.
+    for safe in [&b"-_.~!'()*"[..], b"-_.~", b"-_.~/", b"-_.~!'()*;,/?:@&=+$#", b"!$%&'()*+,-./:;=?@[]_|~", b"-_.*"] {
+        for (upper, plus) in [(false, false), (false, true), (true, false), (true, true)] {
+            add(percent(secret, upper, plus, |byte| byte.is_ascii_alphanumeric() || safe.contains(&byte)));
         }
     }
-    let go = Json { html: true, ..Json::default() };
-    for flags in [Json::default(), go, Json { long: true, ..go }, Json { slash: true, ..Json::default() }] {
+    [false, true].into_iter().for_each(|upper| add(percent(secret, upper, false, |_| false)));
+    for flags in ["", "h", "hl", "s", "u", "hu", "d", "nhud"].map(Json) {
         // As text in JSON, in JSON, in JSON; at one of these what is not ASCII may be escaped.
-        for level in 0..JSON_DEPTH {
-            let deeper = |form: &Vec<u8>| Some(flags.bytes(form)).filter(|deeper| deeper != form);
-            let levels: Vec<Vec<u8>> = std::iter::successors(Some(secret.to_vec()), deeper).take(JSON_DEPTH.saturating_add(1)).collect();
-            let text = levels.get(level).and_then(|form| std::str::from_utf8(form).ok()).filter(|text| !text.is_ascii());
-            let ascii = std::iter::successors(text.map(|text| flags.ascii(text)), deeper);
-            ascii.take(JSON_DEPTH.saturating_sub(level)).for_each(&mut *add);
-            if level == 0 {
-                levels.into_iter().for_each(&mut *add);
-            }
+        let mut texts = BTreeSet::from([secret.to_vec()]);
+        for _ in 0..JSON_DEPTH {
+            let ascii = texts.iter().filter(|text| !text.is_ascii()).map(|text| flags.ascii(text));
+            texts = texts.iter().map(|text| substitute(text, |byte| flags.byte(byte))).chain(ascii).collect();
+            texts.iter().cloned().for_each(&mut *add);
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(secret) {
+        // Every character by its number, and behind a backslash, as bash traces patterns.
+        let mut each = |by: &dyn Fn(char, u32) -> String| add(text.chars().flat_map(|char| by(char, char.into()).into_bytes()).collect());
+        each(&|_, number| format!("&#{number};"));
+        each(&|_, number| format!("&#x{number:x};"));
+        each(&|_, number| format!("&#x{number:X};"));
+        each(&|char, _| format!("\\{char}"));
+        for flags in [Json(""), Json("u")] {
+            add(text.encode_utf16().flat_map(|unit| flags.unicode(unit).into_bytes()).collect());
         }
     }
     shell(secret, add);
-    for (quote, apostrophe) in [("&quot;", "&#39;"), ("&quot;", "&apos;"), ("&#34;", "&#39;"), ("&quot;", "&#x27;"), ("\"", "'")] {
-        add(substitute(secret, |byte| match byte {
-            b'&' => Some("&amp;"),
-            b'<' => Some("&lt;"),
-            b'>' => Some("&gt;"),
-            b'"' => Some(quote),
-            b'\'' => Some(apostrophe),
-            _ => None,
-        }));
-    }
-}
-
-fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
-    [byte >> 4, byte & 15].map(|four| digits.get(usize::from(four)).copied().unwrap_or(b'0'))
-}
-
-fn percent(secret: &[u8], digits: &[u8; 16], safe: &[u8], plus: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(secret.len());
-    for &byte in secret {
-        if byte.is_ascii_alphanumeric() || safe.contains(&byte) {
-            out.push(byte);
-        } else if plus && byte == b' ' {
-            out.push(b'+');
-        } else {
-            out.push(b'%');
-            out.extend_from_slice(&hex(byte, digits));
+    for quote in ["&quot;", "&#34;", "&#x22;", "\""] {
+        for apostrophe in ["&apos;", "&#39;", "&#x27;", "'"] {
+            add(substitute(secret, |byte| match byte {
+                b'&' => Some("&amp;".to_owned()),
+                b'<' => Some("&lt;".to_owned()),
+                b'>' => Some("&gt;".to_owned()),
+                b'"' => Some(quote.to_owned()),
+                b'\'' => Some(apostrophe.to_owned()),
+                _ => None,
+            }));
         }
     }
-    out
 }
 
-/// What a JSON writer escapes besides what it must.
-#[derive(Clone, Copy, Default)]
-struct Json {
-    /// `<`, `>` and `&`, as Go does.
-    html: bool,
-    /// `/`, as PHP does.
-    slash: bool,
-    /// Backspace and form feed by their numbers, as Go did before 1.22.
-    long: bool,
+fn percent(secret: &[u8], upper: bool, plus: bool, safe: impl Fn(u8) -> bool) -> Vec<u8> {
+    substitute(secret, |byte| match byte {
+        b' ' if plus => Some("+".to_owned()),
+        _ if safe(byte) => None,
+        _ => Some(if upper { format!("%{byte:02X}") } else { format!("%{byte:02x}") }),
+    })
 }
+
+/// What a JSON writer escapes besides what it must, by letters: `h` is `<`, `>` and `&`, as Go does; `s` is `/`, as PHP does; `l` is backspace and form feed by
+/// their numbers, as Go did before 1.22; `d` is the last character of ASCII, as Python and `jq` do; `u` is numbers with upper case letters; `n` is quotes
+/// and more by their numbers, as .NET does.
+#[derive(Clone, Copy)]
+struct Json(&'static str);
 
 impl Json {
-    fn byte(self, byte: u8, out: &mut Vec<u8>) {
-        let short = match byte {
-            b'"' => b'"',
-            b'\\' => b'\\',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            8 if !self.long => b'b',
-            12 if !self.long => b'f',
-            b'/' if self.slash => b'/',
-            0..32 => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            b'<' | b'>' | b'&' if self.html => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => return out.push(byte),
-        };
-        out.extend_from_slice(&[b'\\', short]);
+    fn has(self, flag: char) -> bool {
+        self.0.contains(flag)
     }
 
-    fn bytes(self, secret: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(secret.len());
-        secret.iter().for_each(|byte| self.byte(*byte, &mut out));
-        out
+    fn unicode(self, unit: u16) -> String {
+        if self.has('u') { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") }
+    }
+
+    fn byte(self, byte: u8) -> Option<String> {
+        let numbered = match byte {
+            8 | 12 => self.has('l'),
+            b'<' | b'>' | b'&' => self.has('h'),
+            b'"' | b'\'' | b'+' | b'`' => self.has('n'),
+            127 => self.has('d'),
+            _ => false,
+        };
+        match byte {
+            _ if numbered => Some(self.unicode(byte.into())),
+            b'/' if !self.has('s') => None,
+            0..32 | b'"' | b'\\' | b'/' => Some(letter(byte, JSON).unwrap_or_else(|| self.unicode(byte.into()))),
+            _ => None,
+        }
     }
 
     /// As writers do that put out nothing but ASCII.
-    fn ascii(self, text: &str) -> Vec<u8> {
+    fn ascii(self, text: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len());
-        let mut units = [0; 2];
-        for char in text.chars() {
-            match u8::try_from(char) {
-                Ok(byte) if char.is_ascii() => self.byte(byte, &mut out),
-                _ => char.encode_utf16(&mut units).iter().for_each(|unit| out.extend_from_slice(format!("\\u{unit:04x}").as_bytes())),
+        for chunk in text.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                match u8::try_from(char).ok().filter(u8::is_ascii) {
+                    Some(byte) => out.extend(self.byte(byte).map_or_else(|| vec![byte], String::into_bytes)),
+                    None => char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.extend(self.unicode(*unit).into_bytes())),
+                }
             }
+            out.extend_from_slice(chunk.invalid());
         }
         out
     }
 }
 
-/// As shells quote: inside `'…'` (both ways), inside `"…"`, with backslashes, and inside `$'…'`.
+/// Bytes, and the letters that stand for them behind a backslash.
+type Letters = [&'static [u8]; 2];
+const JSON: Letters = [b"\"\\/\x08\x0c\n\r\t", b"\"\\/bfnrt"];
+const C: Letters = [b"\\\x07\x08\t\n\x0b\x0c\r", b"\\abtnvfr"];
+const SQL: Letters = [b"\\'\"\0\n\r\x1a", b"\\'\"0nrZ"];
+
+fn letter(byte: u8, [bytes, letters]: Letters) -> Option<String> {
+    let at = bytes.iter().position(|other| *other == byte)?;
+    letters.get(at).map(|letter| format!("\\{}", char::from(*letter)))
+}
+
+/// As shells and SQL quote: inside `'…'` (both ways), inside `"…"`, with backslashes, and inside `$'…'`.
 fn shell(secret: &[u8], add: &mut impl FnMut(Vec<u8>)) {
-    add(substitute(secret, |byte| (byte == b'\'').then_some("'\\''")));
-    add(substitute(secret, |byte| (byte == b'\'').then_some("'\"'\"'")));
-    let backslashed = |special: &dyn Fn(u8) -> bool| {
-        let mut out = Vec::with_capacity(secret.len());
-        for &byte in secret {
-            if special(byte) {
-                out.push(b'\\');
-            }
-            out.push(byte);
-        }
-        out
-    };
-    add(backslashed(&|byte| matches!(byte, b'$' | b'`' | b'"' | b'\\')));
-    add(backslashed(&|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"_-./:=@%+,".contains(&byte)));
-    add(backslashed(&|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"_-./:=@%+".contains(&byte)));
+    add(doubled(secret, b'\'', "'\\''"));
+    add(doubled(secret, b'\'', "'\"'\"'"));
+    add(substitute(secret, |byte| letter(byte, SQL)));
+    add(doubled(&doubled(secret, b'\\', "\\\\"), b'\'', "''"));
+    let mut backslashed =
+        |special: &dyn Fn(u8) -> bool| add(substitute(secret, |byte| special(byte).then(|| format!("\\{}", char::from(byte)))));
+    backslashed(&|byte| matches!(byte, b'$' | b'`' | b'"' | b'\\'));
+    // What is special to some shell.
+    for plain in [&b"_-./:=@%+,"[..], b"_-./:=@%+", b"_-./:=@%+#~", b"_-./:=@%+,#~"] {
+        backslashed(&|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !plain.contains(&byte));
+    }
     // Where the locale is not UTF-8, what is not ASCII is in octal.
     for ascii in [false, true] {
         add(ansi(secret, ascii, b'\''));
@@ -189,7 +191,7 @@ fn mixed(secret: &[u8], ascii: bool) -> Vec<u8> {
             out.extend_from_slice(&ansi(run, ascii, b' '));
         } else {
             out.extend_from_slice(if number == 0 { b"" } else { b"''" });
-            out.extend(substitute(run, |byte| (byte == b'\'').then_some("'\\''")));
+            out.extend(doubled(run, b'\'', "'\\''"));
         }
     }
     out
@@ -197,38 +199,20 @@ fn mixed(secret: &[u8], ascii: bool) -> Vec<u8> {
 
 /// Control characters, backslashes and `special` as C writes them.
 fn ansi(secret: &[u8], ascii: bool, special: u8) -> Vec<u8> {
-    let mut out = Vec::with_capacity(secret.len());
-    for &byte in secret {
-        let short = match byte {
-            b'\\' => byte,
-            _ if byte == special => byte,
-            7 => b'a',
-            8 => b'b',
-            b'\t' => b't',
-            b'\n' => b'n',
-            11 => b'v',
-            12 => b'f',
-            b'\r' => b'r',
-            27 if special == b'\'' => b'E',
-            0..32 | 127 => {
-                out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
-                continue;
-            }
-            128.. if ascii => {
-                out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
-                continue;
-            }
-            _ => {
-                out.push(byte);
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', short]);
-    }
-    out
+    substitute(secret, |byte| match byte {
+        _ if byte == special => Some(format!("\\{}", char::from(byte))),
+        27 if special == b'\'' => Some("\\E".to_owned()),
+        0..32 | 127 => letter(byte, C).or_else(|| Some(format!("\\{byte:03o}"))),
+        128.. if ascii => Some(format!("\\{byte:03o}")),
+        _ => letter(byte, C),
+    })
 }
 
-fn substitute<'a>(secret: &[u8], by: impl Fn(u8) -> Option<&'a str>) -> Vec<u8> {
+fn doubled(secret: &[u8], one: u8, by: &str) -> Vec<u8> {
+    substitute(secret, |byte| (byte == one).then(|| by.to_owned()))
+}
+
+fn substitute(secret: &[u8], by: impl Fn(u8) -> Option<String>) -> Vec<u8> {
     let mut out = Vec::with_capacity(secret.len());
     for byte in secret {
         match by(*byte) {

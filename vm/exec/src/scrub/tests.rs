@@ -1,4 +1,5 @@
 use super::*;
+use crate::listed::{digits, forms};
 use proptest::prelude::*;
 
 fn patterns(secrets: &[(&[u8], &str)]) -> Arc<Secrets> {

@@ -86,7 +86,7 @@ impl Tier {
             }
         }
         let [least, most] = FILTER_BITS;
-        let bits = windows.len().checked_ilog2().unwrap_or(0).saturating_add(7).clamp(least, most);
+        let bits = windows.len().checked_ilog2().unwrap_or(0).saturating_add(8).clamp(least, most);
         let mut filter = vec![0; 1 << bits.saturating_sub(3)].into_boxed_slice();
         let shift = u32::BITS.saturating_sub(bits);
         for window in windows {

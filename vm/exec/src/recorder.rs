@@ -1,14 +1,18 @@
 //! Who writes a run down, as the executor sees it.
+//!
+//! Read for: everything in the process that runs a contract.
 
 use std::io;
 
-/// Takes the events of a run, one scrubbed JSON object each.
+use crate::clean::Clean;
+
+/// Takes the events of a run, a JSON object each.
 pub trait Recorder: Send {
     /// Whether events are wanted at all.
     fn is_recording(&self) -> bool;
 
     /// Adds an event; it need not be durable yet.
-    fn note(&mut self, event: &str);
+    fn note(&mut self, event: &Clean);
 
     /// Makes the events so far durable.
     ///
@@ -28,7 +32,7 @@ impl Recorder for NoRecord {
         false
     }
 
-    fn note(&mut self, _: &str) {}
+    fn note(&mut self, _: &Clean) {}
 
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
