@@ -7,7 +7,7 @@
 //!
 //! Read for: no secret leaves unscrubbed.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
 use opal_core::plan::{Scalar, Unscrubbed};
@@ -18,10 +18,10 @@ use serde::Serialize;
 use crate::scrub::{Scrubber, Secrets};
 
 /// Fields whose words are ours, digests, or names of places in the plan. They are scrubbed nevertheless where they are a plan's own: below [`THEIRS`].
-const OURS: &str = "after base_sealed code contract_hash effects event from outcome path plan_hash result resumed_from run_id schema sealed signal started stopped stream values verdict";
+const OURS: &str = "after base_sealed code contract_hash decorator effects event from outcome path plan_hash result resumed_from run_id schema sealed signal started stopped stream type values verdict";
 
 /// Fields of a plan whose objects have names or values that its author chose.
-const THEIRS: [&str; 2] = ["args", "values"];
+const THEIRS: [&[u8]; 2] = [b"args", b"values"];
 
 /// Text that holds none of the secrets that were known when it was made.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,10 @@ impl<'a> CleanJson<'a> {
     }
 
     fn put(&self, lines: bool, out: &mut dyn Write) -> io::Result<()> {
-        let (scrubber, text, name) = (Scrubber::new(Arc::clone(self.secrets)), Vec::new(), String::new());
+        if self.secrets.is_empty() {
+            return self.document.write(lines, out);
+        }
+        let (scrubber, out, text, name) = (Scrubber::new(Arc::clone(self.secrets)), BufWriter::new(out), Vec::new(), Vec::new());
         let mut strings = Strings { scrubber, out, text, inside: false, escaped: false, name, ours: false, depth: 0, theirs: None };
         self.document.write(lines, &mut strings).and_then(|()| strings.flush())
     }
@@ -122,13 +125,13 @@ impl<T: Serialize> Document for T {
 /// Scrubs the strings of JSON that is written to it.
 struct Strings<'a> {
     scrubber: Scrubber,
-    out: &'a mut dyn Write,
+    out: BufWriter<&'a mut dyn Write>,
     /// A string as it came so far, with its quotes; whether it goes on, and the next byte stands behind a backslash.
     text: Vec<u8>,
     inside: bool,
     escaped: bool,
     /// The last name of a field.
-    name: String,
+    name: Vec<u8>,
     /// What comes is the value of a field of ours, or in an array that is.
     ours: bool,
     depth: usize,
@@ -139,17 +142,18 @@ struct Strings<'a> {
 impl Strings<'_> {
     /// Puts out a string, which is the name of a field or a value.
     fn put(&mut self, is_name: bool) -> io::Result<()> {
-        let text: String = serde_json::from_slice(&std::mem::take(&mut self.text))?;
+        let text = std::mem::take(&mut self.text);
         let known = if is_name { self.theirs != Some((self.depth, true)) } else { self.ours };
         if is_name {
-            self.ours = self.theirs.is_none() && OURS.split(' ').any(|name| name == text);
-            self.name.clone_from(&text);
+            self.name = text.get(1..text.len().saturating_sub(1)).unwrap_or_default().to_vec();
+            self.ours = self.theirs.is_none() && OURS.split(' ').any(|name| name.as_bytes() == self.name);
         }
         if known {
-            return self.out.write_all(json_line(&text).as_bytes());
+            return self.out.write_all(&text);
         }
-        let mut clean = Vec::with_capacity(text.len());
-        self.scrubber.write(text.as_bytes(), &mut clean);
+        let value: String = serde_json::from_slice(&text)?;
+        let mut clean = Vec::with_capacity(value.len());
+        self.scrubber.write(value.as_bytes(), &mut clean);
         self.scrubber.finish(&mut clean);
         // A value that is no text may have been a part of one.
         let clean = String::from_utf8(clean).unwrap_or_else(|bytes| exact(bytes.as_bytes()).to_string());
@@ -172,8 +176,8 @@ impl Write for Strings<'_> {
             match byte {
                 b'{' => {
                     self.depth = self.depth.saturating_add(1);
-                    if self.theirs.is_none() && THEIRS.contains(&self.name.as_str()) {
-                        self.theirs = Some((self.depth, self.name == "values"));
+                    if self.theirs.is_none() && THEIRS.contains(&self.name.as_slice()) {
+                        self.theirs = Some((self.depth, self.name == b"values"));
                     }
                 }
                 b'}' => {
@@ -191,7 +195,8 @@ impl Write for Strings<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.text.is_empty() { Ok(()) } else { self.put(false) }
+        let last = if self.text.is_empty() { Ok(()) } else { self.put(false) };
+        last.and_then(|()| self.out.flush())
     }
 }
 

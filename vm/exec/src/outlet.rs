@@ -141,8 +141,7 @@ impl Outlet {
     /// # Errors
     /// Where it cannot be delivered.
     pub fn line(&self, line: &str, needed: bool) -> io::Result<()> {
-        let start = if self.is_mid_line(Stream::Stderr) { "\n" } else { "" };
-        let line = format!("{start}{line}\n");
+        let line = format!("{}{line}\n", if self.is_mid_line(Stream::Stderr) { "\n" } else { "" });
         self.pass(Origin { stream: Stream::Stderr, node: None, needed }, line.as_bytes(), true)
     }
 
@@ -152,8 +151,7 @@ impl Outlet {
     /// Where it cannot be delivered.
     pub fn event(&self, event: &Clean) -> io::Result<()> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let origin = Origin { stream: Stream::Stdout, node: None, needed: true };
-        self.write(&mut ends, origin, format!("{}\n", event.as_str()).as_bytes())
+        self.write(&mut ends, Origin { stream: Stream::Stdout, node: None, needed: true }, format!("{}\n", event.as_str()).as_bytes())
     }
 
     /// Whether what is written to `stream` would go on in a line that a step has begun.

@@ -173,9 +173,7 @@ impl Digits {
                     at = at.saturating_add(like.len());
                     for one in base.windows(head).into_iter().filter(|_| length == HEAD) {
                         window(one);
-                        (1..WINDOW).for_each(|length| {
-                            beginnings.extend(beginning(one.get(..length).unwrap_or_default()));
-                        });
+                        beginnings.extend((1..WINDOW).filter_map(|length| beginning(one.get(..length)?)));
                     }
                 }
             }

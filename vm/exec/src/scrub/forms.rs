@@ -149,12 +149,11 @@ impl Json {
 }
 
 /// Bytes, and the letters that stand for them behind a backslash.
-type Letters = [&'static [u8]; 2];
-const JSON: Letters = [b"\"\\/\x08\x0c\n\r\t", b"\"\\/bfnrt"];
-const C: Letters = [b"\\\x07\x08\t\n\x0b\x0c\r", b"\\abtnvfr"];
-const SQL: Letters = [b"\\'\"\0\n\r\x1a", b"\\'\"0nrZ"];
+const JSON: [&[u8]; 2] = [b"\"\\/\x08\x0c\n\r\t", b"\"\\/bfnrt"];
+const C: [&[u8]; 2] = [b"\\\x07\x08\t\n\x0b\x0c\r", b"\\abtnvfr"];
+const SQL: [&[u8]; 2] = [b"\\'\"\0\n\r\x1a", b"\\'\"0nrZ"];
 
-fn letter(byte: u8, [bytes, letters]: Letters) -> Option<String> {
+fn letter(byte: u8, [bytes, letters]: [&[u8]; 2]) -> Option<String> {
     let at = bytes.iter().position(|other| *other == byte)?;
     letters.get(at).map(|letter| format!("\\{}", char::from(*letter)))
 }
