@@ -93,7 +93,7 @@ fn a_refusal_names_no_text_that_was_made_of_a_secret() {
 
 #[test]
 fn what_tools_print_of_a_secret_in_their_layouts_is_replaced() {
-    const TOOLS: [&str; 26] = [
+    const TOOLS: [&str; 27] = [
         "xxd",
         "xxd -p",
         "xxd -u",
@@ -110,6 +110,7 @@ fn what_tools_print_of_a_secret_in_their_layouts_is_replaced() {
         "base64 -w 57",
         "base64 -w 60",
         "base64 -w 1",
+        "python3 -c 'import sys;print(\"\".join(\"\\\\x%02x\"%b+(\"\\\\\\n\" if n%8==7 else \"\") for n,b in enumerate(sys.stdin.buffer.read())))'",
         "base32",
         "base32 -w 11",
         "openssl base64",

@@ -8,6 +8,8 @@
 //!   behind two blanks once it does not go on as digits, which is the column of characters;
 //! - of base64 and base32: line ends, also as `\n`, and the blanks that begin a line.
 //!
+//! A backslash before a line end belongs to it.
+//!
 //! The patterns are sorted, so those that begin like what has been read are a range that each digit narrows: no automaton, and no more memory
 //! than the digits. What of an occurrence stands at the end of a line and is shorter than [`LINE_MIN`] digits is let go when the line
 //! ends, so that a word that might begin one holds up no line; the rest of the occurrence is replaced all the same.
@@ -426,7 +428,7 @@ impl Layout {
             _ => None,
         };
         match (byte, escaped) {
-            (b'\n' | b'\r', _) => return Next::Layout(1),
+            (b'\n' | b'\r', _) | (_, Some(b'\n' | b'\r')) => return Next::Layout(1),
             (_, Some(b'n' | b'r')) => return Next::Layout(2),
             _ if self.column => return Next::Layout(1),
             (b' ' | b'\t', _) if self.line => return Next::Layout(1),
