@@ -12,7 +12,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 record! {
     /// One node of the step tree.
     pub struct Node {
-        /// A [`NodeKind`](crate::read::kind::NodeKind) number.
+        /// A [`NodeKind`] number.
         pub kind: u16_le,
         /// `NODE_*` bits.
         pub flags: u16_le,
@@ -75,7 +75,7 @@ record! {
         /// Text: offset in the pool. Slot: slot number. Binding: index of its `@let` node.
         pub first: u32_le,
         /// Bit 31: another part of the run follows. Bits 29 and 30: a [`PartKind`] number. The others: of a text the length, else a
-        /// [`Position`](crate::read::kind::Position) number.
+        /// [`Position`] number.
         pub bits: u32_le,
     } size 8
 }

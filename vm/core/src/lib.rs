@@ -2,7 +2,7 @@
 //! everything which shows a plan is made from.
 //!
 //! It is a function of its arguments. There is no file system, environment, process or clock in it: planning sees the host through
-//! [`plan::Reality`], a run is written down through [`recorder::Recorder`]. `clippy.toml` beside `Cargo.toml` holds it to that.
+//! [`plan::Reality`]. `clippy.toml` beside `Cargo.toml` holds it to that.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
