@@ -2,7 +2,7 @@
 //!
 //! - [`Clean`] is such a text. Nothing but this module makes one, and events, records and receipts take nothing else.
 //! - [`CleanJson`] is a document that becomes one as it is written, however large it is. Its strings are scrubbed before they are escaped, so that no value
-//!   can break the form, but for fields whose words are ours ([`OURS`]).
+//!   can break the form, but for fields whose words are ours (`OURS`).
 //! - [`CleanWriter`] scrubs what is written to it on its way to somewhere else.
 //!
 //! Read for: no secret leaves unscrubbed.

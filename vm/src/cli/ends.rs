@@ -1,5 +1,5 @@
 //! What commands write to standard output and standard error while nothing runs: scrubbed on its way, by the secrets that are known then. The one
-//! exception is [`unscrubbed`].
+//! exception is `unscrubbed`.
 //!
 //! Read for: no secret leaves unscrubbed.
 

@@ -1,6 +1,6 @@
 //! `/etc/opal/policy.toml`: what this host's owner lets contracts do.
 //!
-//! Each key is a [`Key`], and every method here that decides takes its value through one accessor, [`Policy::flag`] or one of its neighbours.
+//! Each key is a [`Key`], and every method here that decides takes its value through one accessor, `Policy::flag` or one of its neighbours.
 //! Any defect of the file stops every run (78).
 //!
 //! Read for: who is trusted, and what policy allows.
