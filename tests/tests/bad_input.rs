@@ -71,3 +71,39 @@ fn a_wrong_command_line_is_a_usage_error_with_help() {
     }
     assert!(!host.work().join("ran").exists());
 }
+
+/// Who waits to write to a FIFO goes on as soon as somebody opens it to read, and what they write is lost with that reader.
+#[test]
+fn a_name_of_a_fifo_lets_no_process_go_on_that_waits_at_it() {
+    let mut host = host();
+    host.set("FILE", "text");
+    host.write("text", "words");
+    host.write("reads.opl", "echo @file.read(@env.FILE)\n");
+    host.write("commands.opl", "go: true\n");
+    host.opalc(&["reads.opl", "--resolve", "-o", "reads.plan"]).expect(0);
+    let fifo = host.work().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let mut writer = std::process::Command::new("bash").args(["-c", "echo message > \"$0\""]).arg(&fifo).spawn().expect("bash starts");
+    host.set("FILE", "fifo");
+    let commands: [(&str, &[&str]); 12] = [
+        ("opal-vm", &["inspect", "--plan", "fifo"]),
+        ("opal-vm", &["run", "--plan", "fifo"]),
+        ("opal-vm", &["verify", "--plan", "prod.plan", "--source", "fifo"]),
+        ("opal-vm", &["verify", "--plan", "prod.plan", "--identity", "fifo"]),
+        ("opal-vm", &["verify", "--plan", "prod.plan", "--vouch", "fifo"]),
+        ("opal-vm", &["run", "--plan", "reads.plan"]),
+        ("opalc", &["fifo", "--resolve", "-o", "new.plan"]),
+        ("opalc", &["reads.opl", "--resolve", "-o", "new.plan"]),
+        ("opalc", &["show", "fifo"]),
+        ("opalc", &["check", "fifo"]),
+        ("opal", &["./fifo"]),
+        ("opal", &["--env-file", "fifo", "go"]),
+    ];
+    for (program, arguments) in commands {
+        let ended = host.run(program, arguments);
+        assert_ne!(ended.status, 0, "{program} {arguments:?}: {}", ended.stdout);
+        assert!(writer.try_wait().expect("a status").is_none(), "{program} {arguments:?} let it go on");
+    }
+    assert_eq!(std::fs::read_to_string(&fifo).expect("it is read"), "message\n");
+    assert!(writer.wait().expect("it ends").success());
+}

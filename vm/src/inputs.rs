@@ -6,10 +6,9 @@
 //! Read for: everything in the process that runs a contract.
 
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +18,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{Gid, Uid, User, getgrouplist, setgroups, setresgid, setresuid};
 
 use opal_exec::supervise::sys;
+use opal_format::read_file::open_undisturbed;
 use opal_trust::guard::Invoker;
 use opal_trust::input::Input;
 use opal_trust::safe_path::{SafeDir, forbid};
@@ -64,7 +64,7 @@ impl Account {
             let _ = nix::unistd::close(stream);
         }
         self.become_it()?;
-        match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(name) {
+        match open_undisturbed(name) {
             Ok(file) => {
                 let (number, files) = (0i32.to_le_bytes(), [file.as_raw_fd()]);
                 let control = [ControlMessage::ScmRights(&files)];

@@ -3,10 +3,10 @@
 //! Read for: everything in the process that runs a contract.
 
 use opal_core::plan::{FILE_MAX, FileFailure, Reality, os_reason};
+use opal_format::read_file::open_undisturbed;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 /// This host: an environment taken once, and its file system.
@@ -44,8 +44,7 @@ impl Reality for Host {
         {
             return Err(refuse("files below /proc and /sys are not read"));
         }
-        let file =
-            std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC).open(&real).map_err(io)?;
+        let file = open_undisturbed(&real).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if !metadata.is_file() {
             return Err(refuse("not a regular file"));

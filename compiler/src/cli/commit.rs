@@ -4,6 +4,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 /// Largest file of a checkout that is read; `packed-refs` of a large repository fits.
@@ -53,12 +54,13 @@ fn is_commit(text: &str) -> bool {
 
 /// What a file in a directory of the checkout holds. No link in there is followed: whoever prepares a checkout must not choose which file is read.
 fn text(directory: &Path, name: &str) -> Option<String> {
-    let mut file = File::open(directory).ok()?;
+    let mut named = File::open(directory).ok()?;
     for part in name.split('/') {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        file = File::from(openat(&file, part, flags, Mode::empty()).ok()?);
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        named = File::from(openat(&named, part, flags, Mode::empty()).ok()?);
     }
-    let size = file.metadata().ok().filter(|data| data.is_file() && data.len() <= SIZE_MAX)?.len();
+    let size = named.metadata().ok().filter(|data| data.is_file() && data.len() <= SIZE_MAX)?.len();
+    let file = File::open(format!("/proc/self/fd/{}", named.as_raw_fd())).ok()?;
     let mut text = String::new();
     file.take(size).read_to_string(&mut text).ok()?;
     Some(text)

@@ -4,11 +4,12 @@ use super::console;
 use super::failure::{Failure, reason};
 use crate::source::{SOURCE_SIZE_MAX, Source};
 use opal_core::code::Code;
+use opal_format::read_file::open_undisturbed;
 use opal_record::results::{ResultPlace, Standing};
 use opal_trust::safe_path::PathCause;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// Name of standard input and output on a command line.
@@ -46,7 +47,7 @@ pub(crate) fn read_small(path: &Path, size_max: usize) -> Result<Vec<u8>, Failur
     Ok(bytes)
 }
 
-/// Opens a regular file, without waiting where the name is that of a FIFO.
+/// Opens a regular file.
 fn open(path: &Path) -> Result<File, Failure> {
     let shown = path.display();
     let failed = |error: io::Error| {
@@ -56,7 +57,7 @@ fn open(path: &Path) -> Result<File, Failure> {
         };
         Failure::new(code, message).with_help(format!("check the name and the permissions: `ls -l {shown}`"))
     };
-    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path).map_err(failed)?;
+    let file = open_undisturbed(path).map_err(failed)?;
     let data = file.metadata().map_err(failed)?;
     if data.is_file() {
         return Ok(file);

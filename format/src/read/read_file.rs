@@ -4,14 +4,14 @@ use crate::read::error::{FormatError, within};
 use crate::read::reader::RawPlan;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Opening must not wait for a writer where the path is a FIFO.
-#[cfg(target_os = "linux")]
-const O_NONBLOCK: i32 = 0o4000;
-#[cfg(not(target_os = "linux"))]
-const O_NONBLOCK: i32 = 0x4;
+/// `O_NONBLOCK | O_NOCTTY`: opening waits for nobody, and takes no terminal.
+const QUIETLY: i32 = 0o4000 | 0o400;
+/// Opens a name, and not what it names.
+const O_PATH: i32 = 0o10_000_000;
 
 /// Why a plan could not be read from where it should be.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,30 @@ pub fn read_bytes(path: &Path, max: usize) -> Result<crate::Bytes, ReadFileError
     if path.as_os_str() == "-" {
         return read_from(&mut io::stdin().lock(), 0, max);
     }
-    read_open(&mut OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?, max)
+    read_open(&mut open_undisturbed(path)?, max)
+}
+
+/// Opens a file to read it. What is no regular file is not opened, since that alone can have an effect: who waits to write to a FIFO would go on,
+/// and lose what they write; a device may do anything. In its place comes a descriptor that tells its kind and cannot be read.
+///
+/// # Errors
+/// What the system says.
+pub fn open_undisturbed(path: &Path) -> io::Result<File> {
+    let named = OpenOptions::new().read(true).custom_flags(O_PATH).open(path)?;
+    let there = named.metadata()?;
+    if !there.is_file() {
+        return Ok(named);
+    }
+    let open = |path: &Path| OpenOptions::new().read(true).custom_flags(QUIETLY).open(path);
+    match open(Path::new(&format!("/proc/self/fd/{}", named.as_raw_fd()))) {
+        // There is no `/proc`: the name again, which by now may be that of something else.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let file = open(path)?;
+            let now = file.metadata()?;
+            if (now.dev(), now.ino()) == (there.dev(), there.ino()) { Ok(file) } else { Err(error) }
+        }
+        opened => opened,
+    }
 }
 
 /// Reads at most `max` bytes of a file that is open already, and refuses anything but a regular one.

@@ -7,14 +7,12 @@
 //!
 //! Read for: who is trusted, and what policy allows.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::libc;
-use opal_format::read_file::{ReadFileError, read_bytes, read_open};
+use opal_format::read_file::{ReadFileError, open_undisturbed, read_bytes, read_open};
 
 /// A file that is named, opened already or yet to be opened.
 #[derive(Debug, Default)]
@@ -75,13 +73,13 @@ impl Input {
         read_open(&mut self.open()?, max)
     }
 
-    /// The file, from its beginning. A FIFO does not hold up; what kind of file it is, is for the caller to look at.
+    /// The file, from its beginning. What kind of file it is, is for the caller to look at; only a regular one can be read.
     ///
     /// # Errors
     /// What the system says.
     pub fn open(&self) -> io::Result<File> {
         match &self.opened {
-            None => OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&self.at),
+            None => open_undisturbed(&self.at),
             Some(Err(errno)) => Err((*errno).into()),
             Some(Ok(file)) => {
                 let mut file = file.try_clone()?;
