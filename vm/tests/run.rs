@@ -439,10 +439,16 @@ fn what_a_step_leaves_running_is_ended_and_named() {
     assert_eq!(marker.carriers(), [0; 0]);
 }
 
+/// Succeeds once so many processes carry the marker; one that was just started does so only when it has become its program.
+fn alive(marker: &Marker, n: u32) -> String {
+    let count = format!("$(grep -lsz {} /proc/[0-9]*/environ | wc -l)", marker.0);
+    format!("for i in {{1..500}}; do test {count} -eq {n} && exit 0; sleep 0.02; done; exit 1")
+}
+
 #[test]
 fn detached_processes_live_until_their_block_ends() {
     let marker = Marker::new();
-    let alive = |n: u32| sh(&format!("test $(grep -lsz {} /proc/[0-9]*/environ | wc -l) -eq {n}", marker.0));
+    let alive = |n: u32| sh(&alive(&marker, n));
     let server = block(NodeKind::Detach, vec![sh(&format!("{} sleep 600 & echo started", marker.0))]);
     let tree = vec![block(NodeKind::Group, vec![server, alive(1), sh("echo used")]), alive(0)];
     let ran = run(tree);
@@ -453,7 +459,7 @@ fn detached_processes_live_until_their_block_ends() {
 #[test]
 fn what_no_digest_of_the_work_covers_changes_no_run() {
     let marker = Marker::new();
-    let alive = |n: u32| sh(&format!("test $(grep -lsz {} /proc/[0-9]*/environ | wc -l) -eq {n}", marker.0));
+    let alive = |n: u32| sh(&alive(&marker, n));
     let server = block(NodeKind::Detach, vec![sh(&format!("{} sleep 600 & echo started", marker.0))]);
     // Its text is that of the value, and not what it is replaced by.
     let slot = shell(vec![Part::Text("printf '%s\\n' "), Part::Slot(0, Word), Part::Text(" | tr a-z b-za")]);

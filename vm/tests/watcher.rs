@@ -247,7 +247,8 @@ fn a_timeout_leaves_nothing_of_any_shape() {
 fn what_a_successful_step_leaves_running_is_ended_and_named() {
     let mut lane = lane();
     let marker = Marker::new();
-    let script = "sleep 600 & setsid sleep 601 & exit 0";
+    // It ends when both have become what they are.
+    let script = "sleep 600 & a=$!; setsid sleep 601 & b=$!; until [ \"$(cat /proc/$a/comm /proc/$b/comm)\" = $'sleep\\nsleep' ]; do sleep 0.01; done; exit 0";
     let outcome = bash_with(&mut lane, script, &[&marker.0], false, &limits(), &mut Output::default());
     assert_eq!(outcome.ended, Ended::Exit(0));
     let names: Vec<&str> = outcome.leftovers.iter().map(|p| p.name.as_str()).collect();
