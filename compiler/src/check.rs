@@ -100,6 +100,8 @@ struct Checker<'a> {
     /// The value decorators that variables hold, where they give a secret by their nature or name.
     secrets: HashMap<Variable, String>,
     frame: Frame,
+    /// The command whose body is being checked.
+    inside: Option<&'a str>,
     /// Whether no block is open around a top-level statement, so that a `var` declares a global.
     at_top: bool,
     depth: usize,
@@ -124,6 +126,7 @@ impl<'a> Checker<'a> {
             assigned: HashSet::new(),
             secrets: HashMap::new(),
             frame: Frame::default(),
+            inside: None,
             at_top: false,
             depth: 0,
             is_too_deep: false,
@@ -284,9 +287,12 @@ impl<'a> Checker<'a> {
             self.frame.declare(name, parameter.name.span, shape, Kind::Parameter);
             parameters.push(Parameter { name: name.to_owned(), expected, default });
         }
-        self.body(definition.name.name.clone(), definition.span, parameters, |checker, body| {
+        self.inside = Some(&definition.name.name);
+        let command = self.body(definition.name.name.clone(), definition.span, parameters, |checker, body| {
             checker.statements(&definition.body.statements, body);
-        })
+        });
+        self.inside = None;
+        command
     }
 
     /// Complains where the type of `value` is known and another.
@@ -310,10 +316,11 @@ impl<'a> Checker<'a> {
             return Some(index);
         }
         let mut diagnostic = Diagnostic::new(Code::UnknownCommand, span, format!("there is no command `{name}`"));
-        let mut names: Vec<&str> = self.command_names.keys().copied().collect();
+        // A command cannot call itself, so that is not what was meant.
+        let mut names: Vec<&str> = self.command_names.keys().copied().filter(|known| self.inside != Some(*known)).collect();
         names.sort_unstable();
         diagnostic = match nearest(name, names.iter().copied()) {
-            Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
+            Some(near) => diagnostic.with_meant(near, span, near),
             None if names.is_empty() => diagnostic.with_help(format!("define it: `fun {name} {{ … }}`")),
             None => diagnostic.with_help(format!("the commands here are {}", list(&names))),
         };

@@ -2,12 +2,14 @@
 
 mod code;
 mod explain;
+mod fix;
 mod render;
 mod sarif;
 mod suggest;
 
 pub use code::Code;
 pub use explain::{Example, Explanation, Verdict, explanation, explanations, refusals};
+pub use fix::{Applicability, Edit, Fix, apply, repair};
 pub use render::{escape, render_human, render_json, render_line, to_json};
 pub use sarif::to_sarif;
 pub use suggest::nearest;
@@ -60,13 +62,24 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Background.
     pub notes: Vec<String>,
+    /// Changes of the source, each of which takes this message away.
+    pub fixes: Vec<Fix>,
 }
 
 impl Diagnostic {
     /// A message with the severity of its code.
     #[must_use]
     pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { code, severity: code.severity(), message: message.into(), span, labels: Vec::new(), help: None, notes: Vec::new() }
+        Self {
+            code,
+            severity: code.severity(),
+            message: message.into(),
+            span,
+            labels: Vec::new(),
+            help: None,
+            notes: Vec::new(),
+            fixes: Vec::new(),
+        }
     }
 
     /// With what to do about it.
@@ -88,6 +101,19 @@ impl Diagnostic {
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
+    }
+
+    /// With a change that takes it away.
+    #[must_use]
+    pub fn with_fix(mut self, fix: Fix) -> Self {
+        self.fixes.push(fix);
+        self
+    }
+
+    /// With what probably was meant in place of what stands at `span`; `shown` is how a reader knows it.
+    #[must_use]
+    pub fn with_meant(self, shown: &str, span: Span, text: impl Into<String>) -> Self {
+        self.with_help(format!("did you mean `{shown}`?")).with_fix(Fix::maybe(format!("write `{shown}`"), span, text))
     }
 
     /// Whether it keeps the source from compiling.

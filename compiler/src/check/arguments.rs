@@ -3,12 +3,17 @@
 use super::typed::{Call, Expr, Resolve};
 use super::{Checker, article, list};
 use crate::ast::{self, Argument, Arguments, ExpressionKind, Reference, SegmentKind};
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, Fix, nearest};
 use crate::span::Span;
 use opal_core::decorators::{self, Param, Shape as Written, ValueDecorator};
 use opal_format::kind::ValueType;
 
 use super::shape::{STRING, Shape};
+
+/// Ends a reference where text begins that looks like a field of it.
+pub(super) fn ended_before(text: Span) -> Fix {
+    Fix::maybe("end the reference with `()`", Span { start: text.start, end: text.start }, "()")
+}
 
 /// A parameter as binding sees it: its names, the current one first, and whether it must be given.
 struct Slot<'n> {
@@ -74,7 +79,10 @@ impl Checker<'_> {
             Some(name) => {
                 let diagnostic = Diagnostic::new(Code::UnknownArgument, name.span, format!("{what} takes no `{}`", name.name));
                 let known = slots.iter().flat_map(|slot| slot.names.iter().copied());
-                diagnostic.with_help(nearest(&name.name, known).map_or(help, |near| format!("did you mean `{near}`?")))
+                match nearest(&name.name, known) {
+                    Some(near) => diagnostic.with_meant(near, name.span, near),
+                    None => diagnostic.with_help(help),
+                }
             }
         };
         self.report(diagnostic);
@@ -189,10 +197,12 @@ impl Checker<'_> {
                 format!("{shown}()")
             };
             let after = self.source.slice(segment.span);
-            self.report(
-                Diagnostic::new(Code::FieldOfScalar, segment.span, format!("`{shown}` is one value and has no `{after}`"))
-                    .with_help(format!("if `{after}` is text, end the reference with `()`: `{whole}{after}`")),
-            );
+            let mut diagnostic = Diagnostic::new(Code::FieldOfScalar, segment.span, format!("`{shown}` is one value and has no `{after}`"))
+                .with_help(format!("if `{after}` is text, end the reference with `()`: `{whole}{after}`"));
+            if reference.options.is_none() && !reference.braced {
+                diagnostic = diagnostic.with_fix(ended_before(segment.span));
+            }
+            self.report(diagnostic);
             return None;
         }
         Some(value)
@@ -217,22 +227,27 @@ impl Checker<'_> {
             let spaces = ["var", "env", "file", "random", "crypto"];
             (
                 format!("there is no value decorator `@{namespace}`"),
-                nearest(namespace, spaces).map(|near| format!("did you mean `@{near}.{first}`?")),
+                nearest(namespace, spaces).map(|near| (format!("@{near}.{first}"), near)),
             )
         } else {
             (
                 format!("there is no value decorator `@{dotted}`"),
-                nearest(&dotted, inside.iter().copied()).map(|near| format!("did you mean `@{near}`?")),
+                nearest(&dotted, inside.iter().copied()).map(|near| (format!("@{near}"), near)),
             )
         };
         let inside_is_empty = inside.is_empty();
         let mut known: Vec<&str> = if inside_is_empty { vec!["var", "cmd"] } else { Vec::new() };
         known.extend(if inside_is_empty { writable().collect() } else { inside });
-        let help =
-            near.unwrap_or_else(|| format!("there are {}", known.iter().map(|name| format!("`@{name}`")).collect::<Vec<_>>().join(", ")));
         let name_end = reference.path.first().filter(|_| !inside_is_empty).map_or(reference.namespace.span, |segment| segment.span);
         let span = reference.namespace.span.to(name_end);
-        self.report(Diagnostic::new(Code::UnknownNamespace, span, message).with_help(help));
+        let diagnostic = Diagnostic::new(Code::UnknownNamespace, span, message);
+        self.report(match near {
+            Some((shown, near)) => diagnostic.with_meant(&shown, span, near),
+            None => {
+                let known: Vec<String> = known.iter().map(|name| format!("`@{name}`")).collect();
+                diagnostic.with_help(format!("there are {}", known.join(", ")))
+            }
+        });
         for argument in reference.options.iter().flat_map(|options| &options.items) {
             self.expression(&argument.value);
         }

@@ -1,11 +1,12 @@
 //! Expressions: names, paths, types.
 
+use super::arguments::ended_before;
 use super::scope::Kind;
 use super::shape::{self, Shape};
 use super::typed::{Expr, ExprKind};
 use super::{Checker, article, list};
 use crate::ast::{self, BinaryOperator, Expression, ExpressionKind, Literal, Reference, Segment, SegmentKind, StringPart, UnaryOperator};
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, Fix, nearest};
 use crate::span::Span;
 use opal_core::decorators;
 use opal_format::kind::ValueType;
@@ -236,15 +237,22 @@ impl Checker<'_> {
             if let Shape::Scalar(found) = value.shape {
                 let after = self.source.slice(segment.span);
                 let before = self.source.slice(Span { start: whole.start, end: segment.span.start });
-                let help = if before.starts_with('@') {
-                    format!("if `{after}` is text, end the reference with `()`: `{before}(){after}`")
-                } else {
-                    "leave it out".to_owned()
-                };
-                self.report(
-                    Diagnostic::new(Code::FieldOfScalar, segment.span, format!("{} has no `{after}`", article(found.name())))
-                        .with_help(help),
-                );
+                let diagnostic = Diagnostic::new(Code::FieldOfScalar, segment.span, format!("{} has no `{after}`", article(found.name())));
+                let (name, ends) = (before.strip_prefix("@{"), self.source.slice(whole).ends_with('}'));
+                self.report(match name {
+                    // The braces end the reference; what is text stands behind them.
+                    Some(name) if ends && segment.span.end + 1 == whole.end => diagnostic
+                        .with_help(format!("if `{after}` is text, write it behind the `}}`: `@{{{name}}}{after}`"))
+                        .with_fix(Fix::maybe(
+                            "end the reference before it",
+                            Span { start: segment.span.start, end: whole.end },
+                            format!("}}{after}"),
+                        )),
+                    None if before.starts_with('@') => diagnostic
+                        .with_help(format!("if `{after}` is text, end the reference with `()`: `{before}(){after}`"))
+                        .with_fix(ended_before(segment.span)),
+                    _ => diagnostic.with_help("leave it out").with_fix(Fix::maybe("leave it out", segment.span, "")),
+                });
                 return Expr::broken(whole);
             }
             value = self.segment(value, segment, whole);
@@ -291,12 +299,18 @@ impl Checker<'_> {
                     return shape.clone();
                 }
                 let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
-                let help = match nearest(name, keys.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if keys.is_empty() => "the Map is empty".to_owned(),
-                    None => format!("its keys are {}", list(&keys)),
-                };
-                self.report(Diagnostic::new(Code::UnknownKey, span, format!("the Map has no key `{name}`")).with_help(help));
+                let diagnostic = Diagnostic::new(Code::UnknownKey, span, format!("the Map has no key `{name}`"));
+                // `.name` or `["name"]`: what stands around the name stays.
+                let written = self.source.slice(span);
+                let before = u32::from(written.starts_with('.')) + 2 * u32::from(written.starts_with('['));
+                let after = 2 * u32::from(written.starts_with('['));
+                let place = Span { start: span.start + before, end: span.end.saturating_sub(after) };
+                self.report(match nearest(name, keys.iter().copied()) {
+                    Some(near) if self.source.slice(place) == name => diagnostic.with_meant(near, place, near),
+                    Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
+                    None if keys.is_empty() => diagnostic.with_help("the Map is empty"),
+                    None => diagnostic.with_help(format!("its keys are {}", list(&keys))),
+                });
                 Shape::Unknown
             }
             Shape::Array(_) | Shape::Range => {

@@ -4,7 +4,7 @@ use super::shape::Shape;
 use super::typed::{Uses, Variable};
 use super::{Checker, duplicate_variable};
 use crate::ast::{Block, Operand, Operators, PipelineSource, Statement, StatementKind};
-use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::diagnostic::{Code, Diagnostic, Fix, nearest};
 use crate::span::Span;
 use std::collections::{HashMap, HashSet};
 
@@ -123,10 +123,18 @@ impl Checker<'_> {
             .max_by_key(|known| known.len());
         if let Some(known) = longest {
             let rest = name.get(known.len()..).unwrap_or_default();
-            return diagnostic.with_help(format!("to end the name after `{known}`, write `@var.{known}(){rest}`"));
+            let end = span.end.saturating_sub(u32::try_from(rest.len()).unwrap_or(0));
+            let diagnostic = diagnostic.with_help(format!("to end the name after `{known}`, write `@var.{known}(){rest}`"));
+            // Where the name stands alone, in an expression, there is no text behind it.
+            let in_text = self.source.slice(Span { start: span.start.saturating_sub(5), end: span.start }).ends_with("@var.");
+            return if in_text {
+                diagnostic.with_fix(Fix::maybe("end the reference with `()`", Span { start: end, end }, "()"))
+            } else {
+                diagnostic
+            };
         }
         match nearest(name, names) {
-            Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
+            Some(near) => diagnostic.with_meant(near, span, near),
             None if self.command_names.contains_key(name) => {
                 diagnostic.with_help(format!("`{name}` is a command; call it on a line of its own: `{name}()`"))
             }

@@ -5,7 +5,8 @@ use super::shape::Shape;
 use super::typed::{Expr, Part, Template};
 use super::{Checker, article};
 use crate::ast::{self, Evaluated, Place, Quoting, ShellPart, ShellReference, ShellText};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Fix};
+use crate::span::Span;
 use opal_format::kind::{Position, ValueType};
 
 /// Commands that bash runs itself: their arguments show in no process table.
@@ -40,12 +41,33 @@ impl Checker<'_> {
             known.used = true;
             let (span, kind) = (known.span, known.kind);
             let what = if kind == Kind::Binding { "runtime binding" } else { "variable" };
-            self.report(
+            let diagnostic =
                 Diagnostic::new(Code::ShellVariable, variable.span, format!("`${name}` asks the shell, but `{name}` is a {what} of Opal"))
                     .with_label(span, "declared here")
-                    .with_help(format!("write `@var.{name}`")),
-            );
+                    .with_help(format!("write `@var.{name}`"));
+            // `${NAME:-x}` and its like ask for more than the value.
+            let place = match self.source.slice(variable.span).strip_prefix("${") {
+                Some(_) => Span { end: variable.span.end + 1, ..variable.span },
+                None => variable.span,
+            };
+            let whole = self.source.slice(place).trim_start_matches("${").trim_start_matches('$').trim_end_matches('}') == name;
+            self.report(match whole {
+                true => diagnostic.with_fix(Fix::maybe(format!("write `@var.{name}`"), place, self.reference_to(name, place))),
+                false => diagnostic,
+            });
         }
+    }
+
+    /// A reference in place of what stands at `span`, with `()` where the text behind it would be read as more of it.
+    fn reference_to(&self, name: &str, span: Span) -> String {
+        let rest = self.source.slice(Span { start: span.end, end: span.end.saturating_add(8) });
+        let mut next = rest.chars();
+        let continues = match (next.next(), next.next()) {
+            (Some('.'), Some(after)) => after.is_ascii_alphanumeric() || matches!(after, '_' | '*' | '['),
+            (Some(after), _) => after.is_ascii_alphanumeric() || matches!(after, '_' | '(' | '['),
+            (None, _) => false,
+        };
+        format!("@var.{name}{}", if continues { "()" } else { "" })
     }
 
     fn check_hole(&mut self, text: &ShellText, reference: &ShellReference, value: &Expr) {

@@ -424,14 +424,12 @@ impl Checker<'_> {
     fn unknown_decorator(&mut self, decorator: &ast::Decorator) {
         let name = decorator.name.name.as_str();
         let names = || NODE_DECORATORS.iter().filter(|known| known.block).map(|known| known.name);
-        let help = match nearest(name, names()) {
-            Some(near) => format!("did you mean `@{near}`?"),
-            None => format!("there are {}", names().map(|name| format!("`@{name}`")).collect::<Vec<_>>().join(", ")),
-        };
-        self.report(
-            Diagnostic::new(Code::UnknownDecorator, decorator.name.span, format!("there is no execution decorator `@{name}`"))
-                .with_help(help),
-        );
+        let span = decorator.name.span;
+        let diagnostic = Diagnostic::new(Code::UnknownDecorator, span, format!("there is no execution decorator `@{name}`"));
+        self.report(match nearest(name, names()) {
+            Some(near) => diagnostic.with_meant(&format!("@{near}"), span, near),
+            None => diagnostic.with_help(format!("there are {}", names().map(|name| format!("`@{name}`")).collect::<Vec<_>>().join(", "))),
+        });
         for argument in decorator.arguments.iter().flat_map(|arguments| &arguments.items) {
             self.expression(&argument.value);
         }

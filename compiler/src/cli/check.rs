@@ -2,11 +2,11 @@
 
 use super::failure::{Failure, NO_PROGRAM, render};
 use super::{compile, console, files, options};
-use crate::diagnostic::{Diagnostic, to_json, to_sarif};
+use crate::diagnostic::{Applicability, Diagnostic, escape, repair, to_json, to_sarif};
 use crate::source::Source;
 use serde_json::json;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(super) fn command() -> clap::Command {
     options::command("opalc check", "Say what is wrong with sources, without planning anything")
@@ -14,6 +14,7 @@ pub(super) fn command() -> clap::Command {
         .arg(options::format(&["text", "json", "sarif"]))
         .arg(options::flag("json", "The same as `--format json`"))
         .arg(options::flag("deny-warnings", "End with 65 where there are warnings too"))
+        .arg(options::flag("fix", "Change the sources first, where the change can only be what was meant; say what is left"))
 }
 
 /// What was looked at so far.
@@ -33,10 +34,12 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let json = options::wants_json(&matches);
     let sarif = !json && matches.get_one::<String>("format").is_some_and(|format| format == "sarif");
     let deny = matches.get_flag("deny-warnings");
+    let fix = matches.get_flag("fix");
     let mut found = Found::default();
     for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
-        let source = match files::read_source(path) {
-            Ok(source) => source,
+        let looked = if fix { repaired(path) } else { files::read_source(path).map(|source| (compile::check(&source), source)) };
+        let (diagnostics, source) = match looked {
+            Ok(looked) => looked,
             // The other files are still looked at.
             Err(failure) => {
                 let said = failure.render(color);
@@ -46,7 +49,6 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
                 continue;
             }
         };
-        let diagnostics = compile::check(&source);
         if diagnostics.iter().any(|diagnostic| deny || diagnostic.is_error()) {
             found.refuse(NO_PROGRAM);
         }
@@ -54,6 +56,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
             found.sources.push((source, diagnostics));
         } else {
             console::say(&render(&source, &diagnostics, color));
+            console::say(&offer(&source, &diagnostics));
             if deny && !diagnostics.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
                 console::say("note: `--deny-warnings` counts these warnings as errors\n");
             }
@@ -66,6 +69,33 @@ pub(super) fn run(words: Vec<OsString>) -> Result<(), Failure> {
         console::print_json(&json!({"schema": "opal/diagnostics/v1", "diagnostics": all.collect::<Vec<_>>()}))?;
     }
     if found.status == 0 { Ok(()) } else { Err(Failure::Said(found.status)) }
+}
+
+/// A source after its file was changed where a program may change it, and what there is left to say about it.
+fn repaired(path: &Path) -> Result<(Vec<Diagnostic>, Source), Failure> {
+    if path.as_os_str() == files::STANDARD {
+        return Err(Failure::usage("`--fix` changes files, and standard input is none").with_help("name the file"));
+    }
+    let source = files::read_source(path)?;
+    let (fixed, diagnostics, made) = repair(&source, compile::check);
+    if made > 0 {
+        files::Destination::new(path, &[])?.write(fixed.bytes())?;
+        let name = escape(fixed.name());
+        console::say(&format!("note: {made} {} fixed in `{name}`\n", if made == 1 { "message was" } else { "messages were" }));
+    }
+    Ok((diagnostics, fixed))
+}
+
+/// What `--fix` would do.
+fn offer(source: &Source, diagnostics: &[Diagnostic]) -> String {
+    let machine = |diagnostic: &&Diagnostic| diagnostic.fixes.iter().any(|fix| fix.applicability == Applicability::Machine);
+    match diagnostics.iter().filter(machine).count() {
+        0 => String::new(),
+        count => {
+            let what = if count == 1 { "one of these".to_owned() } else { format!("{count} of these") };
+            format!("note: `opalc check --fix {}` fixes {what}\n", escape(source.name()))
+        }
+    }
 }
 
 impl Found {

@@ -9,7 +9,7 @@ use ariadne::{CharSet, Config, IndexType, Label, Report, ReportKind};
 use opal_core::show::{self as view, is_unseen};
 use serde_json::{Value, json};
 
-use super::{Diagnostic, Severity};
+use super::{Diagnostic, Edit, Fix, Severity};
 use crate::{source::Source, span::Span};
 
 /// Lines longer than this (in bytes) are shown in part.
@@ -70,6 +70,17 @@ pub fn to_json(source: &Source, diagnostic: &Diagnostic) -> Value {
         "labels": labels,
         "help": diagnostic.help,
         "notes": diagnostic.notes,
+        "fixes": diagnostic.fixes.iter().map(|fix| fix_json(source, fix)).collect::<Vec<_>>(),
+    })
+}
+
+/// A fix as JSON: edits of bytes, which are made together.
+fn fix_json(source: &Source, fix: &Fix) -> Value {
+    let edit = |edit: &Edit| json!({"file": source.name(), "start": edit.span.start, "end": edit.span.end, "text": edit.text});
+    json!({
+        "title": fix.title,
+        "applicability": fix.applicability.name(),
+        "edits": fix.edits.iter().map(edit).collect::<Vec<_>>(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Code, Diagnostic, Severity, escape, explanation};
+use super::{Code, Diagnostic, Fix, Severity, escape, explanation};
 use crate::{source::Source, span::Span};
 
 /// What was found in several sources, as one SARIF log with one run. `unread` are messages about sources that could not be read.
@@ -72,23 +72,44 @@ fn result(source: &Source, diagnostic: &Diagnostic) -> Value {
         });
         result["relatedLocations"] = related.collect();
     }
+    if !diagnostic.fixes.is_empty() {
+        result["fixes"] = diagnostic.fixes.iter().map(|one| fix(source, one)).collect();
+    }
     result
 }
 
+/// The standard has no word for who may make a change, so that stands in the bag of properties.
+fn fix(source: &Source, fix: &Fix) -> Value {
+    let replacements =
+        fix.edits.iter().map(|edit| json!({"deletedRegion": region(source, edit.span), "insertedContent": {"text": edit.text}}));
+    json!({
+        "description": {"text": escape(&fix.title)},
+        "artifactChanges": [{
+            "artifactLocation": {"uri": uri(source.name())},
+            "replacements": replacements.collect::<Vec<_>>(),
+        }],
+        "properties": {"applicability": fix.applicability.name()},
+    })
+}
+
 fn location(source: &Source, span: Span) -> Value {
-    let (start_line, start_column) = position(source, span.start);
-    let (end_line, end_column) = position(source, span.end.max(span.start));
     json!({"physicalLocation": {
         "artifactLocation": {"uri": uri(source.name())},
-        "region": {
-            "startLine": start_line,
-            "startColumn": start_column,
-            "endLine": end_line,
-            "endColumn": end_column,
-            "byteOffset": span.start,
-            "byteLength": span.end.saturating_sub(span.start),
-        },
+        "region": region(source, span),
     }})
+}
+
+fn region(source: &Source, span: Span) -> Value {
+    let (start_line, start_column) = position(source, span.start);
+    let (end_line, end_column) = position(source, span.end.max(span.start));
+    json!({
+        "startLine": start_line,
+        "startColumn": start_column,
+        "endLine": end_line,
+        "endColumn": end_column,
+        "byteOffset": span.start,
+        "byteLength": span.end.saturating_sub(span.start),
+    })
 }
 
 /// Line and column, both from 1, the column in UTF-16 code units.

@@ -5,7 +5,7 @@ use crate::{
         AndOr, AndOrOperator, Block, Call, Decorator, Identifier, Operand, Operation, OperationKind, Operators, Piped, Pipeline,
         PipelineSource, RuntimeBinding, SegmentKind, ShellCommand, Sleep, Statement, StatementKind,
     },
-    diagnostic::{Code, nearest},
+    diagnostic::{Code, Diagnostic, nearest},
     shell::{ShellJoint, Stop, Surroundings},
     span::Span,
 };
@@ -362,13 +362,14 @@ impl Statements<'_, '_> {
             let known = OperationKind::from_name(name).filter(|_| self.reader.byte(open) == Some(b'('));
             let Some(kind) = known else {
                 let names = OperationKind::ALL.iter().map(|(name, _)| *name);
-                let help = match nearest(name, names) {
-                    Some(near) => format!("did you mean `{near}(…)`?"),
-                    None => "write `|> lines.grep(\"re\")`, `|> json.pick(\"$.a\")`, `|> assert.eq(\"x\")` …".to_owned(),
-                };
                 let span = self.reader.span(at, end.max(at + 2));
-                let message = "after `|>` stands an operation with its arguments";
-                self.reader.error_help(Code::BadOperation, span, message, help);
+                let diagnostic = Diagnostic::new(Code::BadOperation, span, "after `|>` stands an operation with its arguments");
+                let called = self.reader.byte(open) == Some(b'(');
+                self.reader.report(match nearest(name, names) {
+                    Some(near) if called => diagnostic.with_meant(&format!("{near}(…)"), self.reader.span(start, end), near),
+                    Some(near) => diagnostic.with_help(format!("did you mean `{near}(…)`?")),
+                    None => diagnostic.with_help("write `|> lines.grep(\"re\")`, `|> json.pick(\"$.a\")`, `|> assert.eq(\"x\")` …"),
+                });
                 line.failed = true;
                 self.at = self.reader.line_end(at);
                 return operations;
@@ -616,7 +617,9 @@ impl Reader<'_> {
         self.wants_deep_stack |= inner.wants_deep_stack;
         let failed = inner.errors() > 0;
         let diagnostics = std::mem::take(&mut inner.diagnostics);
-        for diagnostic in diagnostics {
+        for mut diagnostic in diagnostics {
+            // In the string, what is put in would have to be escaped.
+            diagnostic.fixes.retain(|fix| fix.edits.iter().all(|edit| !edit.text.contains(['"', '\\'])));
             self.report(diagnostic);
         }
         if scan.text.span.is_empty() && !failed {

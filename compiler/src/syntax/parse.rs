@@ -87,11 +87,11 @@ impl Reader<'_> {
         let known = TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&written.name));
         if known.is_none() {
             let near = type_elsewhere(&written.name).or_else(|| nearest(&written.name, TYPES.iter().map(|(name, _)| *name)));
-            let help = match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "types are String, Int, Float, Bool, Duration, Array and Map".to_owned(),
-            };
-            self.error_help(Code::UnknownType, written.span, format!("there is no type `{}`", written.name), help);
+            let diagnostic = Diagnostic::new(Code::UnknownType, written.span, format!("there is no type `{}`", written.name));
+            self.report(match near {
+                Some(near) => diagnostic.with_meant(near, written.span, near),
+                None => diagnostic.with_help("types are String, Int, Float, Bool, Duration, Array and Map"),
+            });
         }
         known.map(|(_, kind)| TypeAnnotation { span: written.span, kind: *kind })
     }

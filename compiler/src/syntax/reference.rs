@@ -2,7 +2,8 @@
 
 use crate::{
     ast::{Argument, Arguments, Expression, ExpressionKind, Identifier, Reference, Segment, SegmentKind},
-    diagnostic::{Code, Diagnostic, nearest},
+    diagnostic::{Code, Diagnostic, Fix, nearest},
+    span::Span,
 };
 
 use super::{
@@ -90,6 +91,9 @@ impl Reader<'_> {
             let mut diagnostic = Diagnostic::new(Code::OlderSyntax, reference.span, message);
             if let Some(path) = plain_path(&reference) {
                 diagnostic = diagnostic.with_help(format!("write `@{}{path}`", reference.namespace.name));
+            }
+            if let Some(fix) = self.dotted_fix(&reference, end) {
+                diagnostic = diagnostic.with_fix(fix);
             }
             self.report(diagnostic);
         }
@@ -247,6 +251,33 @@ impl Reader<'_> {
         after
     }
 
+    /// `@env("X")` as `@env.X`, and `@env("X", default=1)` as `@env.X(default=1)`; what `opalc fmt` writes too.
+    fn dotted_fix(&self, reference: &Reference, end: usize) -> Option<Fix> {
+        let open = reference.namespace.span.end;
+        let [Segment { kind: SegmentKind::Field(name), .. }] = reference.path.as_slice() else { return None };
+        if !matches!(reference.namespace.name.as_str(), "var" | "env" | "cmd") || name.is_empty() || !reference.tail.is_empty() {
+            return None;
+        }
+        let title = format!("write `@{}.{name}`", reference.namespace.name);
+        if let Some(options) = &reference.options {
+            let first = options.items.first()?.span.start;
+            return Some(Fix::machine(title, Span { start: open, end: first }, format!(".{name}(")));
+        }
+        let span = Span { start: open, end: reference.span.end };
+        if reference.braced {
+            let after = if reference.quoted { "}.quoted" } else { "}" };
+            return Some(Fix::machine(title, span, format!(".{name}{after}")));
+        }
+        // What follows is text, and must not be read as more of the reference.
+        let continues = match (self.byte(end), self.byte(end + 1)) {
+            (Some(b'.'), Some(next)) => is_word_byte(next) || matches!(next, b'*' | b'['),
+            (Some(b'(' | b'['), _) => true,
+            (Some(byte), _) => is_word_byte(byte) || (byte == b'-' && reference.namespace.name == "cmd"),
+            (None, _) => false,
+        };
+        Some(Fix::machine(title, span, if continues { format!(".{name}()") } else { format!(".{name}") }))
+    }
+
     fn is_identifier(&self, name: &str) -> bool {
         name.bytes().all(is_word_byte) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
     }
@@ -306,7 +337,7 @@ impl Reader<'_> {
                 "write `@{known}{}` for a value, or `\\@{name}` to keep the text",
                 self.slice(end, self.identifier_end(end + 1))
             ));
-            self.report(diagnostic);
+            self.report(diagnostic.with_fix(Fix::maybe(format!("write `@{known}`"), self.span(start, end), known)));
         }
     }
 
@@ -318,7 +349,7 @@ impl Reader<'_> {
     }
 }
 
-fn constant_text(argument: &Argument) -> Option<(String, crate::span::Span)> {
+fn constant_text(argument: &Argument) -> Option<(String, Span)> {
     match &argument.value.kind {
         ExpressionKind::String(literal) => literal.constant().map(|text| (text.to_owned(), argument.span)),
         _ => None,

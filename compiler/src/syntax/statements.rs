@@ -5,7 +5,7 @@ use crate::{
         Arm, AssignOperator, Assignment, Axis, Block, Branch, DEPTH_MAX, Definition, DefinitionForm, Expression, ExpressionKind, For,
         Identifier, If, Item, Parameter, Pattern, Statement, StatementKind, Try, VarBinding, VarDeclaration, When, While,
     },
-    diagnostic::{Code, Diagnostic},
+    diagnostic::{Code, Diagnostic, Fix},
     shell::Surroundings,
     span::Span,
 };
@@ -215,7 +215,8 @@ impl<'r, 's> Statements<'r, 's> {
             self.close_top();
         } else {
             let span = self.reader.span(at, at + 1);
-            self.reader.error_help(Code::UnexpectedClose, span, "`}` closes nothing", "remove it");
+            let diagnostic = Diagnostic::new(Code::UnexpectedClose, span, "`}` closes nothing");
+            self.reader.report(diagnostic.with_help("remove it").with_fix(Fix::maybe("remove it", span, "")));
         }
     }
 
@@ -664,8 +665,9 @@ impl<'r, 's> Statements<'r, 's> {
             let span = self.reader.span(name_start, hyphenated);
             let written = self.reader.slice(name_start, hyphenated);
             let message = format!("the name `{written}` of a `fun` holds a hyphen");
-            let help = format!("write `fun {}`, or `{written}: …`", written.replace('-', "_"));
-            self.reader.error_help(Code::BadName, span, message, help);
+            let plain = written.replace('-', "_");
+            let diagnostic = Diagnostic::new(Code::BadName, span, message).with_help(format!("write `fun {plain}`, or `{written}: …`"));
+            self.reader.report(diagnostic.with_fix(Fix::maybe(format!("write `{plain}`"), span, plain)));
         } else if end == name_start {
             let span = self.reader.span(name_start, name_start + 1);
             self.reader.error_help(Code::BadDefinition, span, "`fun` needs a name", "write `fun name { … }`");

@@ -6,7 +6,7 @@ use opal_core::duration::UNITS;
 
 use crate::{
     ast::{DEPTH_MAX, Identifier, NamePath, QuoteKind, StringLiteral, StringPart},
-    diagnostic::{Code, Diagnostic},
+    diagnostic::{Code, Diagnostic, Fix},
     span::Span,
 };
 
@@ -130,11 +130,17 @@ impl Reader<'_> {
                             let label = self.span(start, start + 1);
                             let message = format!("`{opening}` is closed by `{symbol}`");
                             let diagnostic = Diagnostic::new(Code::UnclosedBracket, span, message).with_label(label, "opened here");
-                            self.report(diagnostic.with_help(format!("write `{}` here", closer(opening).unwrap_or("`)`"))));
+                            let closing = closer(opening).unwrap_or(")");
+                            let title = format!("write `{closing}` here");
+                            self.report(diagnostic.with_help(title.clone()).with_fix(Fix::maybe(title, span, closing)));
                             return done(tokens, at, false);
                         }
                         None => {
-                            self.error_help(Code::UnexpectedClose, span, format!("`{symbol}` closes nothing"), "remove it");
+                            self.report(
+                                Diagnostic::new(Code::UnexpectedClose, span, format!("`{symbol}` closes nothing"))
+                                    .with_help("remove it")
+                                    .with_fix(Fix::maybe("remove it", span, "")),
+                            );
                             return done(tokens, self.line_end(end), false);
                         }
                     }
@@ -185,9 +191,15 @@ impl Reader<'_> {
                 let message = format!("`{character}` has no meaning here");
                 let span = self.span(at, end);
                 match character {
-                    '“' | '”' => self.error_help(Code::UnexpectedCharacter, span, message, "use a plain `\"`"),
-                    '‘' | '’' => self.error_help(Code::UnexpectedCharacter, span, message, "use a plain `'`"),
-                    '&' => self.error_help(Code::UnexpectedCharacter, span, message, "write `&&`"),
+                    '“' | '”' => self.typographic(at, span, message, ('”', "\"")),
+                    '‘' | '’' => self.typographic(at, span, message, ('’', "'")),
+                    '&' => {
+                        self.report(Diagnostic::new(Code::UnexpectedCharacter, span, message).with_help("write `&&`").with_fix(Fix::maybe(
+                            "write `&&`",
+                            span,
+                            "&&",
+                        )))
+                    }
                     '$' => self.error_help(
                         Code::UnexpectedCharacter,
                         span,
@@ -199,6 +211,22 @@ impl Reader<'_> {
                 (Token::Bad, end)
             }
         }
+    }
+
+    /// A quote that a word processor made. With its partner on the line, both can be replaced.
+    fn typographic(&mut self, at: usize, span: Span, message: String, (closing, plain): (char, &str)) {
+        let diagnostic = Diagnostic::new(Code::UnexpectedCharacter, span, message).with_help(format!("use a plain `{plain}`"));
+        let rest = self.rest_of_line(at);
+        let inside = rest.get(span.len()..).unwrap_or("");
+        let partner = inside.find(closing).filter(|length| inside.get(..*length).is_some_and(|text| !text.contains(['"', '\'', '\\'])));
+        self.report(match partner {
+            Some(length) if !rest.starts_with(closing) => {
+                let start = at + span.len() + length;
+                let end = self.span(start, start + closing.len_utf8());
+                diagnostic.with_fix(Fix::maybe(format!("write `{plain}` on both sides"), span, plain).and(end, plain))
+            }
+            _ => diagnostic,
+        });
     }
 
     fn name(&mut self, at: usize) -> (Token, usize) {
@@ -232,7 +260,9 @@ impl Reader<'_> {
                 self.error_help(Code::BadReference, span, message, format!("say which value: `@{known}.NAME`"));
             }
             Some(known) => {
-                self.error_help(Code::UnknownNamespace, span, message, format!("did you mean `@{known}{}`?", self.slice(end, rest)))
+                let shown = format!("@{known}{}", self.slice(end, rest));
+                let name = self.span(name_start, end);
+                self.report(Diagnostic::new(Code::UnknownNamespace, span, message).with_meant(&shown, name, known));
             }
             None => self.error_help(Code::UnknownNamespace, span, message, "values are written `@var.NAME`, `@env.NAME`"),
         }
@@ -367,7 +397,11 @@ impl Reader<'_> {
                 let end = at + 1 + character.len_utf8();
                 let span = self.span(at, end);
                 let help = format!("write `\\\\{character}` for a backslash and `{character}`");
-                self.error_help(Code::UnknownEscape, span, format!("`\\{character}` is not an escape"), help);
+                let title = format!("write `\\\\{character}`");
+                let diagnostic = Diagnostic::new(Code::UnknownEscape, span, format!("`\\{character}` is not an escape"))
+                    .with_help(help)
+                    .with_fix(Fix::maybe(title, span, format!("\\\\{character}")));
+                self.report(diagnostic);
                 (Some(character), end)
             }
         }

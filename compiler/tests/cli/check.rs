@@ -139,3 +139,68 @@ fn a_value_in_a_program_on_standard_input_is_a_warning_that_shows_the_other_way(
         assert!(!format!("{}{}", done.out(), done.stderr).contains("value_in_second_interpreter"), "{line}: {}", done.stderr);
     }
 }
+
+const OLDER: &str = "run: {\n    echo @env(\"A\") @evn.B\n    echo @env(\"C\", default=\"x\")\n}\n";
+
+#[test]
+fn fixes_are_in_json_and_sarif_with_who_may_make_them() {
+    let world = World::with("older.opl", OLDER);
+    let document: Value = serde_json::from_str(&world.run(&["check", "--json", "older.opl"]).good()).expect("JSON");
+    let fixes = |at: usize| &document["diagnostics"][at]["fixes"][0];
+    let edit = &fixes(0)["edits"][0];
+    assert_eq!((&fixes(0)["applicability"], &edit["file"], &edit["text"]), (&"machine".into(), &"older.opl".into(), &".A".into()));
+    let range = edit["start"].as_u64().expect("a start") as usize..edit["end"].as_u64().expect("an end") as usize;
+    assert_eq!(&OLDER[range], "(\"A\")");
+    assert_eq!((&fixes(1)["applicability"], &fixes(1)["edits"][0]["text"]), (&"maybe".into(), &"env".into()));
+
+    let (_, log) = sarif(&world, &["older.opl"]);
+    let fix = &log["runs"][0]["results"][0]["fixes"][0];
+    assert_eq!(fix["properties"]["applicability"], "machine");
+    let change = &fix["artifactChanges"][0];
+    let region = &change["replacements"][0]["deletedRegion"];
+    assert_eq!(
+        (&change["artifactLocation"]["uri"], &region["startLine"], &region["byteLength"]),
+        (&"older.opl".into(), &2.into(), &5.into())
+    );
+    assert_eq!(change["replacements"][0]["insertedContent"]["text"], ".A");
+}
+
+#[test]
+fn fix_changes_what_a_program_may_change_and_nothing_else() {
+    let world = World::with("older.opl", OLDER);
+    world.write("good.opl", GOOD);
+    let mode = |name: &str| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(world.path(name)).expect("a file").permissions());
+    std::fs::set_permissions(world.path("older.opl"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("a mode");
+    let before = (mode("older.opl"), std::fs::metadata(world.path("good.opl")).expect("a file").modified().expect("a time"));
+
+    let offered = world.run(&["check", "older.opl"]);
+    assert!(offered.stderr.contains("note: `opalc check --fix older.opl` fixes 2 of these\n"), "{}", offered.stderr);
+
+    let done = world.run(&["check", "--fix", "older.opl", "good.opl", "missing.opl"]);
+    assert_eq!(done.status, 66, "{}", done.stderr);
+    assert!(done.stderr.starts_with("note: 2 messages were fixed in `older.opl`\nwarning[near_miss_namespace]"), "{}", done.stderr);
+    let fixed = "run: {\n    echo @env.A @evn.B\n    echo @env.C(default=\"x\")\n}\n";
+    assert_eq!(String::from_utf8(world.read("older.opl")).expect("UTF-8"), fixed);
+    let after = (mode("older.opl"), std::fs::metadata(world.path("good.opl")).expect("a file").modified().expect("a time"));
+    assert_eq!(before, after);
+
+    // The same work: its name is that of before.
+    let hash = |text: &str| {
+        world.write("one.opl", text.replace("@evn.B", "b"));
+        world.run_with(&[("A", "1"), ("C", "2")], &["one.opl", "--hash", "--resolve", "--unsigned"]).good()
+    };
+    assert_eq!(hash(OLDER), hash(fixed));
+
+    // What could not be read is left, and so is what only a person can decide on.
+    for wrong in ["run: {\n    echo @env(\"A\"\n", "var x = \"a\"\nrun: echo $x\n", "\u{feff}#!/usr/bin/env opal\n"] {
+        world.write("wrong.opl", wrong);
+        world.run(&["check", "--fix", "wrong.opl"]);
+        assert_eq!(String::from_utf8(world.read("wrong.opl")).expect("UTF-8"), wrong);
+    }
+    world.write("bytes.opl", b"run: echo @env(\"A\") \xff\n");
+    assert_eq!(world.run(&["check", "--fix", "bytes.opl"]).status, 65);
+    assert_eq!(world.read("bytes.opl"), b"run: echo @env(\"A\") \xff\n");
+    let refused = world.bash("printf 'run: echo @env(\"A\")' | \"$opalc\" check --fix -");
+    assert_eq!(refused.status, 64);
+    assert!(refused.stderr.contains("`--fix` changes files, and standard input is none"), "{}", refused.stderr);
+}
