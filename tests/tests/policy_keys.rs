@@ -111,6 +111,18 @@ fn enforced(here: &mut Guarded, key: Key) {
             direct("true").expect(0);
             direct("false").expect(24).says("`trust.threshold`").says("effects: none");
         }
+        Key::RevokedBy => {
+            under(here, key, "", &[]).expect(0);
+            under(here, key, "\"ops\"", &[]).expect(78).says("error[revoked_missing]").says("effects: none");
+            assert_eq!(ran(here), "");
+        }
+        Key::RevokedMaxAge => {
+            here.put("revoked", "made 20200101\n");
+            under(here, key, "", &[]).expect(0);
+            under(here, key, "\"1d\"", &[]).expect(78).says("error[revoked_expired]").says("effects: none");
+            assert_eq!(ran(here), "");
+        }
+        Key::RequireHost => refuses(here, key, "false", "true", &[]),
         Key::MaxAge => refuses(here, key, "\"1d\"", "\"0s\"", &[]),
         Key::RequireExpiry => {
             here.contract("go: echo SITE @env.A > ran\n", &["go", "--expires", "never"]);

@@ -33,6 +33,7 @@ use opal_trust::input::Input;
 use opal_trust::judge::{Assessment, Basis, Decision, Question, TrustSet, judge};
 use opal_trust::locations::HostPaths;
 use opal_trust::policy::{Policy, Refused, Rules, Subject};
+use opal_trust::revocation::{Edition, judge_list};
 use opal_trust::vouch::{Vouch, Vouches, judge_vouches};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -136,6 +137,8 @@ pub struct Admitted<'a> {
     pub vouches: Vec<Vouch>,
     /// What the vouches for the contract are worth.
     pub vouchers: Vec<Assessment>,
+    /// The signed list of what is revoked that it was judged by.
+    pub edition: Option<Edition>,
 }
 
 /// Judges an authenticated plan: trust, structure, audience, terms, program (in the planner), policy. The caller's own key is read by the keeper of `keys`.
@@ -151,7 +154,7 @@ pub fn admit<'a>(
 ) -> Result<Admitted<'a>, Refusal> {
     let file = request.plan.path().display().to_string();
     let own = identity::own_file(&site.paths)?.map(|file| keys.add(&file)).transpose()?;
-    let trust = trust_set(site, own)?;
+    let (trust, edition) = trust_set(site, own)?;
     let keys: Vec<Signatory> = plan.signers().cloned().collect();
     let rules = site.rules();
     let vouches = Vouches::read(&request.vouches)?;
@@ -175,12 +178,14 @@ pub fn admit<'a>(
     site.policy.check_planner(unheld)?;
     planner.load(&contract, &file)?;
     policy_verdicts(&contract, site)?.into_iter().collect::<Result<(), _>>()?;
-    Ok(Admitted { contract, unheld, trust: decision, vouches, vouchers })
+    Ok(Admitted { contract, unheld, trust: decision, vouches, vouchers, edition })
 }
 
-/// What this host trusts, the caller's `own` key included.
-fn trust_set(site: &Site, own: Option<PublicKey>) -> Result<TrustSet, Refusal> {
-    Ok(TrustSet::load(&site.paths, own, site.is_guarded(), &site.policy)?)
+/// What this host trusts, the caller's `own` key included, and the signed list of what is revoked that it goes by.
+fn trust_set(site: &Site, own: Option<PublicKey>) -> Result<(TrustSet, Option<Edition>), Refusal> {
+    let trust = TrustSet::load(&site.paths, own, site.is_guarded(), &site.policy)?;
+    let edition = judge_list(&site.paths, &trust, site.policy.revocation(), site.now)?;
+    Ok((trust, edition))
 }
 
 fn question<'a>(keys: &'a [Signatory], plan: &Authenticated, request: &Request, site: &Site) -> Question<'a> {
@@ -205,7 +210,7 @@ fn about<'a>(contract: &'a Contract<'_>, question: Question<'a>) -> Question<'a>
 pub fn trust_of(plan: &Authenticated, contract: &Contract<'_>, request: &Request, site: &Site) -> Result<Decision, Refusal> {
     let keys: Vec<Signatory> = plan.signers().cloned().collect();
     let own = identity::own(&site.paths)?.map(|own| own.public());
-    let (trust, rules, asked) = (trust_set(site, own)?, site.rules(), about(contract, question(&keys, plan, request, site)));
+    let (trust, rules, asked) = (trust_set(site, own)?.0, site.rules(), about(contract, question(&keys, plan, request, site)));
     let decision = judge(&asked, &trust, &rules)?;
     let vouches = Vouches::read(&request.vouches)?;
     judge_vouches(&vouches.for_contract(&plan.contract_hash()), site.policy.vouches(), &asked, &trust, &rules, &decision)?;
@@ -250,7 +255,12 @@ pub fn policy_verdicts(contract: &Contract<'_>, site: &Site) -> Result<Vec<Resul
         verdicts.push(policy.check_decorator("env"));
     }
     let plan_type = PlanType::from_number(terms.plan_type).unwrap_or(PlanType::Adaptive);
-    verdicts.extend([policy.check_end(terms.not_after), policy.check_age(made, site.now), policy.check_plan_type(plan_type)]);
+    verdicts.extend([
+        policy.check_hosts(&contract.audience),
+        policy.check_end(terms.not_after),
+        policy.check_age(made, site.now),
+        policy.check_plan_type(plan_type),
+    ]);
     verdicts.push(policy.start_directory(&terms.directory).map(drop));
     verdicts.extend(steps_verdicts(policy, contract.steps, &terms.shell));
     Ok(verdicts)

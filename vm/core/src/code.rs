@@ -143,6 +143,15 @@ codes! {
     InfraMissingSeedKeystore 69 "infra_missing:seed_keystore" "no key here opens the contract" "take the file again from where it was made, or make a new one";
     BadTrustFile 78 "bad_trust_file" "a line of a trust file cannot be read" "write `alice namespaces=\"opal-plan\" ssh-ed25519 AAAA…`, or start the line with `#`";
     BadTrustedKey 78 "bad_trusted_key" "a key in a trust file cannot be used" "correct the key, or start the line with `#`";
+    RevokedMissing 78 "revoked_missing" "the policy demands a list of what is revoked, and there is none" "bring the latest list, with its signature";
+    RevokedUnsigned 78 "revoked_unsigned" "the list of what is revoked is not signed" "bring the latest list, with its signature";
+    RevokedSignature 78 "revoked_signature" "the signature is not one of this list of what is revoked" "bring the latest list, with its signature";
+    RevokedSigner 78 "revoked_signer" "somebody else has signed the list of what is revoked" "bring the latest list, with its signature";
+    RevokedIncomplete 78 "revoked_incomplete" "the list of what is revoked lacks a line that the policy asks for" "bring the latest list, with its signature";
+    RevokedExpired 78 "revoked_expired" "the list of what is revoked is too old" "bring the latest list, with its signature";
+    RevokedOlder 78 "revoked_older" "a later list of what is revoked was here before" "bring the latest list, with its signature";
+    RevokedSerialReused 78 "revoked_serial_reused" "two lists of what is revoked have one serial" "bring the latest list, with its signature";
+    RevokedForgotten 78 "revoked_forgotten" "what is remembered of the list of what is revoked cannot be read" "bring the latest list, with its signature";
     SignerEntryUnmatched 78 "signer_entry_unmatched" "an entry of the policy is about nobody" "correct the principal in /etc/opal/policy.toml, or add its line to /etc/opal/allowed_signers";
     BadHostKey 78 "bad_host_key" "the file that says which host this is holds no usable key" "have the owner of this host put one line `ssh-ed25519 AAAA…` into the file";
     NoHostKey 78 "no_host_key" "no key says which host this is" "have the owner of this host make one: `ssh-keygen -A`";

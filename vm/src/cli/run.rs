@@ -17,6 +17,7 @@ use opal_core::agreed::Runnable;
 use opal_core::refusal::Refusal;
 use opal_exec::supervise::lane::Lane;
 use opal_trust::ledger::Ledger;
+use opal_trust::revocation::remember;
 use opal_view::trusted::vouch_lines;
 use std::cell::RefCell;
 
@@ -37,6 +38,9 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
     }
     if force.is_some() {
         site.policy.check_force(site.is_guarded())?;
+    }
+    if let Some(edition) = &admitted.edition {
+        remember(&site.paths, edition)?;
     }
     let contract = &admitted.contract;
     let earlier = resume::find(&asked, &contract.contract_hash, &site)?;

@@ -37,6 +37,7 @@ pub mod lock;
 pub mod new_file;
 pub mod pattern;
 pub mod policy;
+pub mod revocation;
 pub mod revoked;
 pub mod safe_path;
 pub mod signers;

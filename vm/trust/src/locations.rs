@@ -145,8 +145,23 @@ impl HostPaths {
     /// # Errors
     /// A [`SafePathError`] if it is not safe or cannot be made.
     pub fn make_ledger_dir(&self) -> Result<SafeDir, SafePathError> {
-        let base = if self.is_system() { existing(&self.var_lib, self.euid)?.child_or_create(NAME)? } else { self.make_state_dir()? };
-        base.child_or_create("ledger")
+        self.make_memory_dir()?.child_or_create("ledger")
+    }
+
+    /// The directory of what is remembered of trust files, if it is there: `/var/lib/opal` for root, else the state directory.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe.
+    pub fn memory_dir(&self) -> Result<Option<SafeDir>, SafePathError> {
+        if self.is_system() { SafeDir::open(&self.var_lib.join(NAME), self.euid) } else { self.state_dir() }
+    }
+
+    /// As [`HostPaths::memory_dir`], but makes what is missing.
+    ///
+    /// # Errors
+    /// A [`SafePathError`] if it is not safe or cannot be made.
+    pub fn make_memory_dir(&self) -> Result<SafeDir, SafePathError> {
+        if self.is_system() { existing(&self.var_lib, self.euid)?.child_or_create(NAME) } else { self.make_state_dir() }
     }
 
     /// Whether the effective user owns the system's files.

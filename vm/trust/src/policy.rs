@@ -12,11 +12,13 @@ mod signer;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use opal_format::identity::PublicKey;
 use opal_format::kind::PlanType;
 use toml::{Table, Value};
 
 use super::locations::HostPaths;
 use super::pattern::matches;
+use super::revoked::Demand;
 use opal_core::agreed::DirectAllowed;
 use opal_core::code::Code;
 use opal_core::failure::{Failure, Report};
@@ -191,6 +193,7 @@ impl Policy {
             (Key::Vouches, self.vouches() > 0),
             (Key::Touch, self.flag(Key::Touch)),
             (Key::RequireExpiry, self.flag(Key::RequireExpiry)),
+            (Key::RequireHost, self.flag(Key::RequireHost)),
             (Key::MaxAge, self.number(Key::MaxAge).is_some()),
         ];
         let demanded = demands.into_iter().find(|(_, demanded)| *demanded).filter(|_| !self.flag(Key::Direct));
@@ -205,6 +208,21 @@ impl Policy {
     pub fn check_end(&self, not_after: Option<i64>) -> Result<(), Refused> {
         let endless = self.flag(Key::RequireExpiry) && not_after.is_none();
         refuse_if(endless, Key::RequireExpiry, || "the contract never expires".to_owned())
+    }
+
+    /// Judges whether a contract may be for any host, by `plan.require_host` (default yes).
+    ///
+    /// # Errors
+    /// [`Refused`] with the key.
+    pub fn check_hosts(&self, audience: &[PublicKey]) -> Result<(), Refused> {
+        let any = self.flag(Key::RequireHost) && audience.is_empty();
+        refuse_if(any, Key::RequireHost, || "the contract is for any host".to_owned())
+    }
+
+    /// What the list of what is revoked has to be: `trust.revoked_by`, `trust.revoked_max_age`.
+    #[must_use]
+    pub fn revocation(&self) -> Demand<'_> {
+        Demand { by: self.text(Key::RevokedBy), age_max: self.number(Key::RevokedMaxAge) }
     }
 
     /// Judges the age of a contract by `plan.max_age` (default none). One from the future is as old as it is early.
@@ -421,6 +439,8 @@ mod tests {
         vouches = 1
         own_identity = true
         direct = true
+        revoked_by = "security"
+        revoked_max_age = "7d"
         [[signer]]
         principal = "alice"
         targets = ["deploy", "db-*"]
@@ -430,6 +450,7 @@ mod tests {
         [plan]
         max_age = "24h"
         require_expiry = true
+        require_host = true
         require_source = true
         single_use = true
         partial = true
@@ -520,6 +541,9 @@ mod tests {
         assert_eq!(refuser(full.check_end(None)), "plan.require_expiry");
         assert_eq!(refuser(full.check_age(time("2025-12-31T23:59:59Z"), now)), "plan.max_age");
         assert_eq!(refuser(full.check_age(time("2026-01-03T00:00:01Z"), now)), "plan.max_age");
+        assert_eq!(refuser(full.check_hosts(&[])), "plan.require_host");
+        assert_eq!(Policy::default().check_hosts(&[]), Ok(()));
+        assert_eq!((full.revocation().by, full.revocation().age_max), (Some("security"), Some(604_800_000_000_000)));
         assert_eq!(refuser(full.check_source(false)), "plan.require_source");
         assert_eq!(full.check_source(true), Ok(()));
         assert_eq!(refuser(full.check_force(false)), "plan.force");
@@ -552,6 +576,7 @@ mod tests {
             ("trust.vouches", "1"),
             ("trust.touch", "true"),
             ("plan.require_expiry", "true"),
+            ("plan.require_host", "true"),
             ("plan.max_age", "\"1h\""),
         ] {
             assert_eq!(refuser(policy(&format!("{key} = {value}")).check_direct().map(drop)), key);

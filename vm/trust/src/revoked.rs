@@ -1,31 +1,50 @@
 //! `/etc/opal/revoked`: keys and contracts that never run, whatever the flags.
 //!
 //! Each line starts with a public key (`ssh-ed25519 AAAA…`), a fingerprint (`SHA256:…`) or the hash of a contract
-//! (`sha256:…`, `blake3:…`); what follows on the line is a comment. A line that is none of them makes the file unusable.
+//! (`sha256:…`, `blake3:…`); what follows on the line is a comment. `serial N` and `made YYYYMMDD[HHMM[SS]]` (UTC), each at most once, tell one edition
+//! of the list from another. A line that is none of them makes the file unusable. What an edition has to be is judged in
+//! [`revocation`](super::revocation).
 //!
 //! Read for: who is trusted, and what policy allows.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use opal_format::credential::{SECURITY_KEY, Signatory, SigningParty};
 use opal_format::hash::Digest;
 
-use super::signers::{LineCause, LineError, content_lines};
+use super::signers::{LineCause, LineError, content_lines, parse_time};
 
 /// Characters of an unpadded base64 SHA-256 digest.
 const FINGERPRINT_DIGITS: usize = 43;
+
+/// What the policy demands of the list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Demand<'a> {
+    /// The principal of `/etc/opal/allowed_signers` that has to have signed it.
+    pub by: Option<&'a str>,
+    /// The greatest age, in nanoseconds.
+    pub age_max: Option<i64>,
+}
 
 /// What has been revoked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
     fingerprints: BTreeSet<String>,
     contracts: BTreeSet<Digest>,
+    serial: Option<u64>,
+    made: Option<Timestamp>,
+    /// What was read: signatures are over this. `None` where there is no file.
+    text: Option<Vec<u8>>,
 }
 
 enum Entry {
     Fingerprint(String),
     Contract(Digest),
+    Serial(u64),
+    Made(Timestamp),
 }
 
 impl Revoked {
@@ -34,14 +53,40 @@ impl Revoked {
     /// # Errors
     /// The first [`LineError`].
     pub fn parse(bytes: &[u8], file: &Path) -> Result<Self, LineError> {
-        let mut revoked = Self::default();
-        for entry in content_lines(bytes, file, parse_line)? {
-            match entry {
-                Entry::Fingerprint(text) => revoked.fingerprints.insert(text),
-                Entry::Contract(name) => revoked.contracts.insert(name),
-            };
-        }
+        let mut revoked = Self { text: Some(bytes.to_vec()), ..Self::default() };
+        content_lines(bytes, file, |line| revoked.take(parse_line(line)?))?;
         Ok(revoked)
+    }
+
+    fn take(&mut self, entry: Entry) -> Result<(), LineCause> {
+        let twice = |name| LineCause::RepeatedOption { name };
+        match entry {
+            Entry::Fingerprint(text) => _ = self.fingerprints.insert(text),
+            Entry::Contract(name) => _ = self.contracts.insert(name),
+            Entry::Serial(_) if self.serial.is_some() => return Err(twice("serial")),
+            Entry::Serial(number) => self.serial = Some(number),
+            Entry::Made(_) if self.made.is_some() => return Err(twice("made")),
+            Entry::Made(time) => self.made = Some(time),
+        }
+        Ok(())
+    }
+
+    /// The bytes of the file; `None` where there is none.
+    #[must_use]
+    pub fn text(&self) -> Option<&[u8]> {
+        self.text.as_deref()
+    }
+
+    /// Its `serial`.
+    #[must_use]
+    pub const fn serial(&self) -> Option<u64> {
+        self.serial
+    }
+
+    /// When it was `made`.
+    #[must_use]
+    pub const fn made(&self) -> Option<Timestamp> {
+        self.made
     }
 
     /// The fingerprint of the first key among these, or of the authority behind one of them, that is revoked.
@@ -63,7 +108,18 @@ impl Revoked {
 }
 
 fn parse_line(line: &str) -> Result<Entry, LineCause> {
-    let word = line.split_ascii_whitespace().next().unwrap_or_default();
+    let mut words = line.split_ascii_whitespace();
+    let word = words.next().unwrap_or_default();
+    match word {
+        "serial" => {
+            let text = words.next().unwrap_or_default();
+            // One number has one text.
+            let number = text.parse().ok().filter(|number: &u64| *number > 0 && number.to_string() == text);
+            return number.map(Entry::Serial).ok_or_else(|| LineCause::Serial { text: text.to_owned() });
+        }
+        "made" => return parse_time(words.next().unwrap_or_default(), &TimeZone::UTC).map(Entry::Made),
+        _ => {}
+    }
     if word == opal_format::identity::ALGORITHM || word == SECURITY_KEY {
         return Ok(Entry::Fingerprint(line.parse::<SigningParty>()?.fingerprint()));
     }
@@ -108,6 +164,23 @@ mod tests {
             assert_eq!((error.line, &error.cause), (2, &LineCause::NotRevocable), "{text}");
         }
         assert!(matches!(read("ssh-ed25519 AAAA").map_err(|e| e.cause), Err(LineCause::Key(_))));
+    }
+
+    #[test]
+    fn an_edition_has_one_serial_and_one_time() {
+        let list = read("serial 7 since the audit\nmade 202612010500\n").expect("reads");
+        assert_eq!((list.serial(), list.made().map(|made| made.to_string())), (Some(7), Some("2026-12-01T05:00:00Z".to_owned())));
+        assert_eq!(list.text(), Some(&b"serial 7 since the audit\nmade 202612010500\n"[..]));
+        assert_eq!(read("").expect("reads").serial(), None);
+        for bad in ["serial", "serial 0", "serial 07", "serial -1", "serial +1", "serial 18446744073709551616", "serial x"] {
+            assert!(matches!(read(bad).expect_err(bad).cause, LineCause::Serial { .. }), "{bad}");
+        }
+        for bad in ["made", "made 2026-12-01", "made 20261301", "made yesterday"] {
+            assert!(matches!(read(bad).expect_err(bad).cause, LineCause::Time { .. }), "{bad}");
+        }
+        for twice in ["serial 1\nserial 1", "made 20261201\nmade 20261201"] {
+            assert!(matches!(read(twice).expect_err(twice).cause, LineCause::RepeatedOption { .. }), "{twice}");
+        }
     }
 
     proptest! {

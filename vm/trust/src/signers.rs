@@ -172,6 +172,12 @@ pub enum LineCause {
     /// A line of `revoked` that is neither key, fingerprint nor contract hash.
     #[error("it is neither a public key, nor a SHA256 fingerprint, nor a contract hash")]
     NotRevocable,
+    /// A serial of `revoked` that is none.
+    #[error("`{text}` is not a serial: a whole number from 1, without zeros before it")]
+    Serial {
+        /// The text.
+        text: String,
+    },
 }
 
 impl Failure for LineError {
@@ -180,6 +186,7 @@ impl Failure for LineError {
             LineCause::Certificate => {
                 (Code::BadTrustedKey, "list the key of the authority: `*@example.com cert-authority ssh-ed25519 AAAA…`")
             }
+            LineCause::Serial { .. } => (Code::BadTrustFile, "count the editions of the list: `serial 8` follows `serial 7`"),
             LineCause::NotRevocable => (Code::BadTrustFile, "write `ssh-ed25519 AAAA…`, `SHA256:…`, `sha256:…` or `blake3:…`"),
             LineCause::Key(_) => (Code::BadTrustedKey, "correct the key, or start the line with `#`"),
             _ => (Code::BadTrustFile, "write `alice namespaces=\"opal-plan\" ssh-ed25519 AAAA…`, or start the line with `#`"),
@@ -298,7 +305,7 @@ fn set<T>(
 }
 
 /// Reads `YYYYMMDD[HHMM[SS]][Z]`.
-fn parse_time(text: &str, zone: &TimeZone) -> Result<Timestamp, LineCause> {
+pub(super) fn parse_time(text: &str, zone: &TimeZone) -> Result<Timestamp, LineCause> {
     let bad = || LineCause::Time { text: text.to_owned() };
     let (digits, zone) = match text.strip_suffix('Z').or_else(|| text.strip_suffix("UTC")) {
         Some(digits) => (digits, &TimeZone::UTC),

@@ -25,6 +25,8 @@ pub enum Kind {
     Path,
     /// The value of `PATH`.
     SearchPath,
+    /// A principal of `allowed_signers`, by its name.
+    Principal,
     /// Names of decorators without `@`; `file` covers `file.read`.
     Decorators,
     /// Names of plan types.
@@ -128,7 +130,7 @@ macro_rules! keys {
     };
 }
 
-use Kind::{Bool, Choice, Count, Decorators, Duration, Path, Paths, PlanTypes, SearchPath, Variables};
+use Kind::{Bool, Choice, Count, Decorators, Duration, Path, Paths, PlanTypes, Principal, SearchPath, Variables};
 use Tighter::{False, Fewer, Fixed, Larger, More, Smaller, True};
 use Unset::{Always, Guarded, Words};
 
@@ -139,8 +141,11 @@ keys! {
     Vouches "trust.vouches" Count, Larger, Words("none"), Moment::Trust, "distinct principals, none of them a signer, that must vouch";
     OwnIdentity "trust.own_identity" Bool, False, Always(false), Moment::Trust, "the caller's own signature counts in guarded runs";
     Direct "trust.direct" Bool, False, Always(false), Moment::Direct, "runs without a contract, whatever is demanded of contracts";
+    RevokedBy "trust.revoked_by" Principal, Fixed, Words("nobody"), Moment::Trust, "who has to have signed the list of what is revoked";
+    RevokedMaxAge "trust.revoked_max_age" Duration, Smaller, Words("no limit"), Moment::Trust, "time since the list of what is revoked was made";
     MaxAge "plan.max_age" Duration, Smaller, Words("no limit"), Moment::Contract, "time since the contract was made";
     RequireExpiry "plan.require_expiry" Bool, True, Always(false), Moment::Contract, "contracts must expire";
+    RequireHost "plan.require_host" Bool, True, Always(false), Moment::Contract, "contracts must name the hosts that they are for";
     RequireSource "plan.require_source" Bool, True, Always(false), Moment::Source, "the source must be here, with the digest that the contract claims";
     SingleUse "plan.single_use" Bool, True, Always(false), Moment::Start, "every contract runs once";
     Partial "plan.partial" Bool, False, Guarded(false), Moment::Plan, "guarded runs may start in the middle";
@@ -192,7 +197,7 @@ pub enum Setting {
     Bool(bool),
     /// For [`Kind::Count`], nanoseconds for [`Kind::Duration`], the index for [`Kind::Choice`].
     Number(i64),
-    /// For [`Kind::Path`] and [`Kind::SearchPath`].
+    /// For [`Kind::Path`], [`Kind::SearchPath`] and [`Kind::Principal`].
     Text(String),
     /// For every list.
     List(Vec<String>),
@@ -225,6 +230,7 @@ impl Kind {
             Self::Count => "a whole number from 1".to_owned(),
             Self::Duration => "a duration that is not negative, such as \"24h\"".to_owned(),
             Self::Path => "an absolute path".to_owned(),
+            Self::Principal => "the name of a principal, without `*`, `?`, `!` and `,`".to_owned(),
             Self::SearchPath => "absolute paths with `:` between them".to_owned(),
             Self::Decorators => "a list of decorators without `@`, such as [\"env\", \"file.read\"]".to_owned(),
             Self::PlanTypes => "a list of plan types, such as [\"atomic\", \"sequence\"]".to_owned(),
@@ -244,6 +250,7 @@ impl Kind {
                 (0..).zip(names).find(|(_, name)| *name == text).map(|(index, _)| Setting::Number(index))
             }
             (Self::Path, Value::String(text)) => is_path(text).then(|| Setting::Text(text.clone())),
+            (Self::Principal, Value::String(text)) => is_principal(text).then(|| Setting::Text(text.clone())),
             (Self::SearchPath, Value::String(text)) => text.split(':').all(is_path).then(|| Setting::Text(text.clone())),
             (Self::Decorators, list) => return read_list(list, is_decorator).map(Setting::List),
             (Self::PlanTypes, list) => return read_list(list, is_plan_type).map(Setting::List),
@@ -263,6 +270,11 @@ pub(super) fn read_list(value: &Value, good: impl Fn(&str) -> bool) -> Result<Ve
 
 fn is_path(text: &str) -> bool {
     text.starts_with('/') && !text.contains('\0')
+}
+
+/// A name as lists of OpenSSH hold them: what is a pattern there is no name.
+fn is_principal(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['*', '?', '!', ',', '"']) && !text.contains(char::is_whitespace)
 }
 
 /// A misspelt name in `deny` would deny nothing, so a name must cover a decorator that exists.
