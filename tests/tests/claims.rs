@@ -1,6 +1,7 @@
 //! What no host compares (headers, places in the source, names and times that the file gives itself) may be a lie. Whatever it says, the words of the
 //! programs stay true: they do not call it agreed, compared or unchanged, and where they show it they call it claimed.
 
+use opal_core::show::is_unseen;
 use opal_format::identity::Identity;
 use opal_format::read_file::read_path;
 use opal_format::record::{Span, TextRef};
@@ -23,6 +24,8 @@ enum Lie {
     Source,
     Time,
     Provenance,
+    /// This text in the place of provenance.
+    Says(&'static str),
 }
 
 /// A host with a contract for [`SOURCE`], and the same contract that lies, signed by the key that this host trusts.
@@ -64,6 +67,7 @@ fn host(lie: Lie) -> Host {
         }
         Lie::Time => timestamp -= 86_400 * 365,
         Lie::Provenance => provenance = format!("{{\"made_by\":\"{LIE}\"}}"),
+        Lie::Says(text) => text.clone_into(&mut provenance),
     }
     let contents = PlanContents {
         algorithm: contract.header.algorithm,
@@ -136,4 +140,35 @@ fn whatever_a_contract_claims_the_words_about_it_stay_true() {
 /// The id of the one secret in an output.
 fn id(output: &str) -> &str {
     output.split("opal:secret:").nth(1).and_then(|rest| rest.split('\n').next()).unwrap_or_default()
+}
+
+#[test]
+fn provenance_draws_nothing_breaks_no_document_and_reads_back_as_it_was() {
+    let texts = [
+        "{\"made_by\":\"\u{202e}gro.live\u{202c}\u{2066}\u{feff}\u{e0001}\u{a0}\u{3164}\"}",
+        "{\"a\\u001b[2J\":\"\\u0007\\u0000\\u202e\", \"\u{202e}key\":[\"\u{200b}\"]}",
+        "\u{202e}no JSON \u{1b}]0;title\u{7}\r\n\t\0\u{9b}31m",
+        "{\"a\":1,\"a\":2}",
+        "{\"schema\":\"opal/verify/v1\",\"verdict\":\"same\"}",
+        "\"}\\n}{\"",
+        "",
+    ];
+    for text in texts {
+        let host = host(Lie::Says(text));
+        for words in [&["opal-vm", "inspect", "--plan", "lying.plan"][..], &["opalc", "show", "lying.plan"]] {
+            for json in [false, true] {
+                let all: Vec<&str> = words[1..].iter().copied().chain(json.then_some("--json")).collect();
+                let shown = host.run(words[0], &all);
+                shown.expect(0);
+                let unseen = shown.stdout.chars().find(|one| is_unseen(*one) && *one != '\n');
+                assert_eq!(unseen, None, "{words:?} {json}: {text:?}");
+                if json {
+                    let document: serde_json::Value = serde_json::from_str(&shown.stdout).expect("one document");
+                    let exact = serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::from(text));
+                    assert_eq!(document["provenance"], exact, "{words:?}");
+                }
+            }
+        }
+        host.vm(&["verify", "--plan", "lying.plan"]).expect(0);
+    }
 }

@@ -225,9 +225,9 @@ fn nested_blocks_allow_what_each_of_them_allows() {
         fails(&host, &source.replace("LINE", denied)).says("step_failed").says(denied);
     }
     // The stricter list holds in whichever order they stand.
-    let strict = "fun main() { @isolated.filesystem() { @isolated.filesystem(read=[\"/\"], write=[\"/\"]) { cat a/x } } }";
+    let strict = "fun main() { @isolated.filesystem() { @isolated.filesystem(read=[\".\"], write=[\".\"]) { cat a/x } } }";
     fails(&host, strict).says("cat a/x");
-    let strict = "fun main() { @isolated.filesystem(read=[\"/\"], write=[\"/\"]) { @isolated.filesystem() { cat a/x } } }";
+    let strict = "fun main() { @isolated.filesystem(read=[\".\"], write=[\".\"]) { @isolated.filesystem() { cat a/x } } }";
     fails(&host, strict).says("cat a/x");
 }
 
@@ -350,7 +350,7 @@ fn what_cannot_be_enforced_is_refused_before_anything_runs() {
     let host = Host::new();
     let landlock = [nix::libc::SYS_landlock_create_ruleset];
     let filters = [nix::libc::SYS_seccomp];
-    for (name, arguments) in [("network", ""), ("filesystem", "read=[\"/\"]"), ("privileges", "")] {
+    for (name, arguments) in [("network", ""), ("filesystem", "read=[\".\"]"), ("privileges", "")] {
         let source = host.named(&format!("echo before-SITE > ran\n@isolated.{name}({arguments}) {{ echo inside > ran }}\n"));
         host.contract(&source, &[]);
         for (calls, why) in [(&landlock, "Landlock"), (&filters, "seccomp")] {
@@ -432,7 +432,7 @@ fn a_policy_confines_every_step() {
         (lists, "touch in/new", 1, "denied"),
         (lists, connect, 1, "not permitted"),
         // What a block adds only ever narrows.
-        (lists, "@isolated.filesystem(read=[\"/\"], write=[\"/\"]) { cat away/text }", 1, "@isolated.filesystem (commands.opl:2:3)"),
+        (lists, "@isolated.filesystem(read=[\".\"], write=[\".\"]) { cat away/text }", 1, "@isolated.filesystem (commands.opl:2:3)"),
         (lists, "@isolated.filesystem(read=[\"in\"]) { cat in/text\n touch out/other }", 1, "touch out/other"),
         ("[sandbox]\nlevel = \"required\"\nread = [\"WORK/in\"]\n", "touch away/x", 0, ""),
         ("[sandbox]\nlevel = \"required\"\nread = [\"WORK/in\"]\n", "cat away/text", 1, "denied"),
@@ -527,4 +527,102 @@ fn a_contract_keeps_its_blocks_and_their_lists() {
         let (start, end) = (source.find('(').expect("there"), source.find(')').expect("there"));
         assert_ne!(first, hash(&format!("{}({other}{}", &source[..start], &source[end..])), "{other}");
     }
+}
+
+#[test]
+fn no_list_lets_a_step_read_the_key_of_its_user() {
+    if !enforces() {
+        return;
+    }
+    let host = Host::new();
+    // Makes the identity.
+    host.contract("true SITE\n", &[]);
+    let key = host.path().join("config/opal/identity");
+    assert!(key.exists());
+    let keys = host.path().join("config");
+    std::os::unix::fs::symlink(&keys, host.work().join("link")).expect("a link");
+    let listed = [
+        "/".to_owned(),
+        key.display().to_string(),
+        keys.display().to_string(),
+        format!("{}/opal", keys.display()),
+        "link/opal".to_owned(),
+        "..".to_owned(),
+        "../config/./opal/".to_owned(),
+    ];
+    for place in &listed {
+        for list in ["read", "write"] {
+            host.write(
+                "commands.opl",
+                format!("main: {{\n    touch ran\n    @isolated.filesystem({list}=[\"in\", \"{place}\"]) {{ true }}\n}}\n"),
+            );
+            let direct = host.run("opal", &["main"]);
+            direct.expect(24).says("error[key_listed]: step 2 ").says("identity").says("effects: none");
+        }
+    }
+    host.write("commands.opl", "main: { @workdir(\"..\") { @isolated.filesystem(read=[\"config\"]) { touch ran } } }\n");
+    host.run("opal", &["main"]).expect(24).says("error[key_listed]");
+    // Under a contract too, by `verify` as well; and for a key that the command line names.
+    host.contract("touch ran SITE\n@isolated.filesystem(read=[\"link\"]) { true }\n", &[]);
+    for words in [&["verify", "--plan", "prod.plan"][..], &["run", "--plan", "prod.plan"]] {
+        host.vm(words).expect(24).says("error[key_listed]").says("effects: none");
+    }
+    std::fs::create_dir(host.work().join("other")).expect("a directory");
+    std::fs::copy(&key, host.work().join("other/key")).expect("a copy");
+    std::fs::set_permissions(host.work().join("other/key"), Permissions::from_mode(0o600)).expect("its mode");
+    host.contract("touch ran SITE\n@isolated.filesystem(read=[\"other\"]) { true }\n", &[]);
+    host.vm(&["run", "--plan", "prod.plan", "--identity", "other/key"]).expect(24).says("error[key_listed]").says("other/key");
+    assert!(!host.work().join("ran").exists());
+    // What a step moves there meanwhile is judged when the block begins.
+    host.write(
+        "commands.opl",
+        "main: {\n    mkdir place\n    rmdir place; ln -s ../config place\n    @isolated.filesystem(read=[\"place\"]) { touch ran }\n}\n",
+    );
+    host.run("opal", &["main"]).expect(1).says("its list holds").says("identity");
+    assert!(!host.work().join("ran").exists());
+    // Places beside it are none of it.
+    host.write("commands.opl", "main: { @isolated.filesystem(read=[\"../config/elsewhere\", \".\"]) { true } }\n");
+    std::fs::create_dir(keys.join("elsewhere")).expect("a directory");
+    host.run("opal", &["main"]).expect(0);
+}
+
+#[test]
+fn a_policy_hides_keys_from_every_step() {
+    if !enforces() {
+        return;
+    }
+    let host = Host::new();
+    host.contract("true SITE\n", &[]);
+    let key = host.path().join("config/opal/identity");
+    let look = format!(
+        "grep -q PRIVATE {0} && echo seen; umount {0} && grep -q PRIVATE {0} && echo uncovered; nsenter -t 1 -m true && echo entered; grep -q PRIVATE /proc/$PPID/root{0} && echo around; echo looked\n",
+        key.display()
+    );
+    host.write("script.opl", &look);
+    let said = |policy: &str, words: &str| Some(Ended::from(under_policy(&host, policy, words)?.output().expect("it starts")));
+    let Some(plain) = said("", "opal ./script.opl --record none") else { return };
+    assert!(plain.stdout.contains("seen"), "{plain:?}");
+    host.contract(&look, &[]);
+    for level in ["", "[sandbox]\nlevel = \"best-effort\"\n", "[sandbox]\nlevel = \"required\"\nread = [\"/\"]\n"] {
+        let policy = format!("trust.own_identity = true\n{}hide_identity = true\n", if level.is_empty() { "[sandbox]\n" } else { level });
+        for words in ["opal ./script.opl --record none", "opal-vm run --plan prod.plan --record none"] {
+            let ended = said(&policy, words).expect("root");
+            ended.expect(0);
+            assert_eq!(ended.stdout, "looked\n", "{words} {policy}: {}", ended.stderr);
+        }
+        let shown = said(&policy, "opal-vm inspect --plan prod.plan").expect("root");
+        assert!(!shown.expect(0).stdout.contains("private key of this user"), "{}", shown.stdout);
+    }
+    // The file itself is what it was, for everybody else.
+    assert!(std::fs::read_to_string(&key).expect("readable").contains("PRIVATE"));
+    let shown = host.vm(&["inspect", "--plan", "prod.plan"]);
+    assert!(
+        shown.expect(0).stdout.contains(&format!("steps can read `{}`, a private key of this user", key.display())),
+        "{}",
+        shown.stdout
+    );
+    // Who may not mount runs nothing.
+    let words = "setpriv --bounding-set -sys_admin --inh-caps -sys_admin opal ./script.opl --record none";
+    let ended = said("[sandbox]\nhide_identity = true\n", words).expect("root");
+    ended.expect(24).says("sandbox.hide_identity").says("effects: none");
 }

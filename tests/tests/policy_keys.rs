@@ -230,7 +230,15 @@ fn enforced(here: &mut Guarded, key: Key) {
             script(here, "net.sh", "{ exec 3<>/dev/tcp/127.0.0.1/9; } 2>why; grep -q refused why && echo SITE > ran");
             refuses(here, key, "true", "false", &[]);
         }
-        Key::SandboxRead | Key::SandboxWrite | Key::SandboxNetwork => eprintln!("skipped: {}: this kernel confines nothing", key.name()),
+        Key::HideIdentity if confines() => {
+            let key_file = here.host.path().join("config/opal/identity");
+            let look = format!("grep -q PRIVATE {} 2> /dev/null && echo SITE @env.A seen || echo SITE hidden", key_file.display());
+            here.contract(&format!("go: {{ ({look}) > ran }}\n"), &["go"]);
+            changes(here, key, "false", "true", "hidden");
+        }
+        Key::SandboxRead | Key::SandboxWrite | Key::SandboxNetwork | Key::HideIdentity => {
+            eprintln!("skipped: {}: this kernel confines nothing", key.name())
+        }
     }
 }
 

@@ -243,6 +243,7 @@ codes! {
     NoThread 69 "no_thread" "the system starts no thread" "look at `ulimit -a`";
     System 69 "system" "the operating system refused something that every run needs" "look at `ulimit -a`";
     NoTerminal 64 "no_terminal" "there is no terminal to ask or to show a value on" "run it on a terminal";
+    KeyListed 24 "key_listed" "a block may read a private key of its user" "list narrower places; programs and libraries of the system can be read anyway";
     MissingTerminal 69 "missing_terminal" "there is no terminal for a `@tty` block" "run it with `opal` on a terminal, in the foreground";
     TtyInContract 65 "tty_in_contract" "a contract may not lend a terminal" "run it directly, `opal TARGET`; or take what is inside out of the block";
     CannotMakeContract 65 "cannot_make_contract" "the plan does not fit into a contract" "split the work into several contracts";

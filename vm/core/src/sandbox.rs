@@ -51,6 +51,8 @@ impl Isolation {
 pub struct Host {
     /// The Landlock interface; 0 for none.
     pub landlock: u32,
+    /// Whether this process may mount.
+    pub mounts: bool,
     /// System call filters, on an architecture that they are known for.
     pub seccomp: bool,
 }
@@ -69,6 +71,12 @@ impl Host {
         old.then(|| {
             format!("this kernel's Landlock does not hold back truncation (its interface is {}, not {LANDLOCK_FILES})", self.landlock)
         })
+    }
+
+    /// What is missing to hide files from steps that could otherwise uncover them.
+    #[must_use]
+    pub fn missing_to_hide(self) -> Option<String> {
+        self.missing(false).or_else(|| (!self.mounts).then(|| "this user may not mount".to_owned()))
     }
 
     /// For people, in a line.
@@ -104,11 +112,13 @@ pub struct Sandbox {
     pub write: Option<Vec<String>>,
     /// Whether they may use the network.
     pub network: bool,
+    /// Whether the files of this user's private keys are hidden from them.
+    pub hide_identity: bool,
 }
 
 impl Default for Sandbox {
     fn default() -> Self {
-        Self { level: SandboxLevel::None, read: None, write: None, network: true }
+        Self { level: SandboxLevel::None, read: None, write: None, network: true, hide_identity: false }
     }
 }
 
@@ -116,11 +126,15 @@ impl Sandbox {
     /// Its keys that confine every step, for messages.
     #[must_use]
     pub fn keys(&self) -> Vec<&'static str> {
-        if self.level == SandboxLevel::None {
-            return Vec::new();
-        }
-        let keys = [("sandbox.read", self.read.is_some()), ("sandbox.write", self.write.is_some()), ("sandbox.network", !self.network)];
-        ["sandbox.level"].into_iter().chain(keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key)).collect()
+        let confined = self.level != SandboxLevel::None;
+        let keys = [
+            ("sandbox.level", confined),
+            ("sandbox.read", confined && self.read.is_some()),
+            ("sandbox.write", confined && self.write.is_some()),
+            ("sandbox.network", confined && !self.network),
+            ("sandbox.hide_identity", self.hide_identity),
+        ];
+        keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
     }
 
     /// What is missing here to confine every step so.

@@ -5,11 +5,13 @@
 mod aside;
 mod filter;
 mod host;
+mod keys;
 mod rules;
 mod stage;
 
 pub use aside::aside;
 pub use host::{host_json, probe};
+pub use keys::KeyFiles;
 pub use rules::{Layer, Place, Rules};
 pub use stage::{DEVICES, SYSTEM};
 pub(crate) use stage::{Program, Refused};

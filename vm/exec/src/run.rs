@@ -35,7 +35,7 @@ use opal_format::steps::Node;
 use opal_format::tree::Tree;
 use zeroize::Zeroizing;
 
-use crate::confine::probe;
+use crate::confine::{KeyFiles, probe};
 use crate::scrub::Secrets;
 use crate::supervise::lane::{Lane, LaneError, LaneOptions};
 use crate::supervise::signals::Signals;
@@ -46,7 +46,7 @@ use opal_core::rest::Rest;
 use opal_core::sandbox::Sandbox;
 use opal_core::show::Paths;
 
-pub use confined::check_confinement;
+pub use confined::{check_confinement, check_places};
 pub use environment::{EnvPolicy, environment, is_never_passed};
 pub use replay::Start;
 pub use report::{ConfinedBy, FailureCause, Labels, Left, Outcome, RunReport, StepFailure};
@@ -77,6 +77,8 @@ pub struct RunOptions<'a> {
     pub max_parallel: Option<usize>,
     /// What confines every step.
     pub sandbox: Sandbox,
+    /// Files that no list of places may let steps read.
+    pub keys: KeyFiles,
     /// What `@tty` lends its steps, unscrubbed; `None` where there is nothing to lend.
     pub terminal: Option<BorrowedFd<'a>>,
     /// How watchers are made.
@@ -120,6 +122,14 @@ pub enum RunError {
         /// What is missing.
         why: String,
     },
+    /// It lists a place for a block to read where a private key is.
+    #[error("step {path} lets its block read `{key}`, a private key of this user")]
+    KeyListed {
+        /// Path of the block.
+        path: String,
+        /// The file.
+        key: String,
+    },
     /// It holds a `@tty` block, and there is no terminal to lend.
     #[error("step {path} is a `@tty` block, and there is no terminal that this run could lend it")]
     NoTerminal {
@@ -155,6 +165,7 @@ pub fn run(work: Runnable<'_>, options: &RunOptions<'_>, recorder: &mut dyn Reco
     let plan = work.plan();
     check_supported(plan, options.terminal.is_some())?;
     check_confinement(plan, &options.sandbox, probe())?;
+    check_places(plan, &options.base_dir, &options.keys)?;
     let started = Instant::now();
     let shared = Shared::new(plan, options, recorder).map_err(RunError::System)?;
     shared.note(|| {

@@ -14,9 +14,11 @@ use opal_core::plan::{Plan, os_reason};
 use opal_core::refusal::Refusal;
 use opal_core::show::{PlanView, Style};
 use opal_exec::clean::CleanJson;
-use opal_exec::confine::probe;
+use opal_exec::confine::{KeyFiles, probe};
 use opal_exec::recorder::{NoRecord, Recorder};
-use opal_exec::run::{EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_supported, environment};
+use opal_exec::run::{
+    EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_places, check_supported, environment,
+};
 use opal_exec::scrub::Secrets;
 use opal_exec::supervise::lane::{Lane, LaneOptions};
 use opal_exec::supervise::signals::{Phase, Signals};
@@ -64,6 +66,8 @@ pub struct Job<'a> {
     pub umask: u32,
     /// This host.
     pub site: &'a Site,
+    /// The private keys that this run may use; its steps get none of them by a list of places.
+    pub keys: KeyFiles,
     /// Name of the run.
     pub run_id: &'a str,
     /// Where the run is counted if it is one of a kind.
@@ -183,7 +187,7 @@ pub fn perform(
         return Err(Refusal::new(Code::NoProc, "`/proc` is not there, without which the processes of a step cannot be found and ended")
             .help("mount it: `mount -t proc proc /proc`"));
     }
-    for warning in unconfined(job.work.plan(), job.site)? {
+    for warning in unconfined(job.work.plan(), job.site, &job.keys)? {
         out.say(&warning);
     }
     let Begin { record: earlier, mut start } = begin;
@@ -296,8 +300,9 @@ pub(super) fn show(view: &PlanView<'_>, out: &Output) -> std::io::Result<()> {
 ///
 /// # Errors
 /// Where it does not.
-pub(super) fn unconfined(plan: &Plan, site: &Site) -> Result<Vec<String>, Refusal> {
+pub(super) fn unconfined(plan: &Plan, site: &Site, keys: &KeyFiles) -> Result<Vec<String>, Refusal> {
     let missing = check_confinement(plan, &site.policy.sandbox(), probe()).map_err(|error| refuse_run(&error))?;
+    check_places(plan, &site.base, keys).map_err(|error| refuse_run(&error))?;
     Ok(missing.into_iter().map(|what| format!("warning: not enforced: {what}\n")).collect())
 }
 
@@ -454,6 +459,7 @@ fn execute(
         timeout: policy.timeout_ns().map(nanoseconds),
         max_parallel: if most == u32::MAX { None } else { usize::try_from(most).ok() },
         sandbox: policy.sandbox(),
+        keys: job.keys.clone(),
         lanes,
         terminal: terminal.as_ref().map(AsFd::as_fd),
         warm: Mutex::new(warm.into_iter().collect()),
@@ -484,6 +490,7 @@ fn refuse_run(error: &RunError) -> Refusal {
     let code = match error {
         RunError::Unsupported { .. } => Code::UnsupportedBlock,
         RunError::Unenforceable { .. } => Code::Unenforceable,
+        RunError::KeyListed { .. } => Code::KeyListed,
         RunError::NoTerminal { .. } => Code::MissingTerminal,
         RunError::System(_) => Code::System,
     };

@@ -15,7 +15,9 @@ use crate::keys::Keys;
 use clap::ArgMatches;
 use opal_core::agreed::Runnable;
 use opal_core::refusal::Refusal;
+use opal_exec::confine::KeyFiles;
 use opal_exec::supervise::lane::Lane;
+use opal_trust::identity;
 use opal_trust::ledger::Ledger;
 use opal_trust::revocation::remember;
 use opal_view::trusted::vouch_lines;
@@ -90,6 +92,7 @@ pub(super) fn run(matches: &ArgMatches, out: &Output, spare: Option<Lane>) -> Re
         shell: &contract.terms.shell,
         umask: contract.terms.umask,
         site: &site,
+        keys: KeyFiles::of(identity::places(&site.paths, &request.identities)),
         run_id: &run_id,
         ledger: ledger.as_ref(),
         console: Console::default(),

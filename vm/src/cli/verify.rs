@@ -16,7 +16,8 @@ use opal_core::code::Code;
 use opal_core::drift::DriftCode;
 use opal_core::refusal::Refusal;
 use opal_core::show::escape;
-use opal_exec::confine::{host_json, probe};
+use opal_exec::confine::{KeyFiles, host_json, probe};
+use opal_trust::identity;
 use opal_trust::judge::Basis;
 use opal_view::again::new_plan_command;
 use opal_view::drift::{DriftReport, WithDrift};
@@ -47,7 +48,8 @@ pub(super) fn verify(matches: &ArgMatches, out: &Output) -> Result<u8, Refusal> 
     if !comparison.is_same() {
         return report_drift(&admitted, comparison, &request, None, out);
     }
-    for warning in comparison.plan().map(|plan| unconfined(plan, &site)).transpose()?.unwrap_or_default() {
+    let keys = KeyFiles::of(identity::places(&site.paths, &request.identities));
+    for warning in comparison.plan().map(|plan| unconfined(plan, &site, &keys)).transpose()?.unwrap_or_default() {
         out.say(&warning);
     }
     succeed(&admitted, &replanned, &site, out)

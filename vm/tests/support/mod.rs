@@ -67,6 +67,7 @@ impl Setup {
             timeout: self.timeout,
             max_parallel: None,
             sandbox: opal_core::sandbox::Sandbox::default(),
+            keys: opal_exec::confine::KeyFiles::default(),
             terminal: None,
             lanes: LaneOptions::default(),
             warm: Mutex::default(),

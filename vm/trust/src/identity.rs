@@ -197,6 +197,14 @@ pub fn for_unsealing(paths: &HostPaths, named: &[Input]) -> Result<Vec<KeyFile>,
     Ok(found)
 }
 
+/// Where the private keys are that a run may use: the named ones, the caller's own, and for root the host's SSH key; whether there is any or not.
+#[must_use]
+pub fn places(paths: &HostPaths, named: &[Input]) -> Vec<PathBuf> {
+    let own = paths.config_dir().ok().flatten().map(|dir| dir.path().join(FILE));
+    let host = paths.is_system().then(|| paths.etc.join("ssh").join(HOST_KEY));
+    named.iter().map(|named| named.path().to_owned()).chain(own).chain(host).collect()
+}
+
 /// The identities of [`for_unsealing`], for who starts nothing.
 ///
 /// # Errors

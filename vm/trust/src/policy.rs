@@ -387,7 +387,9 @@ impl Policy {
     /// [`Refused`] with the key.
     pub fn check_sandbox(&self, host: Host) -> Result<(), Refused> {
         let missing = self.sandbox().missing(host).filter(|_| self.sandbox_level() == SandboxLevel::Required);
-        refuse_if(missing.is_some(), Key::SandboxLevel, || format!("the steps would run unconfined ({})", missing.unwrap_or_default()))
+        refuse_if(missing.is_some(), Key::SandboxLevel, || format!("the steps would run unconfined ({})", missing.unwrap_or_default()))?;
+        let missing = host.missing_to_hide().filter(|_| self.flag(Key::HideIdentity));
+        refuse_if(missing.is_some(), Key::HideIdentity, || format!("the steps could read private keys ({})", missing.unwrap_or_default()))
     }
 
     /// Refuses every contract where `sandbox.planner` is `required` and something that holds the planner is `missing` here.
@@ -406,7 +408,8 @@ impl Policy {
     pub fn sandbox(&self) -> Sandbox {
         let list = |key| self.list(key).map(<[String]>::to_vec);
         let (level, network) = (self.sandbox_level(), self.flag(Key::SandboxNetwork));
-        Sandbox { level, read: list(Key::SandboxRead), write: list(Key::SandboxWrite), network }
+        let hide_identity = self.flag(Key::HideIdentity);
+        Sandbox { level, read: list(Key::SandboxRead), write: list(Key::SandboxWrite), network, hide_identity }
     }
 
     /// `sandbox.level`, by default none.
@@ -477,6 +480,7 @@ mod tests {
         read = ["/usr"]
         write = ["/srv/app"]
         planner = "required"
+        hide_identity = true
         network = false
     "#;
 
@@ -590,9 +594,11 @@ mod tests {
         assert_eq!(full.timeout_ns(), Some(3_600_000_000_000));
         assert_eq!((full.grace_ns(5_000_000_000), full.parallel(8), full.parallel(2)), (2_000_000_000, 3, 2));
         assert_eq!(full.sandbox_level(), SandboxLevel::BestEffort);
-        let (new, old, none) =
-            (Host { landlock: 6, seccomp: true }, Host { landlock: 2, seccomp: true }, Host { landlock: 0, seccomp: true });
-        assert_eq!(full.check_sandbox(none), Ok(()));
+        let new = Host { landlock: 6, seccomp: true, mounts: true };
+        let (old, none, unmounted) = (Host { landlock: 2, ..new }, Host { landlock: 0, ..new }, Host { mounts: false, ..new });
+        assert_eq!((full.check_sandbox(new), refuser(full.check_sandbox(unmounted))), (Ok(()), "sandbox.hide_identity"));
+        assert_eq!(refuser(full.check_sandbox(none)), "sandbox.hide_identity");
+        assert_eq!(policy("sandbox.level = \"best-effort\"").check_sandbox(none), Ok(()));
         let required = policy("sandbox.level = \"required\"");
         assert_eq!((required.check_sandbox(new), required.check_sandbox(old)), (Ok(()), Ok(())));
         assert_eq!(refuser(required.check_sandbox(none)), "sandbox.level");

@@ -13,11 +13,13 @@ use opal_core::agreed::{Direct, Runnable};
 use opal_core::plan::{Cause, Mode, PlanError};
 use opal_core::refusal::Refusal;
 use opal_exec::clean::learn;
+use opal_exec::confine::KeyFiles;
 use opal_format::hash::{Digest, HashAlgorithm};
 use opal_format::kind::NodeKind;
 use opal_format::seed::Seed;
 use opal_format::steps::Node;
 use opal_trust::guard::Caller;
+use opal_trust::identity;
 use opal_trust::locations::HostPaths;
 use opal_vm::admission::{Site, check_imports, check_steps};
 use opal_vm::cli::boundary;
@@ -151,6 +153,7 @@ impl Ready {
             shell: &self.shell,
             umask: self.umask,
             site: &self.site,
+            keys: KeyFiles::of(identity::places(&self.site.paths, &[])),
             run_id: &run_id,
             ledger: None,
             console: Console::direct(),

@@ -12,7 +12,15 @@ use crate::supervise::watcher::cgroup;
 #[must_use]
 pub fn probe() -> Host {
     let known = seccompiler::TargetArch::try_from(std::env::consts::ARCH).is_ok();
-    Host { landlock: sys::landlock_abi(), seccomp: known && sys::takes_filters() }
+    Host { landlock: sys::landlock_abi(), mounts: may_mount(), seccomp: known && sys::takes_filters() }
+}
+
+/// Whether this process has the capability to mount (`CAP_SYS_ADMIN`).
+fn may_mount() -> bool {
+    const SYS_ADMIN: u32 = 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    set.is_some_and(|set| set >> SYS_ADMIN & 1 == 1)
 }
 
 /// What the kernel offers, for machines.

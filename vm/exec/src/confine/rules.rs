@@ -25,6 +25,8 @@ pub struct Rules {
     pub best_effort: bool,
     /// What may be read and written must be in every one of these.
     pub layers: Vec<Arc<Layer>>,
+    /// Files in whose place there is nothing to read.
+    pub hidden: Vec<CString>,
 }
 
 /// One list of places for reading and one for writing; without a list nothing is restricted.
@@ -74,7 +76,9 @@ impl Place {
         Err(io::Error::other("another file has taken its name since its block began"))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Its real name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         Path::new(OsStr::from_bytes(self.path.to_bytes()))
     }
 }
@@ -100,6 +104,8 @@ impl Rules {
                 out.u64(place.device).u64(place.inode).text(&place.path);
             }
         }
+        out.length(self.hidden.len());
+        self.hidden.iter().for_each(|path| _ = out.text(path));
         out.body().to_vec()
     }
 
@@ -110,8 +116,11 @@ impl Rules {
         let count = body.u32()?;
         let layer = |body: &mut Body<'_>| Some(Arc::new(Layer { read: places(body)?, write: places(body)? }));
         let layers = (0..count).map(|_| layer(&mut body)).collect::<Option<_>>()?;
+        let count = body.u32()?;
+        let hidden = (0..count).map(|_| Some(body.text()?.to_owned())).collect::<Option<_>>()?;
         let whole = body.is_over();
-        let rules = Self { network: has(bit::NETWORK), privileges: has(bit::PRIVILEGES), best_effort: has(bit::BEST_EFFORT), layers };
+        let rules =
+            Self { network: has(bit::NETWORK), privileges: has(bit::PRIVILEGES), best_effort: has(bit::BEST_EFFORT), layers, hidden };
         whole.then_some(rules)
     }
 }
@@ -139,7 +148,7 @@ mod tests {
             Arc::new(Layer { read: None, write: Some(vec![place(), place()]) }),
             Arc::new(Layer { read: Some(Vec::new()), write: None }),
         ];
-        let rules = Rules { network: true, layers, ..Rules::default() };
+        let rules = Rules { network: true, layers, hidden: vec![c"/a/key".to_owned()], ..Rules::default() };
         let read = Rules::decode(&rules.encode()).expect("rules");
         assert_eq!(read.encode(), rules.encode());
         assert!(read.network && !read.privileges && !read.best_effort);

@@ -6,7 +6,7 @@
 //! Read for: everything in the process that runs a contract.
 
 use std::convert::Infallible;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -19,6 +19,8 @@ use landlock::{
 };
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setpgid};
@@ -177,6 +179,7 @@ fn confine(rules: &Rules, program: &Path) -> Result<(), StageError> {
     if let Some(missing) = host.missing(!rules.layers.is_empty()).filter(|_| !rules.best_effort) {
         return Err(StageError::Missing(missing));
     }
+    hide(&rules.hidden)?;
     let mut rulesets = Vec::new();
     if let Some(abi) = abi(host.landlock) {
         rulesets.push(fence(rules, abi)?);
@@ -195,6 +198,22 @@ fn confine(rules: &Rules, program: &Path) -> Result<(), StageError> {
         }
     }
     Ok(filter::apply(&filters)?)
+}
+
+/// Puts an empty file over each of these, for this process and what it starts alone: their mounts are their own from here on. Nothing of them can take
+/// it away, since every rule takes the capability to mount, and no process outside can be entered.
+fn hide(files: &[CString]) -> Result<(), StageError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let system = |what| move |errno| StageError::System { what, errno };
+    let none: Option<&CStr> = None;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(system("cannot have mounts of its own"))?;
+    mount(none, c"/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(system("cannot have mounts of its own"))?;
+    for file in files {
+        mount(Some(c"/dev/null"), file.as_c_str(), none, MsFlags::MS_BIND, none).map_err(system("cannot hide a key"))?;
+    }
+    Ok(())
 }
 
 /// The interface to use: the newest one that this code was written for, or what the kernel has.

@@ -2,10 +2,13 @@
 //!
 //! Read for: everything in the process that runs a contract.
 
-use std::path::Path;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use opal_format::kind::NodeKind;
 use opal_format::record::Span;
 use opal_format::steps::Node;
 use opal_format::tree::Tree;
@@ -14,7 +17,7 @@ use super::exec::{Flow, Scope, Worker};
 use super::report::{ConfinedBy, FailureCause};
 use super::script::argument_text;
 use super::{RunError, Shared};
-use crate::confine::{Layer, Place, Rules};
+use crate::confine::{KeyFiles, Layer, Place, Rules};
 use opal_core::decorators::params;
 use opal_core::plan::Plan;
 use opal_core::sandbox::{Host, Isolation, Sandbox, SandboxLevel};
@@ -57,12 +60,44 @@ pub fn check_confinement(plan: &Plan, sandbox: &Sandbox, host: Host) -> Result<V
     Ok(warnings)
 }
 
+/// Refuses lists of places that hold a private key, as far as places can be told before anything runs; the others are judged when their block begins.
+///
+/// # Errors
+/// [`RunError::KeyListed`].
+pub fn check_places(plan: &Plan, base: &Path, keys: &KeyFiles) -> Result<(), RunError> {
+    let steps = plan.steps.view();
+    let text = |arg| argument_text(plan, arg).map(|text| PathBuf::from(OsString::from_vec(text.to_vec())));
+    for (index, node) in steps.nodes.iter().enumerate() {
+        if isolates(node) != Some(Isolation::Filesystem) {
+            continue;
+        }
+        let mut directory = base.to_owned();
+        let outside = Tree::new(steps.nodes).ancestors(index).filter_map(|outer| steps.nodes.get(outer));
+        for workdir in outside.filter(|outer| outer.kind() == Some(NodeKind::Workdir)) {
+            directory.extend(steps.args_of(workdir).iter().filter_map(text));
+        }
+        for place in steps.args_of(node).iter().filter_map(text) {
+            let Ok(real) = std::fs::canonicalize(directory.join(place)) else { continue };
+            if let Some(key) = keys.listed_by(&real) {
+                let key = opal_core::show::escape(key.as_os_str().as_encoded_bytes(), false);
+                return Err(RunError::KeyListed { path: opal_core::show::path_of(steps.nodes, index), key });
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Shared<'_> {
     /// The rules that the policy puts on every step. What it lists and this host does not have is nowhere to be.
     pub(super) fn policy_rules(&self) -> Option<Rules> {
-        let Sandbox { level, read, write, network } = &self.options.sandbox;
+        let Sandbox { level, read, write, network, hide_identity } = &self.options.sandbox;
+        let hidden: Vec<CString> = if *hide_identity {
+            self.options.keys.iter().filter_map(|file| CString::new(file.as_os_str().as_encoded_bytes()).ok()).collect()
+        } else {
+            Vec::new()
+        };
         if *level == SandboxLevel::None {
-            return None;
+            return hide_identity.then(|| Rules { hidden, ..Rules::default() });
         }
         let found = |list: &Option<Vec<String>>| {
             let paths = list.as_ref()?.iter();
@@ -70,7 +105,7 @@ impl Shared<'_> {
         };
         let layer = (read.is_some() || write.is_some()).then(|| Arc::new(Layer { read: found(read), write: found(write) }));
         let best_effort = *level == SandboxLevel::BestEffort;
-        Some(Rules { network: !network, privileges: false, best_effort, layers: layer.into_iter().collect() })
+        Some(Rules { network: !network, privileges: false, best_effort, layers: layer.into_iter().collect(), hidden })
     }
 
     /// Every rule that a step runs under, the policy's first.
@@ -107,7 +142,11 @@ impl Worker<'_, '_> {
             let text = argument_text(self.shared.plan, arg).ok_or(FailureCause::NoValue)?;
             let path = Path::new(std::ffi::OsStr::from_bytes(&text));
             let found = if text.is_empty() { Err(std::io::ErrorKind::NotFound.into()) } else { Place::find(&scope.directory.join(path)) };
-            found.map_err(|error| FailureCause::NoPlace(self.shown(path), error))
+            let place = found.map_err(|error| FailureCause::NoPlace(self.shown(path), error))?;
+            match self.shared.options.keys.listed_by(place.path()) {
+                Some(key) => Err(FailureCause::KeyListed(key.to_owned())),
+                None => Ok(place),
+            }
         })
         .collect()
     }

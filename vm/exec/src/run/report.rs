@@ -60,6 +60,8 @@ pub enum FailureCause {
     Watcher(String),
     /// A place that its rule lists is not there.
     NoPlace(PathBuf, io::Error),
+    /// A place that its rule lists holds a private key of this user.
+    KeyListed(PathBuf),
     /// The rules that it was to run under could not be put on it, so it was not started.
     NotConfined(String),
     /// A runtime binding would make one of its redirections open a network connection.
@@ -108,6 +110,10 @@ impl std::fmt::Display for FailureCause {
             Self::NoPlace(path, error) => {
                 let path = opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false);
                 write!(f, "cannot allow `{path}`: {}", opal_core::plan::os_reason(error))
+            }
+            Self::KeyListed(key) => {
+                let key = opal_core::show::escape(key.as_os_str().as_encoded_bytes(), false);
+                write!(f, "its list holds `{key}`, a private key of this user")
             }
             Self::NotConfined(why) => write!(f, "not started, since it cannot be confined: {why}"),
             Self::NetworkRedirect => f.write_str("a runtime binding is a `/dev/tcp` or `/dev/udp` name in a redirection"),

@@ -168,6 +168,7 @@ keys! {
     SandboxRead "sandbox.read" Paths, Fewer, Words("everywhere"), Moment::Steps, "where confined steps may read";
     SandboxWrite "sandbox.write" Paths, Fewer, Words("everywhere"), Moment::Steps, "where confined steps may write";
     SandboxPlanner "sandbox.planner" Choice(&["best-effort", "required"]), Larger, Words("best-effort"), Moment::Contract, "whether a planner that nothing holds may plan";
+    HideIdentity "sandbox.hide_identity" Bool, True, Always(false), Moment::Steps, "private keys of the user are hidden from the steps";
     SandboxNetwork "sandbox.network" Bool, False, Always(true), Moment::Steps, "confined steps may use the network";
 }
 
