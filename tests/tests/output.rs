@@ -3,6 +3,7 @@
 use opal_tests::{Host, proc};
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs a script through `bash` with redirections of its own. Gives the exit status.
 fn redirected(host: &Host, words: &str, redirections: &str) -> i32 {
@@ -142,4 +143,61 @@ fn what_waits_for_its_turn_is_in_an_unlinked_file_and_comes_in_plan_order() {
     assert!(a.iter().all(|byte| *byte == b'a') && b.iter().all(|byte| *byte == b'b') && last == b"last\n");
     assert!(held < 40 << 10, "{held} KB in memory for 128 MB that wait");
     assert_eq!(std::fs::read_dir(&spill).expect("a directory").count(), 0);
+}
+
+/// A run whose output goes into pipes that nobody reads while it lives. Gives the exit status, and how long it took.
+fn unread(host: &Host, words: &[&str], both: bool) -> (i32, Duration) {
+    let mut command = host.command(words[0], &words[1..]);
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let stderr = if both { Stdio::from(writer.try_clone().expect("a copy")) } else { Stdio::null() };
+    let started = Instant::now();
+    let mut run = command.stdin(Stdio::null()).stdout(writer).stderr(stderr).spawn().expect("it starts");
+    drop(command);
+    let status = loop {
+        if let Some(status) = run.try_wait().expect("a status") {
+            break status;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "it does not end: {words:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // What fitted into the pipe is what the steps wrote.
+    let mut seen = Vec::new();
+    reader.read_to_end(&mut seen).expect("readable");
+    assert!(!seen.is_empty());
+    (status.code().expect("a status"), started.elapsed())
+}
+
+#[test]
+fn a_limit_of_time_acts_whether_or_not_anybody_reads() {
+    const FLOOD: &str = "head -c 1000000 /dev/zero | tr '\\0' x";
+    let parallel = format!("@parallel {{ {FLOOD}\n sleep 0 }}");
+    for body in [FLOOD, &format!("{FLOOD} >&2"), &parallel] {
+        for (both, json) in [(true, false), (true, true), (false, false)] {
+            if !both && body.contains(">&2") {
+                continue;
+            }
+            let host = Host::new();
+            host.write("script.opl", format!("try {{\n    @timeout(500ms) {{\n        {body}\n    }}\n    touch reached\n}} finally {{\n    {FLOOD}\n    touch cleaned\n}}\n"));
+            let words: &[&str] = if json { &["opal", "./script.opl", "--json"] } else { &["opal", "./script.opl"] };
+            let (status, _) = unread(&host, words, both);
+            assert_eq!(status, 74, "{body} {both} {json}");
+            let exists = |name: &str| host.work().join(name).exists();
+            assert!(exists("cleaned") && !exists("reached"), "{body} {both} {json}");
+            // The lock is free again.
+            host.write("script.opl", "touch again\n");
+            host.run("opal", &["./script.opl"]).expect(0);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_is_slow_gets_everything_within_the_limit() {
+    let host = Host::new();
+    host.write("script.opl", "@timeout(20s) { seq 1 30000 }\nseq 30001 60000\n");
+    let opal = host.command("opal", ["./script.opl", "--record", "none"]);
+    let mut command = Command::new("bash");
+    command.args(["-c", "\"$@\" | (sleep 2; wc -l)", "bash"]).arg(opal.get_program()).args(opal.get_args());
+    command.current_dir(host.work()).env_clear().envs(opal.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let counted = String::from_utf8(command.stderr(Stdio::null()).output().expect("bash starts").stdout).expect("text");
+    assert_eq!(counted.trim(), "60000");
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
@@ -20,14 +21,59 @@ pub(crate) const PIPE_BUF: usize = 4096;
 /// How long a reader that does not read may hold up a run that is to stop.
 const READER_MAX: Duration = Duration::from_secs(2);
 
-/// Writes all of `bytes`, however long that takes; once the run is to stop, for two seconds at most.
+/// How often who waits for a reader looks whether there is a limit by now.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The limits of time that are running: what waits for a reader is given up soon after the first of them, so that no reader keeps a limit from acting.
+#[derive(Debug, Default)]
+pub struct Patience(Mutex<Vec<Instant>>);
+
+impl Patience {
+    /// Sets a limit until the end of the run.
+    pub fn end_at(&self, limit: Option<Instant>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(limit);
+    }
+
+    /// Sets a limit for as long as what this gives is there.
+    #[must_use]
+    pub fn until(&self, limit: Option<Instant>) -> Limited<'_> {
+        self.end_at(limit);
+        Limited { patience: self, limit }
+    }
+
+    /// When a write that begins now is given up.
+    fn over(&self, began: Instant) -> Option<Instant> {
+        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().min().copied()?;
+        began.checked_add(READER_MAX).map(|least| least.max(first))
+    }
+}
+
+/// A limit that ends with this.
+pub struct Limited<'a> {
+    patience: &'a Patience,
+    limit: Option<Instant>,
+}
+
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        let mut limits = self.patience.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = limits.iter().position(|limit| Some(*limit) == self.limit) {
+            limits.swap_remove(at);
+        }
+    }
+}
+
+/// Writes all of `bytes`, however long that takes; two seconds at most once the run is to stop, or a limit of time is over.
 ///
 /// # Errors
 /// Those of writing; `TimedOut`, or `Interrupted` by a signal that kills.
-pub(crate) fn deliver(file: &mut File, mut bytes: &[u8], signals: &Signals) -> io::Result<()> {
-    if signals.check() == Phase::Run {
-        match write_all(file, &mut bytes, signals, Phase::Run, None) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+pub(crate) fn deliver(file: &mut File, mut bytes: &[u8], signals: &Signals, patience: &Patience) -> io::Result<()> {
+    let began = Instant::now();
+    while signals.check() == Phase::Run {
+        let look = [Instant::now().checked_add(LOOK), patience.over(began)].into_iter().flatten().min();
+        match write_all(file, &mut bytes, signals, Phase::Run, look) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && patience.over(began).is_none_or(|over| Instant::now() < over) => {}
             done => return done,
         }
     }
@@ -41,11 +87,13 @@ pub struct Delivered<'a> {
     pub file: File,
     /// Who says that nobody waits any longer.
     pub signals: &'a Signals,
+    /// Until when they wait otherwise.
+    pub patience: &'a Patience,
 }
 
 impl io::Write for Delivered<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        deliver(&mut self.file, bytes, self.signals).map(|()| bytes.len())
+        deliver(&mut self.file, bytes, self.signals, self.patience).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

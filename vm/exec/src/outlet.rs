@@ -19,11 +19,12 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use opal_core::event::{self, Event};
 
 use crate::clean::Clean;
-use crate::deliver::{PIPE_BUF, deliver};
+use crate::deliver::{PIPE_BUF, Patience, deliver};
 use crate::run::progress::Progress;
 use crate::scrub::{Scrubber, Secrets};
 use crate::supervise::lane::Stream;
@@ -45,6 +46,7 @@ pub struct Outlet {
     joined: bool,
     progress: Option<Arc<dyn Progress>>,
     signals: Arc<Signals>,
+    patience: Arc<Patience>,
     /// Output becomes events on stdout; these are the paths of the nodes.
     json: Option<Arc<[String]>>,
 }
@@ -109,13 +111,14 @@ impl Outlet {
         files: [File; 2],
         secrets: &Arc<Secrets>,
         signals: Arc<Signals>,
+        patience: Arc<Patience>,
         json: Option<Arc<[String]>>,
         progress: Option<Arc<dyn Progress>>,
     ) -> Self {
         let joined = json.is_none() && are_one(&files);
         let sequence = || Sequence { scrubber: Scrubber::new(Arc::clone(secrets)), runs: VecDeque::new() };
         let ends = Mutex::new(Ends { files: Some(files), sequences: [sequence(), sequence()] });
-        Self { ends, mid_line: Default::default(), joined, progress, signals, json }
+        Self { ends, mid_line: Default::default(), joined, progress, signals, patience, json }
     }
 
     /// Takes output of a step.
@@ -152,6 +155,11 @@ impl Outlet {
     pub fn event(&self, event: &Clean) -> io::Result<()> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(&mut ends, Origin { stream: Stream::Stdout, node: None, needed: true }, format!("{}\n", event.as_str()).as_bytes())
+    }
+
+    /// Whether nothing is passed on any longer.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).files.is_none()
     }
 
     /// Whether what is written to `stream` would go on in a line that a step has begun.
@@ -198,12 +206,16 @@ impl Outlet {
             // In one piece, so that what is drawn does not flicker.
             Some(progress) => progress.output(stream, mid_line, &mut |before, after| {
                 let parts = [before.as_str().as_bytes(), bytes, after.as_str().as_bytes()];
-                deliver(file, &parts.concat(), &self.signals)
+                deliver(file, &parts.concat(), &self.signals, &self.patience)
             }),
-            None => deliver(file, bytes, &self.signals),
+            None => deliver(file, bytes, &self.signals, &self.patience),
         };
         // A reader that has been waited for is not waited for again.
-        if done.as_ref().is_err_and(|error| needed || error.kind() == io::ErrorKind::TimedOut) {
+        let late = done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        if late {
+            self.patience.end_at(Some(Instant::now()));
+        }
+        if late || (needed && done.is_err()) {
             ends.files = None;
         }
         done

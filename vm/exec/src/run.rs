@@ -36,6 +36,7 @@ use opal_format::tree::Tree;
 use zeroize::Zeroizing;
 
 use crate::confine::{KeyFiles, probe};
+use crate::deliver::Patience;
 use crate::scrub::Secrets;
 use crate::supervise::lane::{Lane, LaneError, LaneOptions};
 use crate::supervise::signals::Signals;
@@ -97,6 +98,8 @@ pub struct RunOptions<'a> {
     pub secrets: Arc<Secrets>,
     /// Who says that the run is to stop. Installed before any thread was started.
     pub signals: Arc<Signals>,
+    /// How long readers are waited for.
+    pub patience: Arc<Patience>,
     /// Where it begins, and what is said about that.
     pub start: Start,
 }
@@ -179,6 +182,7 @@ pub fn run(work: Runnable<'_>, options: &RunOptions<'_>, recorder: &mut dyn Reco
         })
     });
     let deadline = options.timeout.and_then(|limit| started.checked_add(limit));
+    options.patience.end_at(deadline);
     let flow = Worker::new(&shared).root(deadline);
     let report = shared.report(flow, started.elapsed());
     shared.note(|| Event::RunDone(report.done()));
@@ -230,7 +234,14 @@ impl<'p> Shared<'p> {
             plan,
             options,
             signals: Arc::clone(&options.signals),
-            outlet: Arc::new(Outlet::new(files, &options.secrets, Arc::clone(&options.signals), json, options.progress.clone())),
+            outlet: Arc::new(Outlet::new(
+                files,
+                &options.secrets,
+                Arc::clone(&options.signals),
+                Arc::clone(&options.patience),
+                json,
+                options.progress.clone(),
+            )),
             names,
             secrets: Arc::clone(&options.secrets),
             bindings: Mutex::new(bindings),

@@ -5,7 +5,7 @@
 
 use super::paint::Painter;
 use opal_exec::clean::{Clean, CleanJson, CleanWriter};
-use opal_exec::deliver::{Delivered, anew};
+use opal_exec::deliver::{Delivered, Patience, anew};
 use opal_exec::scrub::Secrets;
 use opal_exec::supervise::signals::Signals;
 use serde::Serialize;
@@ -44,18 +44,18 @@ pub(crate) fn unscrubbed(bytes: &[u8]) -> io::Result<()> {
     stdout_file()?.write_all(bytes)
 }
 
-/// Writes to standard error what `write` makes, in colour if that is wanted. What is said after a run waits for its reader as during it, by its `signals`.
+/// Writes to standard error what `write` makes, in colour if that is wanted. What is said after a run waits for its reader as during it.
 ///
 /// # Errors
 /// Those of writing.
 pub(crate) fn stderr(
     secrets: &Arc<Secrets>,
     color: bool,
-    signals: Option<&Signals>,
+    after: Option<(&Signals, &Patience)>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let end: Box<dyn Write + '_> = match signals {
-        Some(signals) => Box::new(Delivered { file: anew(&io::stderr())?, signals }),
+    let end: Box<dyn Write + '_> = match after {
+        Some((signals, patience)) => Box::new(Delivered { file: anew(&io::stderr())?, signals, patience }),
         None => Box::new(io::stderr().lock()),
     };
     let mut end = BufWriter::with_capacity(PIECE, end);

@@ -15,6 +15,7 @@ use opal_core::refusal::Refusal;
 use opal_core::show::{PlanView, Style};
 use opal_exec::clean::CleanJson;
 use opal_exec::confine::{KeyFiles, probe};
+use opal_exec::deliver::Patience;
 use opal_exec::recorder::{NoRecord, Recorder};
 use opal_exec::run::{
     EnvPolicy, Outcome, RunError, RunOptions, RunReport, Start, check_confinement, check_places, check_supported, environment,
@@ -228,12 +229,13 @@ pub fn perform(
     start.labels.run_id = job.run_id.to_owned();
     start.labels.resumable = job.resume.is_some() && record.is_some();
     let about = about(job, &start);
+    let patience = Arc::new(Patience::default());
     let recorder = record.as_mut().map_or(&mut none as &mut dyn Recorder, |record| record);
     let (report, receipt) = match place.zip(job.receipt.as_ref()) {
-        None => (execute(job, start, lock.as_ref(), spare, signals, out, recorder)?, Ok(None)),
+        None => (execute(job, start, lock.as_ref(), spare, (signals, &patience), out, recorder)?, Ok(None)),
         Some((place, signing)) => {
             let mut receipt = Receipt::begin(place, CleanJson::new(&out.secrets, &about), signing.by, recorder);
-            let report = execute(job, start, lock.as_ref(), spare, signals, out, &mut receipt)?;
+            let report = execute(job, start, lock.as_ref(), spare, (signals, &patience), out, &mut receipt)?;
             let done = report.done();
             let done = CleanJson::new(&out.secrets, &done);
             let receipt = receipt.finish(done, |digest| signing.keys.borrow_mut().sign(digest)).map(Some);
@@ -242,30 +244,35 @@ pub fn perform(
     };
     let kept = record.as_ref().map(|record| record.path().display().to_string());
     let closed = record.map_or(Ok(()), |record| record.finish(report.done()));
+    let mut words = String::new();
     // A run that did not succeed can be gone on with, so the contract's one run is not finished.
     if let (Some((ledger, contract)), Outcome::Succeeded) = (&counted, &report.outcome) {
-        let _ = ledger.finish(contract).map_err(|error| out.say(&format!("warning: {error}\n")));
+        let _ = ledger.finish(contract).map_err(|error| writeln!(words, "warning: {error}"));
     }
     let mut exit = report.exit();
     if let Err(error) = closed
         && matches!(report.outcome, Outcome::Succeeded)
     {
-        out.say(&Refusal::new(Code::RecordLost, error.to_string()).to_text());
+        words.push_str(&Refusal::new(Code::RecordLost, error.to_string()).to_text());
         exit = Code::RecordLost.exit();
     }
     match &receipt {
         Ok(Some(path)) => {
-            out.say(&format!("receipt: {}\n", opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false)));
+            let _ = writeln!(words, "receipt: {}", opal_core::show::escape(path.as_os_str().as_encoded_bytes(), false));
         }
         Ok(None) => {}
         Err(error) => {
-            out.say(&Refusal::new(Code::ReceiptLost, error.to_string()).to_text());
+            words.push_str(&Refusal::new(Code::ReceiptLost, error.to_string()).to_text());
             exit = if exit == 0 { Code::ReceiptLost.exit() } else { exit };
         }
     }
     if exit != 0 || !job.wishes.quiet {
-        say(&report, job, kept.as_deref(), signals, out);
+        words.push_str(&summary(&report, job, kept.as_deref()));
     }
+    if report.mid_line && !words.is_empty() {
+        words.insert(0, '\n');
+    }
+    out.last_words(&words, signals, &patience);
     // The lock is held by the watchers too, so it outlasts this process where a step does.
     drop(lock);
     if let Outcome::Cancelled(_) = report.outcome {
@@ -432,7 +439,7 @@ fn execute(
     start: Start,
     lock: Option<&RunLock>,
     spare: Option<Lane>,
-    signals: &Arc<Signals>,
+    (signals, patience): (&Arc<Signals>, &Arc<Patience>),
     out: &Output,
     recorder: &mut dyn Recorder,
 ) -> Result<RunReport, Refusal> {
@@ -469,6 +476,7 @@ fn execute(
         progress: out.progress.clone().filter(|_| !out.json && !job.wishes.quiet),
         secrets: Arc::clone(&out.secrets),
         signals: Arc::clone(signals),
+        patience: Arc::clone(patience),
         start,
     };
     opal_exec::run::run(job.work, &options, recorder).map_err(|error| refuse_run(&error))
@@ -497,9 +505,9 @@ fn refuse_run(error: &RunError) -> Refusal {
     Refusal::new(code, error.to_string())
 }
 
-/// Says on standard error how the run ended.
-fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals, out: &Output) {
-    let mut text = if report.mid_line { "\n".to_owned() } else { String::new() };
+/// How the run ended.
+fn summary(report: &RunReport, job: &Job<'_>, kept: Option<&str>) -> String {
+    let mut text = String::new();
     if let Outcome::Cancelled(first) = &report.outcome {
         let _ = writeln!(text, "error[{}]: ended by {}", Code::Cancelled, first.signal);
     }
@@ -531,5 +539,5 @@ fn say(report: &RunReport, job: &Job<'_>, kept: Option<&str>, signals: &Signals,
     if let Some(command) = job.resume.as_ref().filter(|_| report.is_resumable()) {
         let _ = writeln!(text, "help: to go on with it: `{}`", opal_core::show::visible(command));
     }
-    out.last_words(&text, signals);
+    text
 }

@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use opal_core::code::Code;
 use opal_core::refusal::Refusal;
 use opal_core::show::Style;
+use opal_exec::deliver::Patience;
 use opal_exec::run::progress::{Lines, Progress};
 use opal_exec::scrub::Secrets;
 use opal_exec::supervise::signals::Signals;
@@ -87,8 +88,8 @@ impl Output {
     }
 
     /// Says how a run ended.
-    pub(super) fn last_words(&self, text: &str, signals: &Signals) {
-        let _ = ends::stderr(&self.secrets, self.color, Some(signals), |out| out.write_all(text.as_bytes()));
+    pub(super) fn last_words(&self, text: &str, signals: &Signals, patience: &Patience) {
+        let _ = ends::stderr(&self.secrets, self.color, Some((signals, patience)), |out| out.write_all(text.as_bytes()));
     }
 
     /// Writes a text to standard output.

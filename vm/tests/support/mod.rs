@@ -77,6 +77,7 @@ impl Setup {
             progress: None,
             secrets: Arc::default(),
             signals: Arc::clone(&self.signals),
+            patience: Arc::default(),
             start: Start::default(),
         }
     }

@@ -345,7 +345,12 @@ impl<'s, 'p> Worker<'s, 'p> {
         match stopped {
             Some(Stopped::Killed) => return Flow::Killed,
             Some(Stopped::Cancelled) => return Flow::Stopped,
-            Some(Stopped::Timeout) => return Flow::TimedOut,
+            Some(Stopped::Timeout) => {
+                if self.shared.outlet.is_lost() {
+                    locked(&self.shared.tally).halt(Outcome::OutputLost(std::io::ErrorKind::TimedOut.into()));
+                }
+                return Flow::TimedOut;
+            }
             Some(Stopped::Output(error)) => {
                 locked(&self.shared.tally).halt(Outcome::OutputLost(error));
                 return Flow::Stopped;
@@ -524,7 +529,10 @@ impl<'s, 'p> Worker<'s, 'p> {
         }
         let started = Instant::now();
         let deadline = [started.checked_add(limit), scope.deadline].into_iter().flatten().min();
-        match self.block(inside, Scope { deadline, ..scope }) {
+        let limited = self.shared.options.patience.until(deadline);
+        let flow = self.block(inside, Scope { deadline, ..scope });
+        drop(limited);
+        match flow {
             // An enclosing limit that is up as well goes first.
             Flow::TimedOut if scope.deadline.is_none_or(|outer| Instant::now() < outer) => {
                 self.shared.note(|| Event::Timeout { at: self.shared.at(index) });
